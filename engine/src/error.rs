@@ -1,0 +1,238 @@
+//! The one error type of the engine: a small stable kind, the place it
+//! happened, and what the host said.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What every fallible call of the engine returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The kind of an [`Error`]: few, stable, and what callers decide on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The directory is not a store.
+    NoStore,
+    /// Somebody else holds the lock; the text names the holder.
+    Locked,
+    /// Stored bytes do not verify. Nothing of them was returned as data.
+    Corrupt,
+    /// A layer is not the parent that its child recorded (INV-04).
+    WrongParent,
+    /// The host has no room. Nothing committed is lost; the call can be tried again.
+    NoSpace,
+    /// No such name, layer or digest.
+    NotFound,
+    /// The name or layer is there already.
+    AlreadyExists,
+    /// An argument is outside what the call accepts.
+    InvalidInput,
+    /// A reference matches more than one layer.
+    Ambiguous,
+    /// An earlier write or sync of this volume failed; reopening recovers.
+    Poisoned,
+    /// The writer of a volume that is looked at from outside has moved on.
+    Stale,
+    /// The file, the host or the handle cannot do this.
+    Unsupported,
+    /// The host reported another I/O error.
+    Io,
+}
+
+impl ErrorKind {
+    /// The kind in words, as the text of an error begins.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::NoStore => "no store",
+            ErrorKind::Locked => "locked",
+            ErrorKind::Corrupt => "corrupt",
+            ErrorKind::WrongParent => "wrong parent",
+            ErrorKind::NoSpace => "no space",
+            ErrorKind::NotFound => "not found",
+            ErrorKind::AlreadyExists => "already exists",
+            ErrorKind::InvalidInput => "invalid input",
+            ErrorKind::Ambiguous => "ambiguous",
+            ErrorKind::Poisoned => "poisoned",
+            ErrorKind::Stale => "stale",
+            ErrorKind::Unsupported => "unsupported",
+            ErrorKind::Io => "I/O error",
+        }
+    }
+}
+
+/// An error of the engine.
+///
+/// The text says the kind, the operation, path, byte offset and field, what
+/// was found and what was expected, as far as each is known.
+#[derive(Debug, thiserror::Error)]
+pub struct Error {
+    kind: ErrorKind,
+    context: Box<Context>,
+    source: Option<io::Error>,
+}
+
+#[derive(Debug, Default)]
+struct Context {
+    operation: String,
+    path: Option<PathBuf>,
+    offset: Option<u64>,
+    field: Option<&'static str>,
+    found: Option<String>,
+    expected: Option<String>,
+}
+
+impl Error {
+    /// An error of `kind` while doing `operation`.
+    pub fn new(kind: ErrorKind, operation: impl Into<String>) -> Error {
+        Error {
+            kind,
+            context: Box::new(Context { operation: operation.into(), ..Context::default() }),
+            source: None,
+        }
+    }
+
+    /// A [`ErrorKind::Corrupt`] about `field`, with what was found and what was expected.
+    pub fn corrupt(
+        operation: impl Into<String>,
+        field: &'static str,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Error {
+        Error::new(ErrorKind::Corrupt, operation).about(field, found, expected)
+    }
+
+    /// A [`ErrorKind::InvalidInput`] about an argument.
+    pub fn invalid(
+        operation: impl Into<String>,
+        field: &'static str,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Error {
+        Error::new(ErrorKind::InvalidInput, operation).about(field, found, expected)
+    }
+
+    /// What the host said while doing `operation`, sorted into a kind.
+    pub fn io(operation: impl Into<String>, source: io::Error) -> Error {
+        let kind = match source.raw_os_error() {
+            Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => ErrorKind::NoSpace,
+            _ => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+                io::ErrorKind::FileTooLarge => ErrorKind::NoSpace,
+                io::ErrorKind::NotFound => ErrorKind::NotFound,
+                io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
+                io::ErrorKind::Unsupported => ErrorKind::Unsupported,
+                _ => ErrorKind::Io,
+            },
+        };
+        Error { source: Some(source), ..Error::new(kind, operation) }
+    }
+
+    /// Names the field, what it held and what it should hold.
+    #[must_use]
+    pub fn about(
+        mut self,
+        field: &'static str,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Error {
+        self.context.field = Some(field);
+        self.context.found = Some(found.to_string());
+        self.context.expected = Some(expected.to_string());
+        self
+    }
+
+    /// Adds the file, unless one is named already.
+    #[must_use]
+    pub fn in_file(mut self, path: impl AsRef<Path>) -> Error {
+        self.context.path.get_or_insert_with(|| path.as_ref().to_owned());
+        self
+    }
+
+    /// Adds the byte offset, unless one is named already.
+    #[must_use]
+    pub fn at_offset(mut self, offset: u64) -> Error {
+        self.context.offset.get_or_insert(offset);
+        self
+    }
+
+    /// Moves the offset by the place of the structure inside its file.
+    ///
+    /// Decoders in `format` know offsets inside the bytes they were given;
+    /// their callers know where those bytes came from.
+    #[must_use]
+    pub fn shifted_by(mut self, base: u64) -> Error {
+        self.context.offset = Some(self.context.offset.unwrap_or(0).saturating_add(base));
+        self
+    }
+
+    /// The same error under another kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Error {
+        self.kind = kind;
+        self
+    }
+
+    /// The kind: what callers decide on.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The operation that failed.
+    pub fn operation(&self) -> &str {
+        &self.context.operation
+    }
+
+    /// The file, where one is concerned.
+    pub fn path(&self) -> Option<&Path> {
+        self.context.path.as_deref()
+    }
+
+    /// The byte offset in that file, where one is known.
+    pub fn offset(&self) -> Option<u64> {
+        self.context.offset
+    }
+
+    /// The field that did not hold what it should, where one is known.
+    pub fn field(&self) -> Option<&'static str> {
+        self.context.field
+    }
+
+    /// What the field held, in words.
+    pub fn found(&self) -> Option<&str> {
+        self.context.found.as_deref()
+    }
+
+    /// What the field should hold, in words.
+    pub fn expected(&self) -> Option<&str> {
+        self.context.expected.as_deref()
+    }
+
+    /// What the host said, where the host said something.
+    pub fn io_source(&self) -> Option<&io::Error> {
+        self.source.as_ref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let context = &self.context;
+        write!(f, "{}: {}", self.kind.as_str(), context.operation)?;
+        if let Some(path) = &context.path {
+            write!(f, ": {}", path.display())?;
+        }
+        if let Some(offset) = context.offset {
+            write!(f, " at byte {offset}")?;
+        }
+        if let Some(field) = context.field {
+            write!(f, ": {field}")?;
+        }
+        if let (Some(found), Some(expected)) = (&context.found, &context.expected) {
+            write!(f, ": found {found}, expected {expected}")?;
+        }
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+        }
+        Ok(())
+    }
+}

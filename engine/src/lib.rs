@@ -1,0 +1,9 @@
+//! sapwood: a copy-on-write block-level snapshot engine.
+
+pub mod error;
+pub mod extent;
+pub mod medium;
+pub mod raw;
+pub mod units;
+
+pub use error::{Error, ErrorKind, Result};

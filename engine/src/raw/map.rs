@@ -1,0 +1,46 @@
+//! A read-only map of a range of a file.
+
+use std::fs::File;
+use std::io;
+
+/// A read-only, shared map of a range of a file. Its bytes may change where the
+/// file is written through other handles: the callers' protocol (INV-01, INV-03)
+/// says which ranges are stable while somebody looks.
+#[derive(Debug)]
+pub struct Map {
+    inner: memmap2::Mmap,
+}
+
+impl Map {
+    /// Maps `length` bytes of `file` from `offset`, a multiple of 4 KiB. The range
+    /// may reach past the end of the file; such bytes must not be touched.
+    pub fn of_file(file: &File, offset: u64, length: u64) -> io::Result<Map> {
+        let length = usize::try_from(length).map_err(io::Error::other)?;
+        // SAFETY: the map is read-only and shared. No mapped file of ours ever
+        // shrinks, and blocks that a reader can reach are not written (INV-01);
+        // ranges past the end are not touched by contract. A file that a third
+        // party cuts is what the signal guard is for.
+        let inner = unsafe { memmap2::MmapOptions::new().offset(offset).len(length).map(file)? };
+        Ok(Map { inner })
+    }
+
+    /// The length of the map in bytes.
+    pub fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Whether the map holds no byte.
+    pub fn is_empty(&self) -> bool {
+        self.inner.is_empty()
+    }
+
+    /// The bytes `offset..offset + length` of the map.
+    pub fn bytes(&self, offset: usize, length: usize) -> &[u8] {
+        &self.inner[offset..offset + length]
+    }
+
+    /// Copies from the map into `buffer`.
+    pub fn copy_to(&self, offset: usize, buffer: &mut [u8]) {
+        buffer.copy_from_slice(self.bytes(offset, buffer.len()));
+    }
+}
