@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod extent;
+pub mod format;
 pub mod medium;
 pub mod raw;
 pub mod units;
