@@ -1,5 +1,11 @@
 //! Extents, the mutable map, and the packed, immutable run of extents.
 
+mod checksums;
+mod map;
+
+pub use checksums::BlockChecksums;
+pub use map::ExtentMap;
+
 use crate::error::Result;
 use crate::units::{ADDRESS_END, BlockAddress, FileBlock, SourceIndex};
 
