@@ -40,6 +40,11 @@ impl FileBlock {
     pub fn byte_offset(self, block_size: BlockSize) -> u64 {
         self.0 << block_size.log2()
     }
+
+    /// As [`FileBlock::byte_offset`], for a number that came from a file: `None` where it overflows.
+    pub fn byte_offset_checked(self, block_size: BlockSize) -> Option<u64> {
+        self.0.checked_mul(block_size.bytes())
+    }
 }
 
 impl fmt::Display for FileBlock {

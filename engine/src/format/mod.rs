@@ -4,18 +4,24 @@
 //! constants here. Decoders take the bytes of one structure and give errors
 //! with offsets inside it; callers add the file and shift the offset.
 
+pub mod annotations;
+pub mod blob;
+pub mod checksum;
 pub mod fields;
+pub mod free_space;
+pub mod header;
+pub mod identity;
+pub mod name;
 pub mod page;
+pub mod piece;
+pub mod record;
+pub mod sources;
 
-/// Where a piece of metadata lies in its file, how long it is, and what its head must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PieceRef {
-    /// The first block of the piece.
-    pub place: crate::units::FileBlock,
-    /// Its length in bytes, a multiple of 4 KiB.
-    pub bytes: u64,
-    /// The generation in its head: no two pieces of a layer share one.
-    pub generation: u64,
-    /// The CRC-32 of its head page: guards against a stale piece of the same place.
-    pub head_crc: u32,
-}
+pub use annotations::Annotations;
+pub use free_space::FreeSpace;
+pub use header::{Features, Header, Journal, LayerKind, LayerState};
+pub use identity::LayerRef;
+pub use name::{NameEntry, NameKind};
+pub use page::PageKind;
+pub use piece::PieceRef;
+pub use record::Record;

@@ -1,0 +1,57 @@
+//! The free space of an open layer as a clean close leaves it.
+
+use super::fields::{FieldReader, FieldWriter};
+use crate::error::Result;
+use crate::units::FileBlock;
+
+/// Which blocks are in use, and which by more than one extent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FreeSpace {
+    /// The commit that it describes: of no use after another one.
+    pub sequence: u64,
+    /// How many blocks the bitmap covers.
+    pub blocks: u64,
+    /// One bit a block, set where it is in use; 64 blocks a word, the lowest bit first.
+    pub used: Vec<u64>,
+    /// Blocks with more than one extent, ascending, and how many extents beyond the first.
+    pub shared: Vec<(FileBlock, u32)>,
+}
+
+impl FreeSpace {
+    /// The body.
+    pub fn encode(&self) -> Vec<u8> {
+        assert_eq!(self.used.len() as u64, self.blocks.div_ceil(64), "one bit a block");
+        let mut body = vec![0; 24 + self.used.len() * 8 + self.shared.len() * 12];
+        let mut fields = FieldWriter::new(&mut body);
+        fields.u64(self.sequence).u64(self.blocks).u64(self.shared.len() as u64);
+        for &word in &self.used {
+            fields.u64(word);
+        }
+        for &(block, extra) in &self.shared {
+            fields.u64(block.0).u32(extra);
+        }
+        body
+    }
+
+    /// What `body` says.
+    pub fn decode(body: &[u8]) -> Result<FreeSpace> {
+        let mut fields = FieldReader::new("free space", body);
+        let sequence = fields.u64("sequence")?;
+        let blocks = fields.u64("blocks")?;
+        let shared_count = fields.u64("shared count")?;
+        let words = blocks.div_ceil(64);
+        let need = words
+            .checked_mul(8)
+            .zip(shared_count.checked_mul(12))
+            .and_then(|(bitmap, shared)| bitmap.checked_add(shared)?.checked_add(24));
+        if need != Some(body.len() as u64) {
+            let found = format!("{blocks} blocks, {shared_count} shared");
+            return Err(fields.bad("counts", 16, found, format!("{} bytes", body.len())));
+        }
+        let used = (0..words).map(|_| fields.u64("bitmap")).collect::<Result<_>>()?;
+        let shared = (0..shared_count)
+            .map(|_| Ok((FileBlock(fields.u64("shared block")?), fields.u32("shared extents")?)))
+            .collect::<Result<_>>()?;
+        Ok(FreeSpace { sequence, blocks, used, shared })
+    }
+}
