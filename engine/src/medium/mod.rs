@@ -4,12 +4,24 @@
 //! The engine asks nothing of either that a POSIX host cannot give; what it
 //! assumes of them when power fails is written down in `docs/MEDIA.md`.
 
+#[cfg(test)]
+pub(crate) mod contract;
+mod file;
+mod flock;
+mod folder;
+mod memory;
+pub(crate) mod names;
+pub(crate) mod sparse;
+
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
-pub use crate::raw::Map;
+pub use crate::raw::{Map, fork_generation, install_guard};
+pub use file::FileMedium;
+pub use folder::{FileHost, Network};
+pub use memory::{MemoryHost, MemoryMedium};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,20 @@
 use std::fs::File;
 use std::io;
 
+use super::guard::{self, Slot};
+
 /// A read-only, shared map of a range of a file. Its bytes may change where the
 /// file is written through other handles: the callers' protocol (INV-01, INV-03)
 /// says which ranges are stable while somebody looks.
+///
+/// A page that the host cannot give (the file was cut by somebody else, the
+/// device failed) kills the process, unless [`install_guard`](super::install_guard)
+/// was called: then it reads as zeros and [`Map::faulted`] says so from then on.
 #[derive(Debug)]
 pub struct Map {
+    /// Where the guard's handler finds this map. Declared before `inner`, dropped
+    /// in `drop`: the range must leave the table before it is unmapped.
+    slot: &'static Slot,
     inner: memmap2::Mmap,
 }
 
@@ -21,7 +30,8 @@ impl Map {
         // ranges past the end are not touched by contract. A file that a third
         // party cuts is what the signal guard is for.
         let inner = unsafe { memmap2::MmapOptions::new().offset(offset).len(length).map(file)? };
-        Ok(Map { inner })
+        let slot = guard::register(inner.as_ptr() as usize, inner.len());
+        Ok(Map { slot, inner })
     }
 
     /// The length of the map in bytes.
@@ -35,6 +45,8 @@ impl Map {
     }
 
     /// The bytes `offset..offset + length` of the map.
+    ///
+    /// Whoever installed the guard asks [`Map::faulted`] after using them.
     pub fn bytes(&self, offset: usize, length: usize) -> &[u8] {
         &self.inner[offset..offset + length]
     }
@@ -42,5 +54,27 @@ impl Map {
     /// Copies from the map into `buffer`.
     pub fn copy_to(&self, offset: usize, buffer: &mut [u8]) {
         buffer.copy_from_slice(self.bytes(offset, buffer.len()));
+    }
+
+    /// As [`Map::copy_to`]; `EIO` where the guard had to stand in for a page of this
+    /// map, now or before: it does not remember which.
+    pub fn try_copy(&self, offset: usize, buffer: &mut [u8]) -> io::Result<()> {
+        self.copy_to(offset, buffer);
+        match self.faulted() {
+            false => Ok(()),
+            true => Err(io::Error::from_raw_os_error(libc::EIO)),
+        }
+    }
+
+    /// Whether the guard has put zeros in place of a page that the host could not
+    /// give. It stays true for as long as the map lives.
+    pub fn faulted(&self) -> bool {
+        self.slot.faulted()
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        guard::unregister(self.slot);
     }
 }

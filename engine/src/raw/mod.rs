@@ -4,7 +4,13 @@
 #![expect(unsafe_code, reason = "the fenced place: see the SAFETY note on each block")]
 
 mod columns;
+mod fork;
+mod guard;
 mod map;
+mod writeback;
 
 pub use columns::{as_u32s, as_u64s};
+pub use fork::fork_generation;
+pub use guard::install_guard;
 pub use map::Map;
+pub use writeback::start_writeback;

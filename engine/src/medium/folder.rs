@@ -1,0 +1,164 @@
+//! A [`Host`] on a directory of a Linux host.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::file::{FileMedium, facts_of};
+use super::names::inside_root;
+use super::{FileFacts, Host, Medium, OpenMode};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What to do with a directory on a network filesystem, whose locks and syncs
+/// promise less than this engine needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// Refuse it: [`ErrorKind::Unsupported`].
+    Refuse,
+    /// Use it all the same.
+    Allow,
+}
+
+/// The network filesystems known by the magic number of `statfs`. A FUSE mount
+/// does not tell what is behind it, and is taken for local.
+const NETWORK_FILESYSTEMS: [(u32, &str); 9] = [
+    (0x6969, "NFS"),
+    (0x517b, "SMB"),
+    (0xff53_4d42, "CIFS"),
+    (0xfe53_4d42, "SMB2"),
+    (0x0102_1997, "9P"),
+    (0x00c3_6400, "Ceph"),
+    (0x5346_414f, "AFS"),
+    (0x7375_7245, "Coda"),
+    (0x0bd0_0bd0, "Lustre"),
+];
+
+/// A directory of the host. Every path given is walked from its descriptor, so
+/// that renaming the directory, or changing the working directory, changes nothing.
+#[derive(Debug)]
+pub struct FileHost {
+    root: OwnedFd,
+    path: PathBuf,
+}
+
+impl FileHost {
+    /// Opens the directory at `path`, which must be there.
+    pub fn open_root(path: impl AsRef<Path>, network: Network) -> Result<FileHost> {
+        let path = path.as_ref();
+        let open = || rustix::fs::open(path, FOLDER, Mode::empty());
+        let host_says = |error: Errno| Error::io("open the directory", error.into()).in_file(path);
+        let root = retry_on_intr(open).map_err(host_says)?;
+        if network == Network::Refuse {
+            let magic = rustix::fs::fstatfs(&root).map_err(host_says)?.f_type as u32;
+            if let Some((_, name)) = NETWORK_FILESYSTEMS.iter().find(|known| known.0 == magic) {
+                return Err(Error::new(ErrorKind::Unsupported, "open the directory")
+                    .in_file(path)
+                    .about("filesystem", name, "a local one, or an option that allows this one"));
+            }
+        }
+        Ok(FileHost { root, path: path.to_owned() })
+    }
+
+    /// Makes the directory at `path` with those above it that are missing, durably,
+    /// and opens it. One that is there already is opened.
+    pub fn create_root(path: impl AsRef<Path>, network: Network) -> Result<FileHost> {
+        let path = path.as_ref();
+        let host_says = |error: io::Error| Error::io("make the directory", error).in_file(path);
+        let missing: Vec<&Path> = path
+            .ancestors()
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+            .collect();
+        std::fs::create_dir_all(path).map_err(host_says)?;
+        for folder in missing {
+            let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(host_says)?;
+            parent.sync_all().map_err(host_says)?;
+        }
+        FileHost::open_root(path, network)
+    }
+
+    fn open_folder(&self, path: &Path) -> io::Result<OwnedFd> {
+        let path = inside(path)?;
+        Ok(retry_on_intr(|| rustix::fs::openat(&self.root, path, FOLDER, Mode::empty()))?)
+    }
+}
+
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// As the host takes it: the root itself is the empty path, which the host calls `.`.
+fn inside(path: &Path) -> io::Result<&Path> {
+    let path = inside_root(path)?;
+    Ok(if path.as_os_str().is_empty() { Path::new(".") } else { path })
+}
+
+impl Host for FileHost {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn Medium>> {
+        let path = inside(path)?;
+        let access = match mode {
+            OpenMode::Read => OFlags::RDONLY,
+            OpenMode::ReadWrite => OFlags::RDWR,
+            OpenMode::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+            OpenMode::OpenOrCreate => OFlags::RDWR | OFlags::CREATE,
+        };
+        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let permissions = Mode::from_raw_mode(0o666);
+        let open = || rustix::fs::openat(&self.root, path, flags, permissions);
+        Ok(Arc::new(FileMedium::new(File::from(retry_on_intr(open)?))))
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::mkdirat(&self.root, inside(path)?, Mode::from_raw_mode(0o777))?)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.root, inside(from)?, &self.root, inside(to)?)?)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (from, to) = (inside(from)?, inside(to)?);
+        match rustix::fs::renameat_with(&self.root, from, &self.root, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the filesystem cannot rename without replacing",
+            )),
+            done => Ok(done?),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.root, inside(path)?, AtFlags::empty())?)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::fsync(self.open_folder(path)?)?)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        let folder = self.open_folder(path)?;
+        let mut names = Vec::new();
+        for entry in Dir::new(folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(std::ffi::OsStr::from_bytes(name).to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn facts(&self, path: &Path) -> io::Result<FileFacts> {
+        let path = inside(path)?;
+        Ok(facts_of(&rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW)?))
+    }
+
+    fn display_path(&self, path: &Path) -> PathBuf {
+        self.path.join(path)
+    }
+}
