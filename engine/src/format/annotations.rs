@@ -55,22 +55,37 @@ impl Annotations {
     /// What `body` says.
     pub fn decode(body: &[u8]) -> Result<Annotations> {
         let mut fields = FieldReader::new("annotations", body);
+        if body.len() > ANNOTATIONS_BYTES_MAX {
+            let expected = format!("at most {ANNOTATIONS_BYTES_MAX}");
+            return Err(fields.bad("length", 0, body.len(), expected));
+        }
         let has_created = flag(&mut fields)?;
         let created = fields.u64("created")? as i64;
+        if !has_created && created != 0 {
+            return Err(fields.bad("created", 8, created, "0, as it is absent"));
+        }
         let mut texts = [None, None];
         for text in &mut texts {
             let present = flag(&mut fields)?;
             let value = get(&mut fields)?;
+            if !present && !value.is_empty() {
+                let found = format!("{} bytes", value.len());
+                return Err(fields.bad("text", value.len(), found, "none, as it is absent"));
+            }
             *text = present.then_some(value);
         }
         let count = fields.u32("label count")?;
-        let mut labels = BTreeMap::new();
+        let mut labels = BTreeMap::<String, String>::new();
         for _ in 0..count {
             let key = get(&mut fields)?;
+            if labels.last_key_value().is_some_and(|(last, _)| *last >= key) {
+                let found = format!("{key:?}");
+                return Err(fields.bad("label key", key.len(), found, "ascending keys"));
+            }
             let value = get(&mut fields)?;
             labels.insert(key, value);
         }
-        fields.zeros_until("end", body.len())?;
+        fields.expect("end", 0, fields.position(), body.len())?;
         let [created_by, comment] = texts;
         Ok(Annotations { created: has_created.then_some(created), created_by, comment, labels })
     }

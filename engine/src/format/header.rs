@@ -301,6 +301,9 @@ impl Header {
         }
         let parent = LayerRef::read_optional(&mut fields)?;
         let digest = fields.digest("digest")?;
+        if let Some(digest) = digest.filter(|_| state == LayerState::Open) {
+            return Err(fields.bad("digest", 32, digest, "none while the layer is open"));
+        }
         let journal = Journal {
             sequence: fields.u64("journal sequence")?,
             next: FileBlock(fields.u64("journal next place")?),

@@ -7,6 +7,15 @@ use crate::units::{Digest, LayerId};
 /// The size of a reference in bytes.
 pub const LAYER_REF_BYTES: usize = 72;
 
+/// The fields of a reference: offset and name.
+pub const FIELDS: &[(usize, &str)] = &[
+    (0, "layer id"),
+    (16, "layer size"),
+    (24, "layer freeze generation"),
+    (32, "layer map checksum"),
+    (40, "layer digest"),
+];
+
 /// The identity of a frozen layer as another layer recorded it (INV-04).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LayerRef {

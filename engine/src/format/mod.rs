@@ -17,6 +17,8 @@ pub mod page;
 pub mod piece;
 pub mod record;
 pub mod sources;
+#[cfg(test)]
+mod tests;
 
 pub use annotations::Annotations;
 pub use free_space::FreeSpace;

@@ -82,8 +82,8 @@ impl NameEntry {
             other => return Err(fields.bad("kind", 1, other, "1 (tag) or 2 (volume)")),
         };
         let length = usize::from(fields.u8("name length")?);
-        if length > NAME_BYTES_MAX {
-            return Err(fields.bad("name length", 1, length, format!("at most {NAME_BYTES_MAX}")));
+        if !(1..=NAME_BYTES_MAX).contains(&length) {
+            return Err(fields.bad("name length", 1, length, format!("1 to {NAME_BYTES_MAX}")));
         }
         let bytes = fields.raw("name", length)?;
         let Ok(name) = std::str::from_utf8(bytes) else {
@@ -96,6 +96,10 @@ impl NameEntry {
         Ok(NameEntry { name, kind, top: prelude.layer, parent })
     }
 }
+
+/// The fields of the store's own file: offset and name.
+pub const STORE_FIELDS: &[(usize, &str)] =
+    &[(PRELUDE_BYTES, "block size"), (PRELUDE_BYTES + 1, "reserved"), (CRC_OFFSET, "checksum")];
 
 /// What the store's own file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,17 @@ pub const PRELUDE_BYTES: usize = 40;
 /// Where the CRC-32 of a page lies: its last four bytes.
 pub const CRC_OFFSET: usize = PAGE_BYTES as usize - 4;
 
+/// The fields that every page has: offset and name.
+pub const FIELDS: &[(usize, &str)] = &[
+    (0, "magic"),
+    (4, "kind"),
+    (6, "version"),
+    (8, "layer id"),
+    (24, "generation"),
+    (32, "place"),
+    (CRC_OFFSET, "checksum"),
+];
+
 /// What a metadata page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]

@@ -7,6 +7,14 @@ use crate::units::{FileBlock, PAGE_BYTES};
 /// The size of a reference in bytes.
 pub const PIECE_REF_BYTES: usize = 28;
 
+/// The fields of a reference: offset and name.
+pub const FIELDS: &[(usize, &str)] = &[
+    (0, "piece place"),
+    (8, "piece bytes"),
+    (16, "piece generation"),
+    (24, "piece head checksum"),
+];
+
 /// Where a piece of metadata lies in its file, how long it is, and what its head must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PieceRef {

@@ -23,7 +23,8 @@ const SOURCES_OFFSET: usize = PIECE_GENERATION_OFFSET + 8;
 const COUNTS_OFFSET: usize = SOURCES_OFFSET + PIECE_REF_BYTES;
 const ITEMS_OFFSET: usize = COUNTS_OFFSET + 4 * 2;
 
-const EXTENT_BYTES: usize = 28;
+/// The size of an extent in a head in bytes.
+pub const EXTENT_BYTES: usize = 28;
 const CHECKSUM_BYTES: usize = 4;
 const FLAG_DATA_DURABLE: u32 = 1;
 
@@ -40,6 +41,10 @@ pub const FIELDS: &[(usize, &str)] = &[
     (ITEMS_OFFSET, "items"),
     (CRC_OFFSET, "checksum"),
 ];
+
+/// The fields of an extent in a head: offset and name.
+pub const EXTENT_FIELDS: &[(usize, &str)] =
+    &[(0, "extent start"), (8, "extent length"), (16, "extent source"), (20, "extent block")];
 
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +69,7 @@ pub struct Record {
     pub added_sources: Vec<LayerRef>,
     /// Runs written ahead, oldest first; each covers those before it.
     pub runs: Vec<PieceRef>,
-    /// Changed extents, disjoint; they cover the runs.
+    /// Changed extents, ascending and disjoint; they cover the runs.
     pub extents: Vec<Extent>,
     /// The checksum of each block of each data extent, in order.
     pub checksums: Vec<u32>,
@@ -159,6 +164,10 @@ impl Record {
         let mut blocks = 0_u64;
         for _ in 0..counts[2] {
             let extent = read_extent(&mut fields)?;
+            if extents.last().is_some_and(|last: &Extent| last.end() > extent.start) {
+                let expected = "ascending addresses, each once";
+                return Err(fields.bad("extent start", EXTENT_BYTES, extent.start, expected));
+            }
             if matches!(extent.target, Target::Data { .. }) {
                 blocks = blocks.saturating_add(extent.length);
             }
@@ -196,6 +205,9 @@ fn read_extent(fields: &mut FieldReader<'_>) -> Result<Extent> {
     }
     let code = fields.u32("extent source")?;
     let block = fields.u64("extent block")?;
+    if code < 2 && block != 0 {
+        return Err(fields.bad("extent block", 8, block, "0, for a hole or zeros"));
+    }
     if code >= 2 && block.checked_add(length).is_none() {
         return Err(fields.bad("extent block", 8, block, "a block whose run fits in 64 bits"));
     }
