@@ -59,11 +59,11 @@ impl ExtentMap {
                 merged.target = before.target;
             }
         }
-        if let Some(entry) = self.entries.get(&extent.end().0) {
-            if extent.continues_with(&entry.at(extent.end().0)) {
-                merged.length += entry.length;
-                self.entries.remove(&extent.end().0);
-            }
+        if let Some(entry) = self.entries.get(&extent.end().0)
+            && extent.continues_with(&entry.at(extent.end().0))
+        {
+            merged.length += entry.length;
+            self.entries.remove(&extent.end().0);
         }
         self.entries.insert(merged.start.0, Entry { length: merged.length, target: merged.target });
     }

@@ -2,9 +2,11 @@
 
 mod checksums;
 mod map;
+mod run;
 
 pub use checksums::BlockChecksums;
 pub use map::ExtentMap;
+pub use run::{EncodedRun, Run, RunBuilder, RunExtents, RunOrigin, encode_run};
 
 use crate::error::Result;
 use crate::units::{ADDRESS_END, BlockAddress, FileBlock, SourceIndex};

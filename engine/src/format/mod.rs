@@ -16,9 +16,11 @@ pub mod name;
 pub mod page;
 pub mod piece;
 pub mod record;
+pub mod run;
 pub mod sources;
 #[cfg(test)]
 mod tests;
+pub mod tree;
 
 pub use annotations::Annotations;
 pub use free_space::FreeSpace;

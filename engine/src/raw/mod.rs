@@ -7,10 +7,12 @@ mod columns;
 mod fork;
 mod guard;
 mod map;
+mod search;
 mod writeback;
 
-pub use columns::{as_u32s, as_u64s};
+pub use columns::{AlignedBytes, Column, Item, PieceBytes, as_bytes, as_items};
 pub use fork::fork_generation;
 pub use guard::install_guard;
 pub use map::Map;
+pub use search::{BATCH, Tree, rank, rank_batch, rank_portable};
 pub use writeback::start_writeback;

@@ -1,6 +1,6 @@
 //! The tables of `docs/FORMAT.md` say what the constants say.
 
-use crate::format::{blob, free_space, header, identity, name, page, piece, record};
+use crate::format::{blob, free_space, header, identity, name, page, piece, record, run};
 use crate::units::PAGE_BYTES;
 
 const TEXT: &str = include_str!("../../../../docs/FORMAT.md");
@@ -60,6 +60,7 @@ fn the_tables_of_the_format_are_the_constants() {
     compare("Reference to a piece", piece::FIELDS, Some(piece::PIECE_REF_BYTES));
     compare("Reference to a layer", identity::FIELDS, Some(identity::LAYER_REF_BYTES));
     compare("Head of a blob", blob::FIELDS, page_end);
+    compare("Head of a run", run::FIELDS, page_end);
     compare("Free space", free_space::FIELDS, None);
     compare("Name file", name::FIELDS, page_end);
     compare("Store file", name::STORE_FIELDS, page_end);

@@ -1,0 +1,264 @@
+//! Looking addresses up in a run.
+
+use super::Run;
+use crate::error::{Error, Result};
+use crate::extent::{Lookup, Span, Target};
+use crate::format::run::{EXTENTS_PER_NODE, SAMPLE_EXTENTS, TREE_EXTENTS_MIN};
+use crate::format::tree::{NODE_KEYS, TreeShape};
+use crate::raw::{self, BATCH, Tree};
+use crate::units::{ADDRESS_END, BlockAddress};
+
+/// Where an address stands among the extents of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// How many extents begin at or below the address.
+    pub(super) rank: usize,
+    /// The superblock of the last of them.
+    superblock: usize,
+}
+
+impl Run {
+    /// What the run says about `address`; as [`ExtentMap::find`](crate::extent::ExtentMap::find).
+    #[inline]
+    pub fn find(&self, address: BlockAddress) -> Result<Span> {
+        if let Some(outside) = self.outside(address) {
+            return Ok(outside);
+        }
+        let place = self.place(address)?;
+        let span = self.span(address, place)?;
+        self.intact()?;
+        Ok(span)
+    }
+
+    /// [`find`](Self::find) for each address, up to 16 look-ups side by side.
+    ///
+    /// # Panics
+    ///
+    /// Where `spans` are not as many as `addresses`.
+    pub fn find_many(&self, addresses: &[BlockAddress], spans: &mut [Span]) -> Result<()> {
+        assert_eq!(addresses.len(), spans.len(), "one span for each address");
+        let (batches, rest) = addresses.as_chunks::<BATCH>();
+        let (span_batches, span_rest) = spans.as_chunks_mut::<BATCH>();
+        for (batch, spans) in batches.iter().zip(span_batches) {
+            self.find_batch(batch, spans)?;
+        }
+        for (&address, span) in rest.iter().zip(span_rest) {
+            *span = self.find(address)?;
+        }
+        Ok(())
+    }
+
+    /// The checksum of the data block mapped at `address`.
+    pub fn checksum(&self, address: BlockAddress) -> Result<u32> {
+        Ok(self.checksums(address, 1)?[0])
+    }
+
+    /// The checksums of the `blocks` data blocks mapped from `address` on, which must
+    /// lie in one extent.
+    pub fn checksums(&self, address: BlockAddress, blocks: u64) -> Result<&[u32]> {
+        let bad = |found: &str| {
+            let expected = format!("{blocks} data blocks of one extent from {address}");
+            let error = Error::invalid("look up block checksums", "address", found, expected);
+            error.in_file(&self.origin.path)
+        };
+        if self.head.block_checksums.is_none() {
+            return Err(bad("a run without block checksums"));
+        }
+        let rank = match self.outside(address) {
+            Some(_) => 0,
+            None => self.place(address)?.rank,
+        };
+        let Some(index) = rank.checked_sub(1) else { return Err(bad("no extent")) };
+        let extent = self.extent_verified(index)?;
+        let Some(into) = address.0.checked_sub(extent.start.0) else {
+            return Err(self.out_of_order(index));
+        };
+        let room = extent.length.saturating_sub(into);
+        if !matches!(extent.target, Target::Data { .. }) || room < blocks {
+            return Err(bad("other extents"));
+        }
+        let first = self.checksums_before(index)?.saturating_add(into);
+        let end = first.saturating_add(blocks);
+        if end > self.block_checksums.len() as u64 {
+            let expected = format!("{} at most", self.block_checksums.len());
+            return Err(self.damaged(
+                "checksum sample",
+                self.layout.samples.offset + 8 * (index as u64 / SAMPLE_EXTENTS),
+                end,
+                expected,
+            ));
+        }
+        let range = first as usize..end as usize;
+        self.chunks
+            .verify_items(&self.bytes, self.layout.block_checksums, 4, range.clone())
+            .map_err(|error| self.locate_error(error))?;
+        self.intact()?;
+        Ok(&self.block_checksums[range])
+    }
+
+    /// How many block checksums belong to the extents before `index`.
+    pub(super) fn checksums_before(&self, index: usize) -> Result<u64> {
+        let sample = index / SAMPLE_EXTENTS as usize;
+        self.chunks
+            .verify_items(&self.bytes, self.layout.samples, 8, sample..sample + 1)
+            .map_err(|error| self.locate_error(error))?;
+        let mut before = self.samples[sample];
+        let mut at = sample * SAMPLE_EXTENTS as usize;
+        self.verify_extents(at..index)?;
+        let mut superblock = self.superblock_of(at);
+        while at < index {
+            if at >= self.firsts[superblock + 1] as usize {
+                superblock += 1;
+            }
+            let extent = self.extent(superblock, at)?;
+            if let Target::Data { .. } = extent.target {
+                before = before.saturating_add(extent.length);
+            }
+            at += 1;
+        }
+        Ok(before)
+    }
+
+    fn find_batch(
+        &self,
+        addresses: &[BlockAddress; BATCH],
+        spans: &mut [Span; BATCH],
+    ) -> Result<()> {
+        let same_superblock = addresses.iter().all(|address| {
+            address.0 >> 32 == u64::from(self.highs.first().copied().unwrap_or(0))
+                && self.outside(*address).is_none()
+        });
+        let Some(shape) = self.only_shape.filter(|_| same_superblock) else {
+            for (&address, span) in addresses.iter().zip(spans) {
+                *span = self.find(address)?;
+            }
+            return Ok(());
+        };
+        let tree = self.tree(&shape, 0, self.lows.len());
+        let lows = addresses.map(|address| address.0 as u32);
+        let mut ranks = [0; BATCH];
+        raw::rank_batch(tree, &lows, &mut ranks);
+        for ((&address, span), rank) in addresses.iter().zip(spans).zip(ranks) {
+            self.verify_around(0, self.lows.len(), rank)?;
+            *span = self.span(address, Place { rank, superblock: 0 })?;
+        }
+        self.intact()
+    }
+
+    /// The answer for addresses before the first extent or past the last.
+    #[inline]
+    fn outside(&self, address: BlockAddress) -> Option<Span> {
+        if address >= self.head.end {
+            return Some(Span { target: None, end: BlockAddress(ADDRESS_END) });
+        }
+        (address < self.head.first).then_some(Span { target: None, end: self.head.first })
+    }
+
+    /// Where `address` stands; what the search looked at of the extents is verified.
+    #[inline]
+    pub(super) fn place(&self, address: BlockAddress) -> Result<Place> {
+        let (high, low) = ((address.0 >> 32) as u32, address.0 as u32);
+        if let Some(shape) = &self.only_shape
+            && self.highs[0] == high
+        {
+            let past = self.lows.len();
+            let rank = raw::rank(self.tree(shape, 0, past), low);
+            self.verify_around(0, past, rank)?;
+            return Ok(Place { rank, superblock: 0 });
+        }
+        self.place_in_superblocks(high, low)
+    }
+
+    fn place_in_superblocks(&self, high: u32, low: u32) -> Result<Place> {
+        let superblocks = Tree {
+            shape: &self.high_shape,
+            nodes: &self.high_tree,
+            column: &self.highs,
+            payload: &[],
+        };
+        // The tree was verified at open, but is not trusted to be in order.
+        let rank = raw::rank(superblocks, high);
+        let Some(superblock) = rank.checked_sub(1) else {
+            return Ok(Place { rank: 0, superblock: 0 });
+        };
+        let (first, past) = (self.firsts[superblock] as usize, self.firsts[rank] as usize);
+        if self.highs[superblock] != high {
+            return Ok(Place { rank: past, superblock });
+        }
+        let count = past - first;
+        let rank = if count as u64 >= TREE_EXTENTS_MIN {
+            let shape = TreeShape::over(count as u32);
+            let rank = raw::rank(self.tree(&shape, first, past), low);
+            self.verify_around(first, past, rank)?;
+            rank
+        } else {
+            self.verify_extents(first..past)?;
+            self.lows[first..past].partition_point(|&other| other <= low)
+        };
+        // Below all of its superblock: the one before may reach into it.
+        let superblock = superblock - usize::from(rank == 0 && superblock > 0);
+        Ok(Place { rank: first + rank, superblock })
+    }
+
+    #[inline]
+    fn tree<'a>(&'a self, shape: &'a TreeShape, first: usize, past: usize) -> Tree<'a> {
+        Tree {
+            shape,
+            nodes: &self.low_trees[first / EXTENTS_PER_NODE as usize..],
+            column: &self.lows[first..past],
+            payload: &self.words[first..past],
+        }
+    }
+
+    /// Verifies the groups of extents around `rank` among `first..past`: those that
+    /// the end of the search looked at.
+    #[inline]
+    fn verify_around(&self, first: usize, past: usize, rank: usize) -> Result<()> {
+        if self.chunks.mapping_verified() {
+            return Ok(());
+        }
+        let start = rank.saturating_sub(1) / NODE_KEYS * NODE_KEYS;
+        let end = (rank / NODE_KEYS + 1) * NODE_KEYS;
+        self.verify_extents(first + start..past.min(first + end))
+    }
+
+    /// What the run says about an address inside of it.
+    #[inline]
+    fn span(&self, address: BlockAddress, place: Place) -> Result<Span> {
+        if let Some(index) = place.rank.checked_sub(1) {
+            self.verify_extents(index..index + 1)?;
+            let extent = self.extent(place.superblock, index)?;
+            let Some(into) = address.0.checked_sub(extent.start.0) else {
+                return Err(self.out_of_order(index));
+            };
+            if into < extent.length {
+                return Ok(Span { target: Some(extent.target.advanced(into)), end: extent.end() });
+            }
+        }
+        self.gap(address, place)
+    }
+
+    fn gap(&self, address: BlockAddress, place: Place) -> Result<Span> {
+        let next = place.rank;
+        if next >= self.lows.len() {
+            return Err(self.out_of_order(next.saturating_sub(1)));
+        }
+        self.verify_extents(next..next + 1)?;
+        let mut superblock = place.superblock;
+        if next >= self.firsts[superblock + 1] as usize {
+            superblock += 1;
+        }
+        let end = u64::from(self.highs[superblock]) << 32 | u64::from(self.lows[next]);
+        // An answer that ends where it begins would keep callers in a loop.
+        match end > address.0 {
+            true => Ok(Span { target: None, end: BlockAddress(end) }),
+            false => Err(self.out_of_order(next)),
+        }
+    }
+}
+
+impl Lookup for Run {
+    fn find(&self, address: BlockAddress) -> Result<Span> {
+        Run::find(self, address)
+    }
+}

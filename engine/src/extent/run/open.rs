@@ -1,0 +1,142 @@
+//! Opening a run: head, chunk checksums and the upper parts of its tree are verified.
+
+use super::{Chunks, EncodedRun, Run, RunOrigin};
+use crate::error::{Error, Result};
+use crate::format::PieceRef;
+use crate::format::page::PageKind;
+use crate::format::run::{RunHead, Section, TREE_EXTENTS_MIN};
+use crate::format::tree::TreeShape;
+use crate::raw::{Column, Item, PieceBytes};
+use crate::units::{LayerId, PAGE_BYTES};
+
+impl EncodedRun {
+    /// Opens what was just encoded, from its bytes in memory.
+    pub fn open(self, kind: PageKind, layer: LayerId, origin: RunOrigin) -> Result<Run> {
+        Run::open(self.bytes.into(), kind, layer, self.piece, origin)
+    }
+}
+
+impl Run {
+    /// Opens the piece `bytes`, which must be the one of `layer` that `piece` names.
+    pub fn open(
+        bytes: PieceBytes,
+        kind: PageKind,
+        layer: LayerId,
+        piece: PieceRef,
+        origin: RunOrigin,
+    ) -> Result<Run> {
+        open(bytes, kind, layer, piece, origin.clone())
+            .map_err(|error| error.shifted_by(origin.offset).in_file(&origin.path))
+    }
+}
+
+/// As [`Run::open`]; offsets in errors are from the start of the piece.
+fn open(
+    bytes: PieceBytes,
+    kind: PageKind,
+    layer: LayerId,
+    piece: PieceRef,
+    origin: RunOrigin,
+) -> Result<Run> {
+    let all = bytes.bytes();
+    let page = all.first_chunk::<{ PAGE_BYTES as usize }>();
+    let page = page.ok_or_else(|| corrupt("length", 0, all.len(), "at least a page of 4096"))?;
+    let (head, layout, prelude, crc) = RunHead::decode(page, kind)?;
+    prelude.expect("head of a run", layer, piece.generation, piece.place)?;
+    if crc != piece.head_crc {
+        let expected = format!("{:#010x}", piece.head_crc);
+        return Err(corrupt("head checksum", 0, format!("{crc:#010x}"), expected));
+    }
+    if layout.total_bytes != piece.bytes || all.len() as u64 != piece.bytes {
+        let found = format!("{} bytes, {} of them given", layout.total_bytes, all.len());
+        return Err(corrupt("total bytes", 0, found, piece.bytes));
+    }
+    let chunk_checksums = section_of(all, layout.chunk_checksums);
+    let found = crc32fast::hash(chunk_checksums);
+    if found != head.chunks_crc {
+        let (found, expected) = (format!("{found:#010x}"), format!("{:#010x}", head.chunks_crc));
+        return Err(corrupt("chunk checksums", PAGE_BYTES, found, expected));
+    }
+    // What fills up between the checksums and the body, and the last page.
+    let after_checksums = layout.chunk_checksums.offset + layout.chunk_checksums.bytes;
+    zeros(all, after_checksums, layout.body.offset)?;
+    zeros(all, layout.body.offset + layout.body.bytes, layout.total_bytes)?;
+
+    let chunks = Chunks::new(column(&bytes, layout.chunk_checksums)?, layout, prelude);
+    chunks.verify_until(&bytes, layout.lows.offset)?;
+    let highs: Column<u32> = column(&bytes, layout.superblock_highs)?;
+    let firsts: Column<u32> = column(&bytes, layout.superblock_firsts)?;
+    ascending(&highs, "superblock highs", layout.superblock_highs)?;
+    ascending(&firsts, "superblock firsts", layout.superblock_firsts)?;
+    let bounds = (firsts.first().copied().unwrap_or(0), firsts.last().copied().unwrap_or(0));
+    if bounds != (0, head.extents as u32) {
+        let found = format!("{} to {}", bounds.0, bounds.1);
+        let expected = format!("0 to {}", head.extents);
+        return Err(corrupt("superblock firsts", layout.superblock_firsts.offset, found, expected));
+    }
+    let alone = head.superblocks == 1 && head.extents >= TREE_EXTENTS_MIN;
+    let run = Run {
+        high_shape: TreeShape::over(head.superblocks as u32),
+        high_tree: column(&bytes, layout.superblock_tree)?,
+        only_shape: alone.then(|| TreeShape::over(head.extents as u32)),
+        low_trees: column(&bytes, layout.low_trees)?,
+        lows: column(&bytes, layout.lows)?,
+        words: column(&bytes, layout.words)?,
+        wide: column(&bytes, layout.wide)?,
+        samples: column(&bytes, layout.samples)?,
+        block_checksums: column(&bytes, layout.block_checksums)?,
+        highs,
+        firsts,
+        chunks,
+        head,
+        layout,
+        piece,
+        origin,
+        bytes,
+    };
+    match run.bytes.faulted() {
+        false => Ok(run),
+        true => Err(Error::io("read a mapped run", std::io::Error::from_raw_os_error(libc::EIO))),
+    }
+}
+
+fn section_of(bytes: &[u8], section: Section) -> &[u8] {
+    &bytes[section.offset as usize..][..section.bytes as usize]
+}
+
+fn column<T: Item>(bytes: &PieceBytes, section: Section) -> Result<Column<T>> {
+    let start = section.offset as usize;
+    let column = Column::of(bytes, start..start + section.bytes as usize);
+    // A layer file is mapped from a multiple of 4 KiB, a copy lies at a cache line.
+    column.ok_or_else(|| corrupt("place", section.offset, "a piece not aligned", "64 bytes"))
+}
+
+fn ascending(values: &[u32], field: &'static str, section: Section) -> Result<()> {
+    match values.windows(2).position(|pair| pair[0] >= pair[1]) {
+        None => Ok(()),
+        Some(at) => {
+            let offset = section.offset + 4 * (at as u64 + 1);
+            Err(corrupt(field, offset, values[at + 1], format!("above {}", values[at])))
+        }
+    }
+}
+
+fn zeros(bytes: &[u8], start: u64, end: u64) -> Result<()> {
+    match bytes[start as usize..end as usize].iter().position(|&byte| byte != 0) {
+        None => Ok(()),
+        Some(at) => {
+            let found = format!("{:#04x}", bytes[start as usize + at]);
+            Err(corrupt("padding", start + at as u64, found, "0x00 (reserved)"))
+        }
+    }
+}
+
+#[cold]
+fn corrupt(
+    field: &'static str,
+    offset: u64,
+    found: impl std::fmt::Display,
+    expected: impl std::fmt::Display,
+) -> Error {
+    Error::corrupt("open a run", field, found, expected).at_offset(offset)
+}
