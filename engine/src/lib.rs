@@ -5,6 +5,8 @@ pub mod extent;
 pub mod format;
 pub mod medium;
 pub mod raw;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod units;
 
 pub use error::{Error, ErrorKind, Result};

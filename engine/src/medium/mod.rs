@@ -7,7 +7,7 @@
 #[cfg(test)]
 pub(crate) mod contract;
 mod file;
-mod flock;
+pub(crate) mod flock;
 mod folder;
 mod memory;
 pub(crate) mod names;

@@ -113,6 +113,39 @@ impl<T> NameTree<T> {
         self.folders.iter().map(PathBuf::as_path)
     }
 
+    /// Gives a file a name, taking it from whoever has it, without asking for the folder.
+    #[cfg(feature = "testing")]
+    pub(crate) fn put(&mut self, path: &Path, file: T) {
+        self.files.insert(path.to_owned(), file);
+    }
+
+    /// Makes a folder without asking for the one above it.
+    #[cfg(feature = "testing")]
+    pub(crate) fn put_folder(&mut self, path: &Path) {
+        self.folders.insert(path.to_owned());
+    }
+
+    /// Takes a name away, where it is there.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take(&mut self, path: &Path) {
+        self.files.remove(path);
+    }
+
+    /// Drops what lies in folders that are not there.
+    #[cfg(feature = "testing")]
+    pub(crate) fn drop_orphans(&mut self) {
+        // In order of paths a folder comes before what lies in it.
+        let mut kept: BTreeSet<PathBuf> = BTreeSet::new();
+        for folder in std::mem::take(&mut self.folders) {
+            if folder.parent().is_none_or(|above| kept.contains(above)) {
+                kept.insert(folder);
+            }
+        }
+        self.folders = kept;
+        let folders = &self.folders;
+        self.files.retain(|path, _| path.parent().is_some_and(|folder| folders.contains(folder)));
+    }
+
     fn expect_folder_of(&self, path: &Path) -> io::Result<()> {
         match inside_root(path)?.parent() {
             Some(folder) => self.expect_folder(folder),

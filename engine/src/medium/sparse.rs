@@ -11,7 +11,51 @@ const PAGE: u64 = SPARSE_PAGE_BYTES as u64;
 /// As long as a file of a Linux host may be.
 const LENGTH_MAX: u64 = i64::MAX as u64;
 
-type Page = [u8; SPARSE_PAGE_BYTES];
+/// The bytes of one page, and what they hash to once somebody asked.
+#[derive(Debug)]
+pub(crate) struct Page {
+    bytes: [u8; SPARSE_PAGE_BYTES],
+    #[cfg(feature = "testing")]
+    fingerprint: std::sync::OnceLock<u64>,
+}
+
+impl Page {
+    /// A page of these bytes.
+    pub(crate) fn new(bytes: [u8; SPARSE_PAGE_BYTES]) -> Page {
+        Page {
+            bytes,
+            #[cfg(feature = "testing")]
+            fingerprint: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8; SPARSE_PAGE_BYTES] {
+        &self.bytes
+    }
+
+    /// The bytes, to be changed in place; a page that is shared is copied first.
+    fn change(page: &mut Arc<Page>) -> &mut [u8; SPARSE_PAGE_BYTES] {
+        if Arc::get_mut(page).is_none() {
+            *page = Arc::new(Page::new(page.bytes));
+        }
+        let page = Arc::get_mut(page).expect("nobody else holds a page that was just made");
+        #[cfg(feature = "testing")]
+        page.fingerprint.take();
+        &mut page.bytes
+    }
+
+    /// 64 bits that stand for the bytes; 0 for zeros, so that a hole is the same.
+    #[cfg(feature = "testing")]
+    fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| match self.bytes.iter().all(|byte| *byte == 0) {
+            true => 0,
+            false => {
+                u64::from_le_bytes(blake3::hash(&self.bytes).as_bytes()[..8].try_into().unwrap())
+            }
+        })
+    }
+}
 
 /// A sparse array of bytes. A clone shares its pages until one side writes to them.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +65,12 @@ pub(crate) struct SparseBytes {
 }
 
 impl SparseBytes {
+    /// No bytes.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn new() -> SparseBytes {
+        SparseBytes { pages: BTreeMap::new(), length: 0 }
+    }
+
     /// The length in bytes, holes included.
     pub(crate) fn length(&self) -> u64 {
         self.length
@@ -40,7 +90,7 @@ impl SparseBytes {
         for (number, within, range) in pieces(offset, buffer.len()) {
             let part = &mut buffer[range];
             match self.pages.get(&number) {
-                Some(page) => part.copy_from_slice(&page[within..within + part.len()]),
+                Some(page) => part.copy_from_slice(&page.bytes[within..within + part.len()]),
                 None => part.fill(0),
             }
         }
@@ -52,11 +102,12 @@ impl SparseBytes {
         let end = end_of(offset, bytes.len() as u64)?;
         for (number, within, range) in pieces(offset, bytes.len()) {
             let part = &bytes[range];
-            if let Ok(whole) = Page::try_from(part) {
-                self.pages.insert(number, Arc::new(whole));
+            if let Ok(whole) = part.try_into() {
+                self.pages.insert(number, Arc::new(Page::new(whole)));
             } else {
-                let page = self.pages.entry(number).or_insert_with(|| Arc::new([0; PAGE as usize]));
-                Arc::make_mut(page)[within..within + part.len()].copy_from_slice(part);
+                let zeros = || Arc::new(Page::new([0; SPARSE_PAGE_BYTES]));
+                let page = self.pages.entry(number).or_insert_with(zeros);
+                Page::change(page)[within..within + part.len()].copy_from_slice(part);
             }
         }
         if !bytes.is_empty() {
@@ -98,10 +149,19 @@ impl SparseBytes {
         (start < end).then_some((start, end))
     }
 
-    /// The pages, by number. Those of two clones that are the same memory hold the same bytes.
+    /// Puts a page in place without copying it, extending where needed.
     #[cfg(feature = "testing")]
-    pub(crate) fn pages(&self) -> impl Iterator<Item = (u64, &Arc<Page>)> {
-        self.pages.iter().map(|(number, page)| (*number, page))
+    pub(crate) fn put_page(&mut self, number: u64, page: Arc<Page>) {
+        self.pages.insert(number, page);
+        self.length = self.length.max((number + 1) * PAGE);
+    }
+
+    /// 64 bits that stand for length and content, the same however holes and zeros are laid out.
+    #[cfg(feature = "testing")]
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let pages = self.pages.iter().map(|(number, page)| (*number, page.fingerprint()));
+        let content = pages.filter(|(_, page)| *page != 0);
+        content.fold(mix(self.length), |sum, (number, page)| mix(sum ^ mix(page ^ mix(number))))
     }
 
     fn clear(&mut self, offset: u64, length: u64) {
@@ -116,7 +176,7 @@ impl SparseBytes {
                 let start = offset.saturating_sub(edge * PAGE).min(PAGE) as usize;
                 let stop = (end - edge * PAGE).min(PAGE) as usize;
                 if start < stop {
-                    Arc::make_mut(page)[start..stop].fill(0);
+                    Page::change(page)[start..stop].fill(0);
                 }
             }
         }
@@ -128,8 +188,17 @@ fn end_of(offset: u64, length: u64) -> io::Result<u64> {
     end.ok_or_else(|| io::ErrorKind::FileTooLarge.into())
 }
 
+/// Spreads every bit over all 64 (the finaliser of SplitMix64).
+#[cfg(feature = "testing")]
+pub(crate) fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
 /// The pages that a range touches: number, offset inside the page, range inside the buffer.
-fn pieces(
+pub(crate) fn pieces(
     offset: u64,
     length: usize,
 ) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
