@@ -1,0 +1,4 @@
+//! Whole-system tests, one binary: a module for each question.
+
+mod commit_protocol;
+mod crash_disk;
