@@ -2,3 +2,4 @@
 
 mod commit_protocol;
 mod crash_disk;
+mod real_files;
