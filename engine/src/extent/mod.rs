@@ -1,11 +1,15 @@
 //! Extents, the mutable map, and the packed, immutable run of extents.
 
 mod checksums;
+mod fold;
 mod map;
+mod merge;
 mod run;
 
 pub use checksums::BlockChecksums;
+pub use fold::fold_runs;
 pub use map::ExtentMap;
+pub use merge::{Holes, Joined, Overlay, Stretch, joined, merge, overlay};
 pub use run::{EncodedRun, Run, RunBuilder, RunExtents, RunOrigin, encode_run};
 
 use crate::error::Result;

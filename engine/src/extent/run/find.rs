@@ -77,16 +77,16 @@ impl Run {
         if !matches!(extent.target, Target::Data { .. }) || room < blocks {
             return Err(bad("other extents"));
         }
-        let first = self.checksums_before(index)?.saturating_add(into);
-        let end = first.saturating_add(blocks);
+        self.checksum_column(self.checksums_before(index)?.saturating_add(into), blocks)
+    }
+
+    /// The block checksums `first..first + count` of the run.
+    pub(in crate::extent) fn checksum_column(&self, first: u64, count: u64) -> Result<&[u32]> {
+        let end = first.saturating_add(count);
         if end > self.block_checksums.len() as u64 {
             let expected = format!("{} at most", self.block_checksums.len());
-            return Err(self.damaged(
-                "checksum sample",
-                self.layout.samples.offset + 8 * (index as u64 / SAMPLE_EXTENTS),
-                end,
-                expected,
-            ));
+            let offset = self.layout.samples.offset;
+            return Err(self.damaged("checksum samples", offset, end, expected));
         }
         let range = first as usize..end as usize;
         self.chunks
