@@ -3,6 +3,7 @@
 pub mod error;
 pub mod extent;
 pub mod format;
+pub mod layer;
 pub mod medium;
 pub mod raw;
 #[cfg(feature = "testing")]

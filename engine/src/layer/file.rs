@@ -1,0 +1,317 @@
+//! The blocks of one layer file: mapped in segments or read, and verified.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::descriptors::FileSource;
+use super::policy::{MapPolicy, ReadPolicy, VerifyPolicy};
+use super::verified::VerifiedBits;
+use crate::error::{Error, Result};
+use crate::format::checksum;
+use crate::medium::{Map, Medium};
+use crate::units::{BlockSize, FileBlock, LayerId};
+
+/// The bytes of one map of a file: large enough that a search for the right one is a shift,
+/// small enough that an open layer's maps can reach past its end without using up addresses.
+const SEGMENT_BYTES: u64 = 1 << 30;
+/// How many segments of a file are mapped (16 TiB); what lies past them is read.
+const SEGMENTS_MAX: u64 = 1 << 14;
+
+/// One layer file, opened for reading.
+#[derive(Debug)]
+pub struct LayerFile {
+    source: FileSource,
+    path: PathBuf,
+    id: LayerId,
+    block_size: BlockSize,
+    policy: ReadPolicy,
+    /// The length that never changes any more; `None` while the file grows.
+    fixed_bytes: Option<u64>,
+    first: Segment,
+    rest: OnceLock<Box<[Segment]>>,
+}
+
+#[derive(Debug)]
+struct Segment {
+    map: OnceLock<Option<Arc<Map>>>,
+    verified: VerifiedBits,
+}
+
+impl LayerFile {
+    /// The file of layer `id`; `fixed_bytes` is its length if that is final.
+    pub fn new(
+        source: FileSource,
+        path: &Path,
+        id: LayerId,
+        block_size: BlockSize,
+        policy: ReadPolicy,
+        fixed_bytes: Option<u64>,
+    ) -> LayerFile {
+        let first_bytes = fixed_bytes.unwrap_or(SEGMENT_BYTES).min(SEGMENT_BYTES);
+        LayerFile {
+            source,
+            path: path.to_owned(),
+            id,
+            block_size,
+            policy,
+            fixed_bytes,
+            first: Segment::new(first_bytes, block_size),
+            rest: OnceLock::new(),
+        }
+    }
+
+    /// The layer's id: the seed of its checksums.
+    pub fn id(&self) -> LayerId {
+        self.id
+    }
+
+    /// The path for people.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The size of a block.
+    pub fn block_size(&self) -> BlockSize {
+        self.block_size
+    }
+
+    /// The open file.
+    pub fn medium(&self) -> Result<Arc<dyn Medium>> {
+        self.source.medium()
+    }
+
+    /// Copies a part of one block, from byte `offset` of it. `checksum` is asked only where
+    /// the block is still to be verified.
+    pub fn read(
+        &self,
+        block: FileBlock,
+        offset: usize,
+        buffer: &mut [u8],
+        checksum: impl FnOnce() -> Result<u32>,
+    ) -> Result<()> {
+        let size = self.block_size.bytes_usize();
+        assert!(offset + buffer.len() <= size, "a part of one block");
+        let Some((segment, index, at)) = self.segment(block) else {
+            return self.read_copied(None, block, offset, buffer, checksum);
+        };
+        let Some(map) = self.map_of(segment, block)? else {
+            return self.read_copied(Some((segment, index)), block, offset, buffer, checksum);
+        };
+        if self.policy.verify == VerifyPolicy::EveryRead || !segment.verified.get(index) {
+            let expected = checksum()?;
+            self.check(block, map.bytes(at, size), expected)
+                .map_err(|error| self.fault(map, block).unwrap_or(error))?;
+            segment.verified.set(index);
+        }
+        map.try_copy(at + offset, buffer).map_err(|error| self.io("read a block", block, error))
+    }
+
+    /// Copies whole consecutive blocks; `checksum` gives that of the n-th.
+    pub fn read_run(
+        &self,
+        block: FileBlock,
+        buffer: &mut [u8],
+        mut checksum: impl FnMut(u64) -> Result<u32>,
+    ) -> Result<()> {
+        let size = self.block_size.bytes_usize();
+        assert!(buffer.len().is_multiple_of(size), "whole blocks");
+        let count = (buffer.len() / size) as u64;
+        let unverified = |index: u64| self.needs_checksum(FileBlock(block.0 + index));
+        self.read_unverified(block, buffer)?;
+        for index in (0..count).filter(|&index| unverified(index)) {
+            let at = FileBlock(block.0 + index);
+            let data = &buffer[index as usize * size..][..size];
+            self.check(at, data, checksum(index)?)?;
+            self.mark_verified(at);
+        }
+        Ok(())
+    }
+
+    /// The bytes of a whole block in the map, verified; `None` where there is no map.
+    pub fn borrow(
+        &self,
+        block: FileBlock,
+        checksum: impl FnOnce() -> Result<u32>,
+    ) -> Result<Option<&[u8]>> {
+        let Some((segment, index, at)) = self.segment(block) else { return Ok(None) };
+        let Some(map) = self.map_of(segment, block)? else { return Ok(None) };
+        let bytes = map.bytes(at, self.block_size.bytes_usize());
+        if self.policy.verify == VerifyPolicy::EveryRead || !segment.verified.get(index) {
+            let expected = checksum()?;
+            self.check(block, bytes, expected)
+                .map_err(|error| self.fault(map, block).unwrap_or(error))?;
+            segment.verified.set(index);
+        }
+        match self.fault(map, block) {
+            Some(error) => Err(error),
+            None => Ok(Some(bytes)),
+        }
+    }
+
+    /// The map that holds all of `bytes` bytes from `block` on, and where in it they begin.
+    pub fn map_range(&self, block: FileBlock, bytes: u64) -> Result<Option<(Arc<Map>, usize)>> {
+        let Some((segment, _, at)) = self.segment(block) else { return Ok(None) };
+        let Some(map) = self.map_of(segment, block)? else { return Ok(None) };
+        let inside = at as u64 + bytes <= map.len() as u64;
+        Ok(inside.then(|| (Arc::clone(map), at)))
+    }
+
+    /// Whether a read of `block` would ask for its checksum.
+    pub fn needs_checksum(&self, block: FileBlock) -> bool {
+        self.policy.verify == VerifyPolicy::EveryRead
+            || !self.segment(block).is_some_and(|(segment, bit, _)| segment.verified.get(bit))
+    }
+
+    /// Notes that a block just written by this process is what its checksum says.
+    pub fn mark_verified(&self, block: FileBlock) {
+        if let Some((segment, index, _)) = self.segment(block) {
+            segment.verified.set(index);
+        }
+    }
+
+    /// Notes that a block will hold something else.
+    pub fn forget_verified(&self, block: FileBlock) {
+        if let Some((segment, index, _)) = self.segment(block) {
+            segment.verified.clear(index);
+        }
+    }
+
+    fn segment(&self, block: FileBlock) -> Option<(&Segment, usize, usize)> {
+        let offset = block.byte_offset_checked(self.block_size)?;
+        if let Some(fixed) = self.fixed_bytes {
+            // A crafted map may name blocks past the end; those are read, and the read fails.
+            if offset.checked_add(self.block_size.bytes())? > fixed {
+                return None;
+            }
+        }
+        let number = offset / SEGMENT_BYTES;
+        let at = offset % SEGMENT_BYTES;
+        let index = (at >> self.block_size.log2()) as usize;
+        if number == 0 {
+            return Some((&self.first, index, at as usize));
+        }
+        let rest = self.rest.get_or_init(|| {
+            let count = self
+                .fixed_bytes
+                .map_or(SEGMENTS_MAX, |fixed| fixed.div_ceil(SEGMENT_BYTES).min(SEGMENTS_MAX));
+            (1..count)
+                .map(|number| {
+                    let left = self.fixed_bytes.map_or(SEGMENT_BYTES, |fixed| {
+                        (fixed - number * SEGMENT_BYTES).min(SEGMENT_BYTES)
+                    });
+                    Segment::new(left, self.block_size)
+                })
+                .collect()
+        });
+        rest.get(number as usize - 1).map(|segment| (segment, index, at as usize))
+    }
+
+    fn map_of<'a>(&self, segment: &'a Segment, block: FileBlock) -> Result<Option<&'a Arc<Map>>> {
+        if let Some(map) = segment.map.get() {
+            return Ok(map.as_ref());
+        }
+        if self.policy.map == MapPolicy::Read {
+            return Ok(None);
+        }
+        let offset = block.byte_offset(self.block_size);
+        let start = offset - offset % SEGMENT_BYTES;
+        let length =
+            self.fixed_bytes.map_or(SEGMENT_BYTES, |fixed| (fixed - start).min(SEGMENT_BYTES));
+        let map = self
+            .source
+            .medium()?
+            .map(start, length)
+            .map_err(|error| self.io("map a layer", block, error))?;
+        Ok(segment.map.get_or_init(|| map.map(Arc::new)).as_ref())
+    }
+
+    fn read_unverified(&self, block: FileBlock, buffer: &mut [u8]) -> Result<()> {
+        let offset =
+            block.byte_offset_checked(self.block_size).ok_or_else(|| self.beyond(block))?;
+        if let Some((segment, _, at)) = self.segment(block)
+            && let Some(map) = self.map_of(segment, block)?
+            && at + buffer.len() <= map.len()
+        {
+            return map.try_copy(at, buffer).map_err(|error| self.io("read blocks", block, error));
+        }
+        let medium = self.source.medium()?;
+        medium.read_at(offset, buffer).map_err(|error| self.io("read blocks", block, error))
+    }
+
+    fn read_copied(
+        &self,
+        bit: Option<(&Segment, usize)>,
+        block: FileBlock,
+        offset: usize,
+        buffer: &mut [u8],
+        checksum: impl FnOnce() -> Result<u32>,
+    ) -> Result<()> {
+        let at = block.byte_offset_checked(self.block_size).ok_or_else(|| self.beyond(block))?;
+        let medium = self.source.medium()?;
+        let verified = self.policy.verify == VerifyPolicy::FirstTouch
+            && bit.is_some_and(|(segment, index)| segment.verified.get(index));
+        if verified {
+            return medium
+                .read_at(at + offset as u64, buffer)
+                .map_err(|error| self.io("read a block", block, error));
+        }
+        let mut whole = vec![0; self.block_size.bytes_usize()];
+        medium.read_at(at, &mut whole).map_err(|error| self.io("read a block", block, error))?;
+        self.check(block, &whole, checksum()?)?;
+        if let Some((segment, index)) = bit {
+            segment.verified.set(index);
+        }
+        buffer.copy_from_slice(&whole[offset..offset + buffer.len()]);
+        Ok(())
+    }
+
+    fn check(&self, block: FileBlock, data: &[u8], expected: u32) -> Result<()> {
+        let found = checksum::of_block(self.id, block, data);
+        if found == expected {
+            return Ok(());
+        }
+        Err(Error::corrupt(
+            format!("read block {block} of layer {}", self.id),
+            "block checksum",
+            format!("{found:#010x}"),
+            format!("{expected:#010x}"),
+        )
+        .in_file(&self.path)
+        .at_offset(block.byte_offset(self.block_size)))
+    }
+
+    /// The error of a map that the device or a third party has taken away, if it is one.
+    fn fault(&self, map: &Map, block: FileBlock) -> Option<Error> {
+        map.faulted().then(|| {
+            let error = std::io::Error::from_raw_os_error(libc::EIO);
+            self.io("read a mapped block", block, error)
+        })
+    }
+
+    fn io(&self, operation: &str, block: FileBlock, error: std::io::Error) -> Error {
+        if error.kind() == std::io::ErrorKind::UnexpectedEof {
+            return self.beyond(block);
+        }
+        Error::io(format!("{operation} of layer {}", self.id), error)
+            .in_file(&self.path)
+            .at_offset(block.0.saturating_mul(self.block_size.bytes()))
+    }
+
+    fn beyond(&self, block: FileBlock) -> Error {
+        Error::corrupt(
+            format!("read a block of layer {}", self.id),
+            "block",
+            block,
+            "a block inside the file",
+        )
+        .in_file(&self.path)
+        .at_offset(block.0.saturating_mul(self.block_size.bytes()))
+    }
+}
+
+impl Segment {
+    fn new(bytes: u64, block_size: BlockSize) -> Segment {
+        let blocks = bytes.div_ceil(block_size.bytes()) as usize;
+        Segment { map: OnceLock::new(), verified: VerifiedBits::new(blocks) }
+    }
+}

@@ -1,0 +1,170 @@
+//! A frozen layer: its header, runs and sources, verified, and its blocks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::descriptors::{Descriptors, FileSource};
+use super::file::LayerFile;
+use super::pieces::{read_blob, read_run};
+use super::policy::ReadPolicy;
+use super::slots::read_header;
+use crate::error::{Error, ErrorKind, Result};
+use crate::extent::{Extent, Holes, Run, Span, merge};
+use crate::format::{Annotations, Header, LayerRef, LayerState, PageKind, annotations, sources};
+use crate::units::BlockAddress;
+
+/// A layer whose blocks and map do not change any more.
+#[derive(Debug)]
+pub struct Layer {
+    file: LayerFile,
+    header: Header,
+    runs: Vec<Arc<Run>>,
+    sources: Vec<LayerRef>,
+}
+
+impl Layer {
+    /// Opens the layer file at `path` of the host behind `descriptors`.
+    ///
+    /// Errors: [`ErrorKind::Corrupt`] where anything does not verify or the file has not exactly
+    /// the length that its header says; [`ErrorKind::Unsupported`] where it is still open.
+    pub fn open(
+        descriptors: &Arc<Descriptors>,
+        path: &Path,
+        policy: ReadPolicy,
+    ) -> Result<Arc<Layer>> {
+        let shown = descriptors.host().display_path(path);
+        let medium = descriptors.get(path)?;
+        let facts =
+            medium.facts().map_err(|error| Error::io("look at a layer", error).in_file(&shown))?;
+        let header = read_header(&*medium, &shown)?.header;
+        if header.state != LayerState::Frozen {
+            return Err(Error::new(ErrorKind::Unsupported, "open a layer as a snapshot")
+                .in_file(&shown)
+                .about("state", "open", "frozen"));
+        }
+        if facts.length != header.file_bytes {
+            return Err(Error::corrupt(
+                "open a layer",
+                "file length",
+                facts.length,
+                header.file_bytes,
+            )
+            .in_file(&shown)
+            .at_offset(facts.length.min(header.file_bytes)));
+        }
+        let source = FileSource::Pooled {
+            descriptors: Arc::clone(descriptors),
+            path: path.to_owned(),
+            identity: facts.identity,
+        };
+        let file = LayerFile::new(
+            source,
+            &shown,
+            header.layer,
+            header.block_size,
+            policy,
+            Some(header.file_bytes),
+        );
+        let identity = (header.layer, header.block_size);
+        let sources = match &header.sources {
+            None => Vec::new(),
+            Some(piece) => {
+                let what = (PageKind::Sources, "table of sources");
+                sources::decode(&read_blob(&*medium, &shown, what, identity, piece)?)?
+            }
+        };
+        let runs =
+            header.runs.iter().map(|piece| read_run(&file, piece)).collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(Layer { file, header, runs, sources }))
+    }
+
+    /// The file.
+    pub fn file(&self) -> &LayerFile {
+        &self.file
+    }
+
+    /// The header as it was when the layer was opened.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// How a child records the layer.
+    pub fn reference(&self) -> LayerRef {
+        self.header.layer_ref()
+    }
+
+    /// The layers whose blocks this one refers to besides its own, by source index less one.
+    pub fn sources(&self) -> &[LayerRef] {
+        &self.sources
+    }
+
+    /// The runs, newest first.
+    pub fn runs(&self) -> &[Arc<Run>] {
+        &self.runs
+    }
+
+    /// What the layer itself says about `address`; `None` and holes alike ask the parent.
+    pub fn find(&self, address: BlockAddress) -> Result<Span> {
+        find_in_runs(&self.runs, address)
+    }
+
+    /// The extents of the layer from `start` on, over all runs, without holes.
+    pub fn extents_from(
+        &self,
+        start: BlockAddress,
+    ) -> Result<Box<dyn Iterator<Item = Result<Extent>> + '_>> {
+        let mut merged: Box<dyn Iterator<Item = Result<Extent>> + '_> =
+            Box::new(std::iter::empty());
+        for run in self.runs.iter().rev() {
+            merged = Box::new(merge(run.extents_from(start)?, merged, Holes::Drop));
+        }
+        Ok(merged)
+    }
+
+    /// The checksum of the data block that the layer maps at `address`.
+    pub fn checksum(&self, address: BlockAddress) -> Result<u32> {
+        checksum_in_runs(&self.runs, address, &self.file)
+    }
+
+    /// What people say of the layer.
+    pub fn annotations(&self) -> Result<Annotations> {
+        let Some(piece) = &self.header.annotations else { return Ok(Annotations::default()) };
+        let medium = self.file.medium()?;
+        let body = read_blob(
+            &*medium,
+            self.file.path(),
+            (PageKind::Annotations, "annotations"),
+            (self.header.layer, self.header.block_size),
+            piece,
+        )?;
+        annotations::Annotations::decode(&body).map_err(|error| error.in_file(self.file.path()))
+    }
+}
+
+/// What runs, newest first, say about `address`.
+pub(crate) fn find_in_runs(runs: &[Arc<Run>], address: BlockAddress) -> Result<Span> {
+    let mut end = BlockAddress(crate::units::ADDRESS_END);
+    for run in runs {
+        let span = run.find(address)?;
+        end = end.min(span.end);
+        if span.target.is_some() {
+            return Ok(Span { target: span.target, end });
+        }
+    }
+    Ok(Span { target: None, end })
+}
+
+/// The checksum of the data block that runs, newest first, map at `address`.
+pub(crate) fn checksum_in_runs(
+    runs: &[Arc<Run>],
+    address: BlockAddress,
+    file: &LayerFile,
+) -> Result<u32> {
+    for run in runs {
+        if run.find(address)?.target.is_some() {
+            return run.checksum(address);
+        }
+    }
+    Err(Error::corrupt("look up a block checksum", "address", address, "a mapped address")
+        .in_file(file.path()))
+}

@@ -1,0 +1,22 @@
+//! A layer file: opened, verified, read, and sealed.
+//!
+//! Two header slots, then blocks in the order in which they were written, with the
+//! runs of the map and the journal between them. This module knows single files; what
+//! a view of several says is for `chain`, and how one is written for `volume`.
+
+mod descriptors;
+mod file;
+mod frozen;
+mod pieces;
+mod policy;
+mod seal;
+mod slots;
+mod verified;
+
+pub use descriptors::{Descriptors, FileSource};
+pub use file::LayerFile;
+pub use frozen::Layer;
+pub use pieces::{read_blob, read_run};
+pub use policy::{MapPolicy, ReadPolicy, VerifyPolicy};
+pub use seal::{SourceLayers, compute_digest, seal, verify_digest};
+pub use slots::{HeaderSlots, read_header, read_header_uncached, update_header};
