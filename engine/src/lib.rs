@@ -1,12 +1,13 @@
 //! sapwood: a copy-on-write block-level snapshot engine.
 
+pub mod chain;
 pub mod error;
 pub mod extent;
 pub mod format;
 pub mod layer;
 pub mod medium;
 pub mod raw;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod units;
 

@@ -180,8 +180,8 @@ pub fn encode_slots(slots: &[IndexSlot]) -> (Vec<u8>, u32) {
     (bytes, crc)
 }
 
-/// The table of slots that `head` announces, verified; `bytes` end where the run begins.
-pub fn decode_slots(head: &IndexHead, bytes: &[u8]) -> Result<Vec<IndexSlot>> {
+/// Verifies the table of slots that `head` announces; `bytes` end where the run begins.
+pub fn verify_slots(head: &IndexHead, bytes: &[u8]) -> Result<()> {
     let mut fields = FieldReader::new("index slots", bytes);
     let crc = crc32fast::hash(bytes);
     if crc != head.slots_crc {
@@ -190,18 +190,20 @@ pub fn decode_slots(head: &IndexHead, bytes: &[u8]) -> Result<Vec<IndexSlot>> {
     }
     let expected = (head.run.place.0 - 1) * PAGE_BYTES;
     fields.expect("length", 0, bytes.len() as u64, expected)?;
-    let slots = (0..head.slots)
-        .map(|_| {
-            let slot = IndexSlot::read(&mut fields)?;
-            if slot.distance >= head.layers {
-                let expected = format!("less than {}", head.layers);
-                return Err(fields.bad("slot distance", 8, slot.distance, expected));
-            }
-            Ok(slot)
-        })
-        .collect::<Result<_>>()?;
-    fields.zeros_until("padding", bytes.len())?;
-    Ok(slots)
+    for slot in 0..head.slots as usize {
+        fields.seek(slot * SLOT_BYTES + 2 * IDENTITY_BYTES);
+        let distance = fields.u64("slot distance")?;
+        if distance >= head.layers {
+            let expected = format!("less than {}", head.layers);
+            return Err(fields.bad("slot distance", 8, distance, expected));
+        }
+    }
+    fields.zeros_until("padding", bytes.len())
+}
+
+/// Slot `number` of a table: read when it is asked for, since a chain may have millions.
+pub fn slot(bytes: &[u8], number: u32) -> Result<IndexSlot> {
+    IndexSlot::read(FieldReader::new("index slots", bytes).seek(number as usize * SLOT_BYTES))
 }
 
 fn write_identity(layer: &LayerRef, fields: &mut FieldWriter<'_>) {
@@ -263,7 +265,11 @@ mod tests {
             let file_bytes = head.run.place.0 * PAGE_BYTES + head.run.bytes;
             assert_eq!(bytes.len() as u64, (head.run.place.0 - 1) * PAGE_BYTES);
             assert_eq!(IndexHead::decode(&head.encode(), file_bytes).unwrap(), head);
-            assert_eq!(decode_slots(&head, &bytes).unwrap(), slots);
+            verify_slots(&head, &bytes).unwrap();
+            for (number, expected) in slots.iter().enumerate() {
+                assert_eq!(slot(&bytes, number as u32).unwrap(), *expected);
+            }
+            assert!(slot(&bytes, bytes.len() as u32).is_err());
         }
     }
 
@@ -279,10 +285,10 @@ mod tests {
         let place = FileBlock(head.run.place.0 + 1);
         let moved = IndexHead { run: PieceRef { place, ..head.run }, ..head };
         assert!(IndexHead::decode(&moved.encode(), file_bytes + 4096).is_err());
-        assert!(decode_slots(&head, &bytes[..4096]).is_err());
-        assert!(decode_slots(&IndexHead { layers: 50, ..head }, &bytes).is_ok());
-        assert!(decode_slots(&IndexHead { layers: 49, ..head }, &bytes).is_err());
+        assert!(verify_slots(&head, &bytes[..4096]).is_err());
+        assert!(verify_slots(&IndexHead { layers: 50, ..head }, &bytes).is_ok());
+        assert!(verify_slots(&IndexHead { layers: 49, ..head }, &bytes).is_err());
         bytes[3] ^= 1;
-        assert!(decode_slots(&head, &bytes).is_err());
+        assert!(verify_slots(&head, &bytes).is_err());
     }
 }

@@ -102,37 +102,37 @@ impl<T> NameTree<T> {
     }
 
     /// All files under their names, in order.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn files(&self) -> impl Iterator<Item = (&Path, &T)> {
         self.files.iter().map(|(path, file)| (path.as_path(), file))
     }
 
     /// All folders, in order, the root first.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
         self.folders.iter().map(PathBuf::as_path)
     }
 
     /// Gives a file a name, taking it from whoever has it, without asking for the folder.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn put(&mut self, path: &Path, file: T) {
         self.files.insert(path.to_owned(), file);
     }
 
     /// Makes a folder without asking for the one above it.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn put_folder(&mut self, path: &Path) {
         self.folders.insert(path.to_owned());
     }
 
     /// Takes a name away, where it is there.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn take(&mut self, path: &Path) {
         self.files.remove(path);
     }
 
     /// Drops what lies in folders that are not there.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn drop_orphans(&mut self) {
         // In order of paths a folder comes before what lies in it.
         let mut kept: BTreeSet<PathBuf> = BTreeSet::new();

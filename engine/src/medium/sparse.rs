@@ -15,7 +15,7 @@ const LENGTH_MAX: u64 = i64::MAX as u64;
 #[derive(Debug)]
 pub(crate) struct Page {
     bytes: [u8; SPARSE_PAGE_BYTES],
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     fingerprint: std::sync::OnceLock<u64>,
 }
 
@@ -24,7 +24,7 @@ impl Page {
     pub(crate) fn new(bytes: [u8; SPARSE_PAGE_BYTES]) -> Page {
         Page {
             bytes,
-            #[cfg(feature = "testing")]
+            #[cfg(any(test, feature = "testing"))]
             fingerprint: std::sync::OnceLock::new(),
         }
     }
@@ -40,13 +40,13 @@ impl Page {
             *page = Arc::new(Page::new(page.bytes));
         }
         let page = Arc::get_mut(page).expect("nobody else holds a page that was just made");
-        #[cfg(feature = "testing")]
+        #[cfg(any(test, feature = "testing"))]
         page.fingerprint.take();
         &mut page.bytes
     }
 
     /// 64 bits that stand for the bytes; 0 for zeros, so that a hole is the same.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     fn fingerprint(&self) -> u64 {
         *self.fingerprint.get_or_init(|| match self.bytes.iter().all(|byte| *byte == 0) {
             true => 0,
@@ -66,7 +66,7 @@ pub(crate) struct SparseBytes {
 
 impl SparseBytes {
     /// No bytes.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) const fn new() -> SparseBytes {
         SparseBytes { pages: BTreeMap::new(), length: 0 }
     }
@@ -150,14 +150,14 @@ impl SparseBytes {
     }
 
     /// Puts a page in place without copying it, extending where needed.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn put_page(&mut self, number: u64, page: Arc<Page>) {
         self.pages.insert(number, page);
         self.length = self.length.max((number + 1) * PAGE);
     }
 
     /// 64 bits that stand for length and content, the same however holes and zeros are laid out.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn fingerprint(&self) -> u64 {
         let pages = self.pages.iter().map(|(number, page)| (*number, page.fingerprint()));
         let content = pages.filter(|(_, page)| *page != 0);
@@ -189,7 +189,7 @@ fn end_of(offset: u64, length: u64) -> io::Result<u64> {
 }
 
 /// Spreads every bit over all 64 (the finaliser of SplitMix64).
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

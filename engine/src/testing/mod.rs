@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod faults;
 mod image;
+mod layers;
 mod model;
 mod random;
 
@@ -15,5 +16,6 @@ pub use capacity::CapacityHost;
 pub use crash::{CrashState, CrashStates, DistinctStates, Policy};
 pub use disk::{CrashDisk, CrashHost};
 pub use faults::{Call, Fault, FaultHost, FaultKind, Repeat};
+pub use layers::{FolderLayers, LayerBuilder};
 pub use model::{Model, ModelBlock, ModelLayer};
 pub use random::Random;

@@ -1,0 +1,152 @@
+//! From a tip down to the base, by index files where there are any.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::Layers;
+use super::compaction::Compaction;
+use super::index::open_index;
+use super::level::Level;
+use super::merge::merge_levels;
+use super::slots::open_verified;
+use super::stretch::HEAVY_LAYER_EXTENTS;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::LayerRef;
+use crate::layer::Layer;
+
+/// How many layers are open at once while a chain without indexes is walked.
+const LAYERS_AT_ONCE: usize = 256;
+
+/// Whether index files are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IndexUse {
+    /// Where they are there and verify.
+    Trust,
+    /// Not at all: one of them proved wrong.
+    Ignore,
+}
+
+/// The levels of the chain under and with `tip`, newest first.
+pub(super) fn walk(
+    layers: &dyn Layers,
+    tip: &Arc<Layer>,
+    index_use: IndexUse,
+    compaction: &Compaction,
+) -> Result<Vec<Arc<Level>>> {
+    let mut walk = Walk { levels: Vec::new(), light: Vec::new(), tip: Arc::clone(tip) };
+    let mut seen = HashSet::new();
+    let mut next = Some(tip.reference());
+    let mut open_tip = Some(Arc::clone(tip));
+    while let Some(wanted) = next {
+        // A chain that comes back to a layer would never end; any way round passes
+        // one of the layers or index tips that were met before.
+        if !seen.insert(wanted.id) {
+            return Err(Error::corrupt("walk a chain", "parent", wanted.id, "a layer not met yet")
+                .in_file(tip.file().path()));
+        }
+        let index = match index_use {
+            IndexUse::Trust => usable_index(layers, &wanted, tip, compaction),
+            IndexUse::Ignore => None,
+        };
+        let level = match index {
+            Some(level) => level,
+            None => {
+                let layer = match open_tip.take() {
+                    Some(layer) => layer,
+                    None => open_verified(layers, &wanted)?,
+                };
+                check_geometry(tip, &layer)?;
+                let found = layer.reference();
+                // A layer sealed when it was recorded may have come back under another id.
+                let moved = found.id != wanted.id;
+                if moved && !seen.insert(found.id) {
+                    return Err(Error::corrupt(
+                        "walk a chain",
+                        "parent",
+                        found.id,
+                        "a layer not met yet",
+                    )
+                    .in_file(layer.file().path()));
+                }
+                let index = match index_use {
+                    IndexUse::Trust if moved => usable_index(layers, &found, tip, compaction),
+                    _ => None,
+                };
+                index.unwrap_or_else(|| Level::of_layer(layer))
+            }
+        };
+        open_tip = None;
+        next = level.below().copied();
+        walk.add(level)?;
+    }
+    walk.fold_light()?;
+    Ok(walk.levels)
+}
+
+struct Walk {
+    levels: Vec<Arc<Level>>,
+    /// Light layers met one after another, not merged yet.
+    light: Vec<Arc<Level>>,
+    tip: Arc<Layer>,
+}
+
+impl Walk {
+    fn add(&mut self, level: Level) -> Result<()> {
+        let level = Arc::new(level);
+        if level.layers() == 1 && level.extents() < HEAVY_LAYER_EXTENTS {
+            self.light.push(level);
+            if self.light.len() < LAYERS_AT_ONCE {
+                return Ok(());
+            }
+            return self.fold_light();
+        }
+        self.fold_light()?;
+        self.levels.push(level);
+        Ok(())
+    }
+
+    fn fold_light(&mut self) -> Result<()> {
+        match self.light.len() {
+            0 | 1 => self.levels.append(&mut self.light),
+            _ => {
+                let block_size = self.tip.header().block_size;
+                self.levels.push(Arc::new(merge_levels(&self.light, block_size)?));
+                self.light.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The index of the stretch under `wanted`, if there is one to trust (INV-07).
+fn usable_index(
+    layers: &dyn Layers,
+    wanted: &LayerRef,
+    tip: &Layer,
+    compaction: &Compaction,
+) -> Option<Level> {
+    match open_index(layers, wanted) {
+        Ok(level) => level.filter(|level| level.block_size() == tip.header().block_size),
+        Err(_) => {
+            compaction.count_unusable();
+            None
+        }
+    }
+}
+
+fn check_geometry(tip: &Layer, layer: &Layer) -> Result<()> {
+    let (expected, found) = (tip.header(), layer.header());
+    let wrong = |field, found: String, expected: String| {
+        Err(Error::new(ErrorKind::WrongParent, "walk a chain")
+            .about(field, found, expected)
+            .in_file(layer.file().path()))
+    };
+    if found.block_size != expected.block_size {
+        let (found, expected) = (found.block_size.bytes(), expected.block_size.bytes());
+        return wrong("block size", found.to_string(), expected.to_string());
+    }
+    if found.kind != expected.kind {
+        return wrong("kind", format!("{:?}", found.kind), format!("{:?}", expected.kind));
+    }
+    Ok(())
+}
