@@ -14,5 +14,5 @@ pub use columns::{AlignedBytes, Column, Item, PieceBytes, as_bytes, as_items};
 pub use fork::fork_generation;
 pub use guard::install_guard;
 pub use map::Map;
-pub use search::{BATCH, Tree, rank, rank_batch, rank_portable};
+pub use search::{BATCH, CompareNode, Search, Tree, Vectors, rank, rank_batch, search};
 pub use writeback::start_writeback;

@@ -1,8 +1,9 @@
 //! Searching a column by its static tree, with the vectors that the CPU has.
 //!
-//! The code is written once, as loops over the 16 keys of a node. It is compiled
-//! twice: for the baseline of the target, and for AVX2, chosen at run time. (For
-//! AVX-512 the compiler's choice of instructions made it slower.)
+//! A node is a cache line of 16 keys, and one comparison of vectors tells which of
+//! them are too large. The walk over the nodes is written once and compiled for
+//! each set of instructions; which one runs is chosen when a run is opened. (For
+//! AVX-512 the outcome was slower than for AVX2.)
 
 use crate::format::tree::{NODE_KEYS, Node, TreeShape};
 
@@ -18,119 +19,204 @@ pub struct Tree<'a> {
     pub nodes: &'a [Node],
     /// The keys.
     pub column: &'a [u32],
-    /// What is looked at after the key of the same number: fetched ahead of the search's end.
+    /// What is looked at after the key of the same number: fetched while the search ends.
     pub payload: &'a [u64],
+}
+
+/// Which vector instructions a search uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vectors(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Baseline,
+    /// Only made by [`Vectors::detect`], where the CPU has it.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+}
+
+impl Vectors {
+    /// Those that every CPU of the target has.
+    pub const BASELINE: Vectors = Vectors(Kind::Baseline);
+
+    /// The best ones that this CPU has.
+    pub fn detect() -> Vectors {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("popcnt")
+        {
+            return Vectors(Kind::Avx2);
+        }
+        Vectors::BASELINE
+    }
+}
+
+/// A search, compiled once for each set of instructions.
+pub trait Search {
+    /// What it finds.
+    type Output;
+
+    /// The search, with `N` to compare nodes. To be `#[inline(always)]`, or it does not
+    /// become part of what is compiled for the instructions.
+    fn run<N: CompareNode>(self) -> Self::Output;
+}
+
+/// Runs a search with the instructions of `vectors`.
+#[inline]
+pub fn search<T: Search>(vectors: Vectors, task: T) -> T::Output {
+    match vectors.0 {
+        Kind::Baseline => task.run::<Baseline>(),
+        // SAFETY: this kind is only made where the CPU has what the function is compiled for.
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2 => unsafe { search_avx2(task) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+fn search_avx2<T: Search>(task: T) -> T::Output {
+    task.run::<Avx2>()
+}
+
+/// A way to compare the keys of a node; the ways there are stay inside this module.
+pub trait CompareNode: sealed::Sealed {
+    /// How many keys of a sorted node are at most `key`; for others some number up to 16.
+    fn count_at_most(node: &Node, key: u32) -> usize;
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+#[derive(Debug)]
+struct Baseline;
+
+impl sealed::Sealed for Baseline {}
+
+impl CompareNode for Baseline {
+    /// Unsigned order by signed comparisons: the highest bits are flipped first.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn count_at_most(node: &Node, key: u32) -> usize {
+        use std::arch::x86_64::*;
+        // SAFETY: every x86-64 CPU has SSE2. The loads need no alignment, and read 4 of
+        // the 16 keys each.
+        let mask = unsafe {
+            let flip = _mm_set1_epi32(i32::MIN);
+            let key = _mm_xor_si128(_mm_set1_epi32(key as i32), flip);
+            let larger = |quarter: usize| {
+                let keys = _mm_loadu_si128(node.as_ptr().add(4 * quarter).cast());
+                _mm_cmpgt_epi32(_mm_xor_si128(keys, flip), key)
+            };
+            let low = _mm_packs_epi32(larger(0), larger(1));
+            let high = _mm_packs_epi32(larger(2), larger(3));
+            _mm_movemask_epi8(_mm_packs_epi16(low, high)) as u32
+        };
+        (mask | 1 << NODE_KEYS).trailing_zeros() as usize
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    #[inline(always)]
+    fn count_at_most(node: &Node, key: u32) -> usize {
+        // Wrapping: a check on each addition would keep the loop from becoming vectors.
+        node.iter().fold(0u32, |count, &other| count.wrapping_add(u32::from(other <= key))) as usize
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug)]
+struct Avx2;
+
+#[cfg(target_arch = "x86_64")]
+impl sealed::Sealed for Avx2 {}
+
+#[cfg(target_arch = "x86_64")]
+impl CompareNode for Avx2 {
+    #[inline(always)]
+    fn count_at_most(node: &Node, key: u32) -> usize {
+        use std::arch::x86_64::*;
+        // SAFETY: only `search_avx2` names this type, and it is compiled for AVX2. The
+        // loads need no alignment, and read 8 of the 16 keys each.
+        let mask = unsafe {
+            let key = _mm256_set1_epi32(key as i32);
+            let low = _mm256_loadu_si256(node.as_ptr().cast());
+            let high = _mm256_loadu_si256(node.as_ptr().add(8).cast());
+            let low = _mm256_cmpeq_epi32(_mm256_max_epu32(low, key), key);
+            let high = _mm256_cmpeq_epi32(_mm256_max_epu32(high, key), key);
+            // Two bits a key, in no order that matters.
+            _mm256_movemask_epi8(_mm256_packs_epi32(low, high)) as u32
+        };
+        (mask.count_ones() / 2) as usize
+    }
 }
 
 /// How many keys of the column are at most `key`, for a column and tree in order;
 /// for others some number up to the length of the column.
-#[inline]
-pub fn rank(tree: Tree<'_>, key: u32) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the CPU has what the function is compiled for.
-        return unsafe { rank_avx2(tree, key) };
+#[inline(always)]
+pub fn rank<N: CompareNode>(tree: Tree<'_>, key: u32) -> usize {
+    let mut group = 0;
+    for &first_node in tree.shape.first_nodes() {
+        group = descend::<N>(&tree, first_node, group, key);
     }
-    rank_portable(tree, key)
+    let start = group * NODE_KEYS;
+    prefetch(tree.payload, start);
+    prefetch(tree.payload, start.wrapping_add(NODE_KEYS / 2));
+    rank_in_group::<N>(tree.column, group, key)
 }
 
 /// [`rank`] of each key, their cache misses side by side.
-#[inline]
-pub fn rank_batch(tree: Tree<'_>, keys: &[u32; BATCH], ranks: &mut [usize; BATCH]) {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the CPU has what the function is compiled for.
-        return unsafe { rank_batch_avx2(tree, keys, ranks) };
-    }
-    rank_batch_portable(tree, keys, ranks);
-}
-
-/// [`rank`] without the CPU's wider vectors.
-pub fn rank_portable(tree: Tree<'_>, key: u32) -> usize {
-    rank_inline(tree, key)
-}
-
-fn rank_batch_portable(tree: Tree<'_>, keys: &[u32; BATCH], ranks: &mut [usize; BATCH]) {
-    rank_batch_inline(tree, keys, ranks);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn rank_avx2(tree: Tree<'_>, key: u32) -> usize {
-    rank_inline(tree, key)
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-fn rank_batch_avx2(tree: Tree<'_>, keys: &[u32; BATCH], ranks: &mut [usize; BATCH]) {
-    rank_batch_inline(tree, keys, ranks);
-}
-
 #[inline(always)]
-fn rank_inline(tree: Tree<'_>, key: u32) -> usize {
-    let mut group = 0;
-    for level in (0..tree.shape.levels()).rev() {
-        group = descend(&tree, level, group, key);
-    }
-    fetch(&tree, group);
-    rank_in_group(tree.column, group, key)
-}
-
-#[inline(always)]
-fn rank_batch_inline(tree: Tree<'_>, keys: &[u32; BATCH], ranks: &mut [usize; BATCH]) {
+pub fn rank_batch<N: CompareNode>(tree: Tree<'_>, keys: &[u32; BATCH]) -> [usize; BATCH] {
     let mut groups = [0; BATCH];
-    for level in (0..tree.shape.levels()).rev() {
+    for &first_node in tree.shape.first_nodes() {
         for (group, &key) in groups.iter_mut().zip(keys) {
-            *group = descend(&tree, level, *group, key);
+            *group = descend::<N>(&tree, first_node, *group, key);
         }
     }
-    for &group in &groups {
-        fetch(&tree, group);
+    for group in groups {
+        prefetch(tree.column, group * NODE_KEYS);
     }
+    let mut ranks = [0; BATCH];
     for ((rank, &group), &key) in ranks.iter_mut().zip(&groups).zip(keys) {
-        *rank = rank_in_group(tree.column, group, key);
+        *rank = rank_in_group::<N>(tree.column, group, key);
+        prefetch(tree.payload, rank.wrapping_sub(1));
     }
+    ranks
 }
 
-/// From a node of `level` to the group below that may hold `key`.
+/// From a node of a level to the child below that may hold `key`.
 #[inline(always)]
-fn descend(tree: &Tree<'_>, level: usize, group: usize, key: u32) -> usize {
-    let node = &tree.nodes[tree.shape.first_node(level) + group];
-    let below = group * NODE_KEYS + count_at_most(node, key).saturating_sub(1);
-    // Padding of the last node counts for the largest key.
-    below.min(tree.shape.keys(level) - 1)
+fn descend<N: CompareNode>(tree: &Tree<'_>, first_node: u32, group: usize, key: u32) -> usize {
+    // No closure here: it would not be compiled for the instructions of `N`.
+    let in_node = match tree.nodes.get((first_node as usize).wrapping_add(group)) {
+        Some(node) => N::count_at_most(node, key),
+        // A tree out of order, or the largest key, may lead past the last node.
+        None => 0,
+    };
+    group.wrapping_mul(NODE_KEYS).wrapping_add(in_node)
 }
 
 #[inline(always)]
-fn rank_in_group(column: &[u32], group: usize, key: u32) -> usize {
-    let start = group * NODE_KEYS;
-    match column[start..].first_chunk::<NODE_KEYS>() {
-        Some(node) => start + count_at_most(node, key),
-        None => start + column[start..].iter().filter(|&&other| other <= key).count(),
+fn rank_in_group<N: CompareNode>(column: &[u32], group: usize, key: u32) -> usize {
+    let (nodes, rest) = column.as_chunks::<NODE_KEYS>();
+    match nodes.get(group) {
+        Some(node) if key < u32::MAX => {
+            (group * NODE_KEYS).wrapping_add(N::count_at_most(node, key))
+        }
+        _ if key == u32::MAX => column.len(),
+        _ => nodes.len() * NODE_KEYS + rest.partition_point(|&other| other <= key),
     }
-}
-
-#[inline(always)]
-fn count_at_most(node: &Node, key: u32) -> usize {
-    node.iter().map(|&other| u32::from(other <= key)).sum::<u32>() as usize
-}
-
-/// Asks for a group of the column and its payload, so that their misses go side by side.
-#[inline(always)]
-fn fetch(tree: &Tree<'_>, group: usize) {
-    let start = group * NODE_KEYS;
-    prefetch(tree.column, start);
-    prefetch(tree.payload, start);
-    prefetch(tree.payload, start + NODE_KEYS / 2);
 }
 
 #[inline(always)]
 fn prefetch<T>(items: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(item) = items.get(at) {
+    {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint; the address is that of an item.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(item).cast()) };
+        // SAFETY: a hint that reads nothing, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(items.as_ptr().wrapping_add(at).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (items, at);
@@ -140,6 +226,28 @@ fn prefetch<T>(items: &[T], at: usize) {
 mod tests {
     use super::*;
     use crate::format::tree::build_tree;
+
+    struct One<'a>(Tree<'a>, u32);
+
+    impl Search for One<'_> {
+        type Output = usize;
+
+        #[inline(always)]
+        fn run<N: CompareNode>(self) -> usize {
+            rank::<N>(self.0, self.1)
+        }
+    }
+
+    struct Many<'a>(Tree<'a>, &'a [u32; BATCH]);
+
+    impl Search for Many<'_> {
+        type Output = [usize; BATCH];
+
+        #[inline(always)]
+        fn run<N: CompareNode>(self) -> [usize; BATCH] {
+            rank_batch::<N>(self.0, self.1)
+        }
+    }
 
     #[test]
     fn every_way_to_search_counts_the_same_keys() {
@@ -155,15 +263,15 @@ mod tests {
             asked.extend([0, 2, 3, keys * 7, u32::MAX - 1, u32::MAX]);
             for &key in &asked {
                 let expected = column.partition_point(|&other| other <= key);
-                assert_eq!(rank(tree, key), expected, "{keys} keys, {key}");
-                assert_eq!(rank_portable(tree, key), expected, "{keys} keys, {key}");
+                for vectors in [Vectors::BASELINE, Vectors::detect()] {
+                    assert_eq!(search(vectors, One(tree, key)), expected, "{keys} keys, {key}");
+                }
             }
             for keys in asked.as_chunks::<BATCH>().0 {
-                let mut ranks = [0; BATCH];
-                rank_batch(tree, keys, &mut ranks);
-                assert_eq!(ranks, keys.map(|key| rank(tree, key)));
-                rank_batch_portable(tree, keys, &mut ranks);
-                assert_eq!(ranks, keys.map(|key| rank(tree, key)));
+                for vectors in [Vectors::BASELINE, Vectors::detect()] {
+                    let ranks = search(vectors, Many(tree, keys));
+                    assert_eq!(ranks, keys.map(|key| search(vectors, One(tree, key))));
+                }
             }
         }
     }
@@ -176,7 +284,7 @@ mod tests {
             let nodes = vec![[fill; NODE_KEYS]; shape.nodes()];
             let tree = Tree { shape: &shape, nodes: &nodes, column: &column, payload: &[] };
             for key in [0, 1, 1 << 31, u32::MAX] {
-                assert!(rank(tree, key) <= column.len());
+                assert!(search(Vectors::detect(), One(tree, key)) <= column.len());
             }
         }
     }

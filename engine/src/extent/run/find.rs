@@ -1,12 +1,17 @@
 //! Looking addresses up in a run.
 
-use super::Run;
+use super::{Run, Single};
 use crate::error::{Error, Result};
 use crate::extent::{Lookup, Span, Target};
-use crate::format::run::{EXTENTS_PER_NODE, SAMPLE_EXTENTS, TREE_EXTENTS_MIN};
+use crate::format::run::{
+    CODE_DATA, CODE_HOLE, CODE_ZERO, EXTENTS_PER_NODE, SAMPLE_EXTENTS, TREE_EXTENTS_MIN,
+};
 use crate::format::tree::{NODE_KEYS, TreeShape};
-use crate::raw::{self, BATCH, Tree};
-use crate::units::{ADDRESS_END, BlockAddress};
+use crate::raw::{self, BATCH, CompareNode, Search, Tree};
+use crate::units::{ADDRESS_END, BlockAddress, FileBlock, SourceIndex};
+
+/// The part of an address that is the same in all of a superblock.
+const HIGH_MASK: u64 = !(u32::MAX as u64);
 
 /// Where an address stands among the extents of a run.
 #[derive(Clone, Copy, Debug)]
@@ -21,13 +26,10 @@ impl Run {
     /// What the run says about `address`; as [`ExtentMap::find`](crate::extent::ExtentMap::find).
     #[inline]
     pub fn find(&self, address: BlockAddress) -> Result<Span> {
-        if let Some(outside) = self.outside(address) {
-            return Ok(outside);
+        match self.single_holding(address) {
+            Some(single) => raw::search(self.vectors, FindOne { run: self, single, address }),
+            None => self.find_any(address),
         }
-        let place = self.place(address)?;
-        let span = self.span(address, place)?;
-        self.intact()?;
-        Ok(span)
     }
 
     /// [`find`](Self::find) for each address, up to 16 look-ups side by side.
@@ -37,15 +39,15 @@ impl Run {
     /// Where `spans` are not as many as `addresses`.
     pub fn find_many(&self, addresses: &[BlockAddress], spans: &mut [Span]) -> Result<()> {
         assert_eq!(addresses.len(), spans.len(), "one span for each address");
-        let (batches, rest) = addresses.as_chunks::<BATCH>();
-        let (span_batches, span_rest) = spans.as_chunks_mut::<BATCH>();
-        for (batch, spans) in batches.iter().zip(span_batches) {
-            self.find_batch(batch, spans)?;
+        match &self.single {
+            Some(single) => {
+                raw::search(self.vectors, FindMany { run: self, single, addresses, spans })
+            }
+            None => addresses
+                .iter()
+                .zip(spans)
+                .try_for_each(|(&address, span)| self.find_any(address).map(|found| *span = found)),
         }
-        for (&address, span) in rest.iter().zip(span_rest) {
-            *span = self.find(address)?;
-        }
-        Ok(())
     }
 
     /// The checksum of the data block mapped at `address`.
@@ -119,30 +121,61 @@ impl Run {
         Ok(before)
     }
 
-    fn find_batch(
-        &self,
-        addresses: &[BlockAddress; BATCH],
-        spans: &mut [Span; BATCH],
-    ) -> Result<()> {
-        let same_superblock = addresses.iter().all(|address| {
-            address.0 >> 32 == u64::from(self.highs.first().copied().unwrap_or(0))
-                && self.outside(*address).is_none()
-        });
-        let Some(shape) = self.only_shape.filter(|_| same_superblock) else {
-            for (&address, span) in addresses.iter().zip(spans) {
-                *span = self.find(address)?;
-            }
-            return Ok(());
-        };
-        let tree = self.tree(&shape, 0, self.lows.len());
-        let lows = addresses.map(|address| address.0 as u32);
-        let mut ranks = [0; BATCH];
-        raw::rank_batch(tree, &lows, &mut ranks);
-        for ((&address, span), rank) in addresses.iter().zip(spans).zip(ranks) {
-            self.verify_around(0, self.lows.len(), rank)?;
-            *span = self.span(address, Place { rank, superblock: 0 })?;
+    /// As [`find`](Self::find), for any run and any address: each step checks what it relies on.
+    fn find_any(&self, address: BlockAddress) -> Result<Span> {
+        if let Some(outside) = self.outside(address) {
+            return Ok(outside);
         }
-        self.intact()
+        let place = self.place(address)?;
+        let span = self.span(address, place)?;
+        self.intact()?;
+        Ok(span)
+    }
+
+    /// The one superblock, where `address` lies in it and everything was verified.
+    #[inline(always)]
+    fn single_holding(&self, address: BlockAddress) -> Option<&Single> {
+        let single = self.single.as_ref()?;
+        self.single_serves(single, address).then_some(single)
+    }
+
+    #[inline(always)]
+    fn single_serves(&self, single: &Single, address: BlockAddress) -> bool {
+        address.0.wrapping_sub(single.first) < single.addresses && self.chunks.mapping_verified()
+    }
+
+    /// The plain answer for an address of the one superblock; `None` where it takes more
+    /// than a word and two lows to tell, or where these do not agree.
+    ///
+    /// Extents that are out of order lead to some answer, but to none that ends
+    /// at or before the address.
+    #[inline(always)]
+    fn span_in_single(&self, single: &Single, address: u64, rank: usize) -> Option<Span> {
+        let index = rank.wrapping_sub(1);
+        let (Some(&start), Some(&word)) = (self.lows.get(index), self.words.get(index)) else {
+            return None;
+        };
+        let base = address & HIGH_MASK;
+        let start = base | u64::from(start);
+        let into = address.wrapping_sub(start);
+        let length = word.wrapping_shr(single.length_shift) & single.length_mask;
+        if into < length {
+            let code = word as u32 & single.code_mask;
+            let target = match code {
+                CODE_HOLE => Target::Hole,
+                CODE_ZERO => Target::Zero,
+                _ => Target::Data {
+                    source: SourceIndex(code.wrapping_sub(CODE_DATA)),
+                    block: FileBlock(word.wrapping_shr(single.block_shift).wrapping_add(into)),
+                },
+            };
+            let end = start.wrapping_add(length);
+            let plain = code != single.code_mask && end > address;
+            return plain.then_some(Span { target: Some(target), end: BlockAddress(end) });
+        }
+        let next = base | u64::from(*self.lows.get(rank)?);
+        let plain = word as u32 & single.code_mask != single.code_mask && next > address;
+        plain.then_some(Span { target: None, end: BlockAddress(next) })
     }
 
     /// The answer for addresses before the first extent or past the last.
@@ -158,18 +191,6 @@ impl Run {
     #[inline]
     pub(super) fn place(&self, address: BlockAddress) -> Result<Place> {
         let (high, low) = ((address.0 >> 32) as u32, address.0 as u32);
-        if let Some(shape) = &self.only_shape
-            && self.highs[0] == high
-        {
-            let past = self.lows.len();
-            let rank = raw::rank(self.tree(shape, 0, past), low);
-            self.verify_around(0, past, rank)?;
-            return Ok(Place { rank, superblock: 0 });
-        }
-        self.place_in_superblocks(high, low)
-    }
-
-    fn place_in_superblocks(&self, high: u32, low: u32) -> Result<Place> {
         let superblocks = Tree {
             shape: &self.high_shape,
             nodes: &self.high_tree,
@@ -177,7 +198,7 @@ impl Run {
             payload: &[],
         };
         // The tree was verified at open, but is not trusted to be in order.
-        let rank = raw::rank(superblocks, high);
+        let rank = self.rank(superblocks, high);
         let Some(superblock) = rank.checked_sub(1) else {
             return Ok(Place { rank: 0, superblock: 0 });
         };
@@ -188,7 +209,7 @@ impl Run {
         let count = past - first;
         let rank = if count as u64 >= TREE_EXTENTS_MIN {
             let shape = TreeShape::over(count as u32);
-            let rank = raw::rank(self.tree(&shape, first, past), low);
+            let rank = self.rank(self.tree(&shape, first, past), low);
             self.verify_around(first, past, rank)?;
             rank
         } else {
@@ -200,7 +221,11 @@ impl Run {
         Ok(Place { rank: first + rank, superblock })
     }
 
-    #[inline]
+    fn rank(&self, tree: Tree<'_>, key: u32) -> usize {
+        raw::search(self.vectors, Rank { tree, key })
+    }
+
+    #[inline(always)]
     fn tree<'a>(&'a self, shape: &'a TreeShape, first: usize, past: usize) -> Tree<'a> {
         Tree {
             shape,
@@ -254,6 +279,74 @@ impl Run {
             true => Ok(Span { target: None, end: BlockAddress(end) }),
             false => Err(self.out_of_order(next)),
         }
+    }
+}
+
+struct Rank<'a> {
+    tree: Tree<'a>,
+    key: u32,
+}
+
+impl Search for Rank<'_> {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<N: CompareNode>(self) -> usize {
+        raw::rank::<N>(self.tree, self.key)
+    }
+}
+
+struct FindOne<'a> {
+    run: &'a Run,
+    single: &'a Single,
+    address: BlockAddress,
+}
+
+impl Search for FindOne<'_> {
+    type Output = Result<Span>;
+
+    #[inline(always)]
+    fn run<N: CompareNode>(self) -> Result<Span> {
+        let FindOne { run, single, address } = self;
+        let rank = raw::rank::<N>(run.tree(&single.shape, 0, run.lows.len()), address.0 as u32);
+        match run.span_in_single(single, address.0, rank) {
+            Some(span) if !run.bytes.faulted() => Ok(span),
+            _ => run.find_any(address),
+        }
+    }
+}
+
+struct FindMany<'a> {
+    run: &'a Run,
+    single: &'a Single,
+    addresses: &'a [BlockAddress],
+    spans: &'a mut [Span],
+}
+
+impl Search for FindMany<'_> {
+    type Output = Result<()>;
+
+    #[inline(always)]
+    fn run<N: CompareNode>(self) -> Result<()> {
+        let FindMany { run, single, addresses, spans } = self;
+        let tree = run.tree(&single.shape, 0, run.lows.len());
+        let (batches, rest) = addresses.as_chunks::<BATCH>();
+        let (span_batches, span_rest) = spans.as_chunks_mut::<BATCH>();
+        for (batch, spans) in batches.iter().zip(span_batches) {
+            let plain = batch.iter().all(|&address| run.single_serves(single, address));
+            let lows = batch.map(|address| address.0 as u32);
+            let ranks = raw::rank_batch::<N>(tree, &lows);
+            for lane in 0..BATCH {
+                spans[lane] = match run.span_in_single(single, batch[lane].0, ranks[lane]) {
+                    Some(span) if plain => span,
+                    _ => run.find_any(batch[lane])?,
+                };
+            }
+        }
+        for (&address, span) in rest.iter().zip(span_rest) {
+            *span = run.find_any(address)?;
+        }
+        run.intact()
     }
 }
 

@@ -16,9 +16,9 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::extent::{Extent, Target};
 use crate::format::PieceRef;
-use crate::format::run::{CODE_DATA, CODE_HOLE, CODE_ZERO, RunHead, RunLayout, Word};
+use crate::format::run::{CODE_DATA, CODE_HOLE, CODE_ZERO, RunHead, RunLayout, Word, WordWidths};
 use crate::format::tree::{Node, TreeShape};
-use crate::raw::{Column, PieceBytes};
+use crate::raw::{Column, PieceBytes, Vectors};
 use crate::units::{BlockAddress, FileBlock, SourceIndex};
 
 pub use builder::{EncodedRun, RunBuilder, encode_run};
@@ -48,18 +48,49 @@ pub struct Run {
     origin: RunOrigin,
     bytes: PieceBytes,
     chunks: Chunks,
+    vectors: Vectors,
     highs: Column<u32>,
     firsts: Column<u32>,
     high_shape: TreeShape,
     high_tree: Column<Node>,
-    /// The shape over all lows, where they are one superblock with a tree.
-    only_shape: Option<TreeShape>,
+    /// Where all extents begin in one superblock that has a tree: what look-ups
+    /// there are done with as few steps as possible.
+    single: Option<Single>,
     low_trees: Column<Node>,
     lows: Column<u32>,
     words: Column<u64>,
     wide: Column<u64>,
     samples: Column<u64>,
     block_checksums: Column<u32>,
+}
+
+/// What look-ups in the one superblock of a run need, made ready.
+#[derive(Debug)]
+struct Single {
+    shape: TreeShape,
+    /// The first address that an extent maps, and how many addresses follow in the superblock.
+    first: u64,
+    addresses: u64,
+    code_mask: u32,
+    length_shift: u32,
+    length_mask: u64,
+    block_shift: u32,
+}
+
+impl Single {
+    fn of(head: &RunHead) -> Single {
+        let superblock_end = (head.first.0 | u64::from(u32::MAX)).saturating_add(1);
+        let WordWidths { source_bits, length_bits } = head.widths;
+        Single {
+            shape: TreeShape::over(head.extents as u32),
+            first: head.first.0,
+            addresses: head.end.0.min(superblock_end) - head.first.0,
+            code_mask: head.widths.wide_code(),
+            length_shift: source_bits.into(),
+            length_mask: (1 << length_bits) - 1,
+            block_shift: (source_bits + length_bits).into(),
+        }
+    }
 }
 
 impl Run {
@@ -96,6 +127,12 @@ impl Run {
     /// All of its bytes, as they lie in the file.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.bytes()
+    }
+
+    /// Searches with these vector instructions from now on, in place of the best ones
+    /// that the CPU has: for comparing them.
+    pub fn set_vectors(&mut self, vectors: Vectors) {
+        self.vectors = vectors;
     }
 
     /// The extents that reach past `address`, the first one clipped to begin there.

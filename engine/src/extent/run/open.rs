@@ -1,12 +1,12 @@
 //! Opening a run: head, chunk checksums and the upper parts of its tree are verified.
 
-use super::{Chunks, EncodedRun, Run, RunOrigin};
+use super::{Chunks, EncodedRun, Run, RunOrigin, Single};
 use crate::error::{Error, Result};
 use crate::format::PieceRef;
 use crate::format::page::PageKind;
 use crate::format::run::{RunHead, Section, TREE_EXTENTS_MIN};
 use crate::format::tree::TreeShape;
-use crate::raw::{Column, Item, PieceBytes};
+use crate::raw::{Column, Item, PieceBytes, Vectors};
 use crate::units::{LayerId, PAGE_BYTES};
 
 impl EncodedRun {
@@ -74,11 +74,12 @@ fn open(
         let expected = format!("0 to {}", head.extents);
         return Err(corrupt("superblock firsts", layout.superblock_firsts.offset, found, expected));
     }
-    let alone = head.superblocks == 1 && head.extents >= TREE_EXTENTS_MIN;
+    let alone = highs[..] == [(head.first.0 >> 32) as u32];
+    let single = (alone && head.extents >= TREE_EXTENTS_MIN).then(|| Single::of(&head));
     let run = Run {
         high_shape: TreeShape::over(head.superblocks as u32),
         high_tree: column(&bytes, layout.superblock_tree)?,
-        only_shape: alone.then(|| TreeShape::over(head.extents as u32)),
+        single,
         low_trees: column(&bytes, layout.low_trees)?,
         lows: column(&bytes, layout.lows)?,
         words: column(&bytes, layout.words)?,
@@ -88,6 +89,7 @@ fn open(
         highs,
         firsts,
         chunks,
+        vectors: Vectors::detect(),
         head,
         layout,
         piece,
