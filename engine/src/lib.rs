@@ -4,6 +4,7 @@ pub mod chain;
 pub mod error;
 pub mod extent;
 pub mod format;
+pub mod inspect;
 pub mod layer;
 pub mod medium;
 pub mod raw;

@@ -23,6 +23,11 @@ const SOURCES_OFFSET: usize = PIECE_GENERATION_OFFSET + 8;
 const COUNTS_OFFSET: usize = SOURCES_OFFSET + PIECE_REF_BYTES;
 const ITEMS_OFFSET: usize = COUNTS_OFFSET + 4 * 2;
 
+/// Where the extents of a head begin, after so many sources and runs.
+pub fn extents_offset(added_sources: usize, runs: usize) -> usize {
+    ITEMS_OFFSET + added_sources * LAYER_REF_BYTES + runs * PIECE_REF_BYTES
+}
+
 /// The size of an extent in a head in bytes.
 pub const EXTENT_BYTES: usize = 28;
 const CHECKSUM_BYTES: usize = 4;

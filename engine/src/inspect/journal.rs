@@ -1,0 +1,277 @@
+//! The journal of an open layer, replayed as recovery would see it.
+
+use std::collections::HashSet;
+
+use super::blocks;
+use super::file::InspectedFile;
+use super::map::{Level, Overlay};
+use super::run::{InspectedRun, Mapped};
+use crate::error::{Error, Result};
+use crate::extent::Target;
+use crate::format::header::Header;
+use crate::format::page::PageKind;
+use crate::format::record::{EXTENT_BYTES, Record, extents_offset};
+use crate::format::{LayerRef, PieceRef, blob, sources};
+use crate::units::{FileBlock, LayerId};
+
+/// What the journal comes to.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// The levels above the runs of the header, the newest first.
+    pub levels: Vec<Level>,
+    /// The records replayed, the oldest first: where the head of each lies.
+    pub records: Vec<FileBlock>,
+    /// Every piece that a replayed record names and that still stands.
+    pub pieces: Vec<PieceRef>,
+    /// The table of sources.
+    pub sources: Vec<LayerRef>,
+    /// The last commit.
+    pub sequence: u64,
+    /// Where the next two records go.
+    pub next: [FileBlock; 2],
+    /// The size of a disk in bytes.
+    pub volume_bytes: u64,
+    /// The last record was begun and is not whole: why.
+    pub torn: Option<Error>,
+    /// What cannot be explained by a power cut.
+    pub damage: Vec<Error>,
+}
+
+/// A record that verifies, with the checksum of its page.
+type Whole = (Record, u32);
+
+/// Replays the journal of `header` over its own table of `sources`.
+///
+/// Errors are those of the host; what the bytes say wrong is in [`Replay::damage`].
+pub fn replay(file: &InspectedFile, header: &Header, sources: Vec<LayerRef>) -> Result<Replay> {
+    let journal = &header.journal;
+    let mut replay = Replay {
+        sources,
+        sequence: journal.sequence,
+        next: [journal.next, journal.after_next],
+        volume_bytes: header.volume_bytes,
+        ..Replay::default()
+    };
+    let reader = Reader { file, header };
+    let mut chain = journal.chain;
+    let mut seen = HashSet::new();
+    loop {
+        let [place, second] = replay.next;
+        let sequence = replay.sequence + 1;
+        let (record, crc) = match reader.whole(place, sequence, chain)? {
+            Ok(whole) => whole,
+            Err(error) => {
+                if sequence <= journal.durable_sequence {
+                    replay.damage.push(error.about(
+                        "journal record",
+                        format!("no whole record of commit {sequence}"),
+                        format!("whole records up to commit {}", journal.durable_sequence),
+                    ));
+                } else if reader.is_sequence(second, sequence + 1)? {
+                    replay.damage.push(reader.hidden(place, sequence));
+                } else if reader.is_torn(place, sequence)? {
+                    replay.torn = Some(error);
+                }
+                return Ok(replay);
+            }
+        };
+        if !seen.insert(place) {
+            replay.damage.push(reader.bad(place, "place", "used twice", "a block of its own"));
+            return Ok(replay);
+        }
+        let last = reader.whole(second, sequence + 1, crc)?.is_err();
+        // Where a later record is there the next round finds the gap before it.
+        if last
+            && !reader.is_sequence(record.after_next, sequence + 2)?
+            && let Some(error) = reader.missing_data(place, &record)?
+        {
+            if sequence <= journal.durable_sequence {
+                replay.damage.push(error);
+            } else {
+                replay.torn = Some(error);
+            }
+            return Ok(replay);
+        }
+        if record.next != second {
+            let expected = format!("block {second}, as the record before says");
+            let found = format!("block {}", record.next);
+            replay.damage.push(reader.bad(place, "next place", &found, &expected));
+            return Ok(replay);
+        }
+        reader.apply(&mut replay, place, &record)?;
+        chain = crc;
+    }
+}
+
+struct Reader<'a> {
+    file: &'a InspectedFile,
+    header: &'a Header,
+}
+
+impl Reader<'_> {
+    fn layer(&self) -> LayerId {
+        self.header.layer
+    }
+
+    fn offset(&self, place: FileBlock) -> Result<u64> {
+        place.byte_offset_checked(self.header.block_size).ok_or_else(|| {
+            Error::corrupt("read journal record", "place", place, "a block of the file")
+                .in_file(self.file.path())
+        })
+    }
+
+    /// The record at `place`, verified by itself.
+    fn record(&self, place: FileBlock) -> Result<Whole> {
+        let offset = self.offset(place)?;
+        let page = self.file.page(offset)?;
+        Record::decode(&page, self.layer(), place).map_err(self.file.located(offset))
+    }
+
+    /// The record at `place` if it is the one that follows; the outer error is the host's.
+    fn whole(&self, place: FileBlock, sequence: u64, chain: u32) -> Result<Result<Whole>> {
+        let (record, crc) = match self.record(place) {
+            Ok(whole) => whole,
+            Err(error) if error.io_source().is_some() => return Err(error),
+            Err(error) => return Ok(Err(error)),
+        };
+        if record.sequence != sequence {
+            let (found, expected) = (record.sequence.to_string(), sequence.to_string());
+            return Ok(Err(self.bad(place, "sequence number", &found, &expected)));
+        }
+        if record.previous != chain {
+            let (found, expected) =
+                (format!("{:#010x}", record.previous), format!("{chain:#010x}"));
+            let field = "checksum of the record before";
+            return Ok(Err(self.bad(place, field, &found, &expected)));
+        }
+        Ok(Ok((record, crc)))
+    }
+
+    /// Whether a record of that sequence number verifies at `place`.
+    fn is_sequence(&self, place: FileBlock, sequence: u64) -> Result<bool> {
+        match self.record(place) {
+            Ok((record, _)) => Ok(record.sequence == sequence),
+            Err(error) if error.io_source().is_some() => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Whether somebody began to write the record of `sequence` at `place`: a page with the prelude
+    /// of that record. What else lies there is what the block held before.
+    fn is_torn(&self, place: FileBlock, sequence: u64) -> Result<bool> {
+        let Ok(offset) = self.offset(place) else { return Ok(false) };
+        if offset.checked_add(4096).is_none_or(|end| end > self.file.length()) {
+            return Ok(false);
+        }
+        let page = self.file.page(offset)?;
+        let magic = page[..4] == crate::format::page::MAGIC.to_le_bytes();
+        Ok(magic && page[24..32] == sequence.to_le_bytes())
+    }
+
+    /// Why the data or the runs of the last record do not verify; `None` where they do.
+    fn missing_data(&self, place: FileBlock, record: &Record) -> Result<Option<Error>> {
+        if record.data_durable {
+            return Ok(None);
+        }
+        for piece in &record.runs {
+            let broken = match self.run(piece) {
+                Ok(run) => {
+                    let mut broken = None;
+                    run.verify_chunks(&mut |error| broken = broken.take().or(Some(error)))?;
+                    broken
+                }
+                Err(error) if error.io_source().is_some() => return Err(error),
+                Err(error) => Some(error),
+            };
+            if broken.is_some() {
+                return Ok(broken);
+            }
+        }
+        let items = self.mapped(place, record);
+        for mapped in items.filter(blocks::is_own_data) {
+            let mut broken = None;
+            let layer = self.layer();
+            let blocks = blocks::Blocks { file: self.file, layer, size: self.header.block_size };
+            blocks.verify(&mapped, &mut |error| broken = broken.take().or(Some(error)))?;
+            if broken.is_some() {
+                return Ok(broken.map(|broken| broken.error));
+            }
+        }
+        Ok(None)
+    }
+
+    fn run(&self, piece: &PieceRef) -> Result<InspectedRun> {
+        let base = self.offset(piece.place)?;
+        InspectedRun::open(self.file, base, PageKind::Run, self.layer(), piece)
+    }
+
+    /// The extents of a record, with where their checksums stand in the file.
+    fn mapped<'r>(
+        &self,
+        place: FileBlock,
+        record: &'r Record,
+    ) -> impl Iterator<Item = Mapped> + use<'r> {
+        let items = extents_offset(record.added_sources.len(), record.runs.len());
+        let checksums = items + record.extents.len() * EXTENT_BYTES;
+        let mut at = place.0 * self.header.block_size.bytes() + checksums as u64;
+        record.extents.iter().map(move |&extent| {
+            let data = matches!(extent.target, Target::Data { .. });
+            let mapped = Mapped { extent, checksums_at: if data { at } else { 0 } };
+            at += if data { 4 * extent.length } else { 0 };
+            mapped
+        })
+    }
+
+    fn apply(&self, replay: &mut Replay, place: FileBlock, record: &Record) -> Result<()> {
+        if let Some(piece) = &record.sources {
+            match self.sources(piece) {
+                Ok(sources) => replay.sources = sources,
+                Err(error) if error.io_source().is_some() => return Err(error),
+                Err(error) => replay.damage.push(error),
+            }
+            replay.pieces.push(*piece);
+        }
+        replay.sources.extend(&record.added_sources);
+        for piece in &record.runs {
+            replay.pieces.push(*piece);
+            match self.run(piece) {
+                Ok(run) => replay.levels.insert(0, Level::Run(Box::new(run))),
+                Err(error) if error.io_source().is_some() => return Err(error),
+                Err(error) => replay.damage.push(error),
+            }
+        }
+        if !record.extents.is_empty() {
+            if !matches!(replay.levels.first(), Some(Level::Records(_))) {
+                replay.levels.insert(0, Level::Records(Overlay::default()));
+            }
+            if let Some(Level::Records(overlay)) = replay.levels.first_mut() {
+                self.mapped(place, record).for_each(|mapped| overlay.lay(mapped));
+            }
+        }
+        replay.records.push(place);
+        replay.sequence = record.sequence;
+        replay.volume_bytes = record.volume_bytes;
+        replay.next = [record.next, record.after_next];
+        Ok(())
+    }
+
+    fn sources(&self, piece: &PieceRef) -> Result<Vec<LayerRef>> {
+        let base = self.offset(piece.place)?;
+        let bytes = self.file.bytes(base, piece.bytes)?;
+        blob::decode("table of sources", PageKind::Sources, self.layer(), piece, &bytes)
+            .and_then(sources::decode)
+            .map_err(self.file.located(base))
+    }
+
+    fn hidden(&self, place: FileBlock, sequence: u64) -> Error {
+        let found = format!("no whole record of commit {sequence}");
+        let expected = format!("one, as commit {} is there", sequence + 1);
+        self.bad(place, "journal record", &found, &expected)
+    }
+
+    fn bad(&self, place: FileBlock, field: &'static str, found: &str, expected: &str) -> Error {
+        Error::corrupt("replay the journal", field, found, expected)
+            .in_file(self.file.path())
+            .at_offset(place.0.saturating_mul(self.header.block_size.bytes()))
+    }
+}

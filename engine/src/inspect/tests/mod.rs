@@ -1,0 +1,6 @@
+//! Check and dump on files made by the encoders of the format, whole and damaged.
+
+mod build;
+mod damage;
+mod journal;
+mod whole;
