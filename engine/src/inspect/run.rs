@@ -407,13 +407,13 @@ impl<'a> TreeCheck<'a> {
     }
 }
 
-/// One search tree: every level is the first keys of the groups of the level below.
+/// One search tree: each node holds the first keys of its children but the first.
 #[derive(Debug)]
 struct TreeWalk<'a> {
     run: &'a InspectedRun,
     section: Section,
-    first_node: u64,
-    shape: TreeShape,
+    /// The first node of each level above the column, the lowest first.
+    first_nodes: Vec<u64>,
     levels: Vec<Column<'a>>,
     keys: u64,
 }
@@ -421,37 +421,45 @@ struct TreeWalk<'a> {
 impl<'a> TreeWalk<'a> {
     fn new(run: &'a InspectedRun, section: Section, first_node: u64, keys: u64) -> TreeWalk<'a> {
         let shape = TreeShape::over(keys as u32);
-        let levels = (0..shape.levels()).map(|_| run.column(section)).collect();
-        TreeWalk { run, section, first_node, shape, levels, keys: 0 }
+        let nodes = shape.first_nodes().iter().rev();
+        let first_nodes: Vec<u64> = nodes.map(|&node| first_node + u64::from(node)).collect();
+        let levels = first_nodes.iter().map(|_| run.column(section)).collect();
+        TreeWalk { run, section, first_nodes, levels, keys: 0 }
     }
 
+    /// The next key of the column.
     fn key(&mut self, key: u32) -> Result<()> {
-        let mut group = self.keys;
+        const KEYS: u64 = NODE_KEYS as u64;
+        let mut child = self.keys;
         self.keys += 1;
-        for level in 0..self.shape.levels() {
-            if !group.is_multiple_of(NODE_KEYS as u64) {
+        for level in 0..self.levels.len() {
+            if !child.is_multiple_of(KEYS) {
                 break;
             }
-            group /= NODE_KEYS as u64;
-            self.compare(level, group, key)?;
+            child /= KEYS;
+            match child % KEYS {
+                // The first child has no key; the last place of a node stands for no child.
+                0 => self.compare(level, child + KEYS - 1, u32::MAX)?,
+                _ => self.compare(level, child - 1, key)?,
+            }
         }
         Ok(())
     }
 
-    /// What is left of the last node of each level holds the largest key.
+    /// What stands for no child at the end of each level is the largest key.
     fn finish(mut self) -> Result<()> {
-        for level in 0..self.shape.levels() {
-            let keys = self.shape.keys(level) as u64;
-            for index in keys..keys.next_multiple_of(NODE_KEYS as u64) {
-                self.compare(level, index, u32::MAX)?;
+        let mut children = self.keys;
+        for level in 0..self.levels.len() {
+            children = children.div_ceil(NODE_KEYS as u64);
+            for child in children..children.next_multiple_of(NODE_KEYS as u64) {
+                self.compare(level, child - 1, u32::MAX)?;
             }
         }
         Ok(())
     }
 
     fn compare(&mut self, level: usize, index: u64, expected: u32) -> Result<()> {
-        let node = self.first_node + self.shape.first_node(level) as u64;
-        let at = node * NODE_KEYS as u64 + index;
+        let at = self.first_nodes[level] * NODE_KEYS as u64 + index;
         let found = self.levels[level].u32_at(at)?;
         if found != expected {
             return Err(self.run.bad_at(self.section, at * 4, "key of a tree", found, expected));
