@@ -11,5 +11,6 @@ pub mod raw;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod units;
+pub mod volume;
 
 pub use error::{Error, ErrorKind, Result};

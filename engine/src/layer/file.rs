@@ -6,10 +6,9 @@ use std::sync::{Arc, OnceLock};
 use super::descriptors::FileSource;
 use super::policy::{MapPolicy, ReadPolicy, VerifyPolicy};
 use super::verified::VerifiedBits;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::checksum;
 use crate::medium::{Map, Medium};
-use crate::raw::prefetch_start;
 use crate::units::{BlockSize, FileBlock, LayerId};
 
 /// The bytes of one map of a file: large enough that a search for the right one is a shift,
@@ -28,6 +27,7 @@ pub struct LayerFile {
     policy: ReadPolicy,
     /// The length that never changes any more; `None` while the file grows.
     fixed_bytes: Option<u64>,
+    written_elsewhere: bool,
     first: Segment,
     rest: OnceLock<Box<[Segment]>>,
 }
@@ -56,9 +56,16 @@ impl LayerFile {
             block_size,
             policy,
             fixed_bytes,
+            written_elsewhere: false,
             first: Segment::new(first_bytes, block_size),
             rest: OnceLock::new(),
         }
+    }
+
+    /// The same file, written by somebody else meanwhile: what does not verify is stale.
+    pub(crate) fn outside(mut self) -> LayerFile {
+        self.written_elsewhere = true;
+        self
     }
 
     /// The layer's id: the seed of its checksums.
@@ -105,19 +112,6 @@ impl LayerFile {
             segment.verified.set(index);
         }
         map.try_copy(at + offset, buffer).map_err(|error| self.io("read a block", block, error))
-    }
-
-    /// Asks for the memory of a part of a block that is about to be read, so that the misses
-    /// of several go side by side. Does nothing for a block that was not verified yet.
-    #[inline]
-    pub fn prefetch(&self, block: FileBlock, offset: usize, length: usize) {
-        if let Some((segment, index, at)) = self.segment(block)
-            && let Some(Some(map)) = segment.map.get()
-            && segment.verified.get(index)
-        {
-            let length = length.min(self.block_size.bytes_usize() - offset);
-            prefetch_start(map.bytes(at + offset, length));
-        }
     }
 
     /// Copies whole consecutive blocks; `checksum` gives that of the n-th.
@@ -283,6 +277,10 @@ impl LayerFile {
         let found = checksum::of_block(self.id, block, data);
         if found == expected {
             return Ok(());
+        }
+        if self.written_elsewhere {
+            let stale = format!("read block {block} of layer {}: the writer has moved on", self.id);
+            return Err(Error::new(ErrorKind::Stale, stale).in_file(&self.path));
         }
         Err(Error::corrupt(
             format!("read block {block} of layer {}", self.id),

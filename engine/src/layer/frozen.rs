@@ -78,6 +78,16 @@ impl Layer {
         Ok(Arc::new(Layer { file, header, runs, sources }))
     }
 
+    /// A layer put together by who has looked into an open one.
+    pub(crate) fn from_parts(
+        file: LayerFile,
+        header: Header,
+        runs: Vec<Arc<Run>>,
+        sources: Vec<LayerRef>,
+    ) -> Arc<Layer> {
+        Arc::new(Layer { file, header, runs, sources })
+    }
+
     /// The file.
     pub fn file(&self) -> &LayerFile {
         &self.file

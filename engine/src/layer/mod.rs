@@ -17,6 +17,8 @@ pub use descriptors::{Descriptors, FileSource};
 pub use file::LayerFile;
 pub use frozen::Layer;
 pub use pieces::{read_blob, read_run};
+pub(crate) use pieces::{run_in_heap, run_just_written};
 pub use policy::{MapPolicy, ReadPolicy, VerifyPolicy};
+pub(crate) use seal::is_zero;
 pub use seal::{SourceLayers, compute_digest, seal, verify_digest};
 pub use slots::{HeaderSlots, read_header, read_header_uncached, update_header};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::file::LayerFile;
 use crate::error::{Error, Result};
-use crate::extent::{Run, RunOrigin};
+use crate::extent::{EncodedRun, Run, RunOrigin};
 use crate::format::{PageKind, PieceRef, blob};
 use crate::medium::Medium;
 use crate::raw::{AlignedBytes, PieceBytes};
@@ -69,4 +69,18 @@ fn read_piece(
         Error::io("read a piece of metadata", error).in_file(path).at_offset(start)
     })?;
     Ok(bytes)
+}
+
+/// The run that was just written into `file`, from its map where there is one.
+pub(crate) fn run_just_written(file: &LayerFile, encoded: EncodedRun) -> Result<Arc<Run>> {
+    match file.map_range(encoded.piece.place, encoded.piece.bytes)? {
+        Some(_) => read_run(file, &encoded.piece),
+        None => run_in_heap(file, encoded),
+    }
+}
+
+/// A run that lives in memory alone.
+pub(crate) fn run_in_heap(file: &LayerFile, encoded: EncodedRun) -> Result<Arc<Run>> {
+    let origin = RunOrigin { path: file.path().into(), offset: 0 };
+    encoded.open(PageKind::Run, file.id(), origin).map(Arc::new)
 }

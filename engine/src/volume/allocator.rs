@@ -1,0 +1,580 @@
+//! The free space of an open layer's file.
+//!
+//! One bit a block. What is freed waits until every read that began before has ended; what
+//! a commit drops waits until that commit is durable; what a header named waits until the
+//! sync after both slots were changed (INV-01). After an unclean close the blocks below the
+//! end of the file are unknown: new ones come from past it until the map was counted.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::epoch::Epochs;
+use crate::error::Result;
+use crate::format::FreeSpace;
+use crate::units::FileBlock;
+
+/// Consecutive blocks of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockRange {
+    /// The first.
+    pub first: FileBlock,
+    /// How many, at least one.
+    pub count: u64,
+}
+
+/// Blocks kept back for records and runs.
+pub const RESERVE_BLOCKS: u64 = 8;
+/// The smallest growth of the file in bytes: forks stay small.
+const GROWTH_BYTES_MIN: u64 = 64 << 10;
+/// What part of its length a file grows by.
+const GROWTH_DIVISOR: u64 = 16;
+/// The largest growth of the file in bytes.
+const GROWTH_BYTES_MAX: u64 = 64 << 20;
+/// The shortest stretch that a large write takes while the file may still grow.
+const STRETCH_BLOCKS_MIN: u64 = 16;
+/// How many words of the bitmap are looked at before the file grows instead.
+const SCAN_WORDS_MAX: usize = 1 << 14;
+/// The shortest stretch that is given back to the host, in bytes: a punch costs as much as twenty writes.
+const PUNCH_BYTES_MIN: u64 = 256 << 10;
+/// Free space that is kept for the next writes rather than given back, in bytes.
+const KEEP_BYTES: u64 = 16 << 20;
+
+/// What a count of all extents and pieces found: one bit a block, and the extents beyond the first.
+#[derive(Debug)]
+pub struct UseCount {
+    used: Vec<u64>,
+    extra: BTreeMap<u64, u32>,
+}
+
+impl UseCount {
+    /// Nothing counted yet, in a file of `blocks` blocks.
+    pub fn new(blocks: u64) -> UseCount {
+        UseCount { used: vec![0; blocks.div_ceil(64) as usize], extra: BTreeMap::new() }
+    }
+
+    /// Counts one extent or piece more; blocks past the end are left out.
+    pub fn add(&mut self, first: FileBlock, count: u64) {
+        let end = first.0.saturating_add(count).min(self.used.len() as u64 * 64);
+        for block in first.0..end {
+            let (word, bit) = (&mut self.used[block as usize / 64], 1 << (block % 64));
+            if *word & bit != 0 {
+                *self.extra.entry(block).or_insert(0) += 1;
+            }
+            *word |= bit;
+        }
+    }
+}
+
+/// Which blocks of the file are free.
+#[derive(Debug)]
+pub struct Allocator {
+    block_log2: u32,
+    /// Set: in use, or waiting.
+    used: Vec<u64>,
+    /// Set: the host may hold space for it.
+    backed: Vec<u64>,
+    /// The blocks that the file holds.
+    blocks: u64,
+    free: u64,
+    cursor: u64,
+    /// Freed, by the epoch in which that was.
+    waiting: VecDeque<(u64, BlockRange)>,
+    /// Named by a header until the sync that follows the change of both slots.
+    until_sync: Vec<BlockRange>,
+    /// How many extents a block has beyond the first.
+    shared: BTreeMap<u64, u32>,
+    /// Blocks below this one are not known: all count as used, and frees there are not noted.
+    unknown_below: u64,
+}
+
+impl Allocator {
+    /// The allocator of a file of `blocks` blocks, of which the first `reserved` are in use.
+    pub fn fresh(block_log2: u32, reserved: u64, blocks: u64) -> Allocator {
+        let mut allocator = Allocator::empty(block_log2);
+        allocator.extend(blocks);
+        allocator.take(BlockRange { first: FileBlock(0), count: reserved });
+        allocator
+    }
+
+    /// The allocator of a file of `blocks` blocks about which nothing is known.
+    pub fn unknown(block_log2: u32, blocks: u64) -> Allocator {
+        let mut allocator = Allocator::fresh(block_log2, blocks, blocks);
+        allocator.unknown_below = blocks;
+        allocator
+    }
+
+    /// The allocator that a clean close left, in a file of `blocks` blocks.
+    pub fn saved(block_log2: u32, saved: &FreeSpace, blocks: u64) -> Allocator {
+        let mut allocator = Allocator::empty(block_log2);
+        allocator.extend(blocks.max(saved.blocks));
+        for block in 0..saved.blocks {
+            if saved.used[block as usize / 64] >> (block % 64) & 1 == 1 {
+                allocator.take(BlockRange { first: FileBlock(block), count: 1 });
+            }
+        }
+        allocator.shared = saved.shared.iter().map(|&(block, extra)| (block.0, extra)).collect();
+        allocator
+    }
+
+    fn empty(block_log2: u32) -> Allocator {
+        Allocator {
+            block_log2,
+            used: Vec::new(),
+            backed: Vec::new(),
+            blocks: 0,
+            free: 0,
+            cursor: 0,
+            waiting: VecDeque::new(),
+            until_sync: Vec::new(),
+            shared: BTreeMap::new(),
+            unknown_below: 0,
+        }
+    }
+
+    /// What a clean close saves; what waits counts as free, and so does what the closing header
+    /// no longer names.
+    pub fn save(&self, sequence: u64, unnamed: &[BlockRange]) -> FreeSpace {
+        let mut used = self.used.clone();
+        let waiting = self.waiting.iter().map(|(_, range)| range);
+        for range in waiting.chain(&self.until_sync).chain(unnamed) {
+            for block in range.first.0..range.first.0 + range.count {
+                used[block as usize / 64] &= !(1 << (block % 64));
+            }
+        }
+        let shared = self.shared.iter().map(|(&block, &extra)| (FileBlock(block), extra)).collect();
+        FreeSpace { sequence, blocks: self.blocks, used, shared }
+    }
+
+    /// Whether every block of the file is accounted for.
+    pub fn is_known(&self) -> bool {
+        self.unknown_below == 0
+    }
+
+    /// The blocks that the file holds.
+    pub fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// `count` blocks for data in as few stretches as there are, leaving the reserve alone;
+    /// `grow(first, blocks)` makes the file hold more. Nothing is taken where it fails.
+    pub fn allocate(
+        &mut self,
+        count: u64,
+        epochs: &Epochs,
+        grow: &mut dyn FnMut(FileBlock, u64) -> Result<()>,
+    ) -> Result<Vec<BlockRange>> {
+        self.reclaim(epochs);
+        let reserve = RESERVE_BLOCKS;
+        let mut taken = Vec::new();
+        let mut left = count;
+        if self.free >= reserve {
+            let roomy = self.free > self.blocks / 2 || count < 4 * STRETCH_BLOCKS_MIN;
+            let shortest = if roomy { 1 } else { STRETCH_BLOCKS_MIN };
+            left -=
+                self.collect(left.min(self.free - reserve), shortest, SCAN_WORDS_MAX, &mut taken);
+        }
+        if left > 0 {
+            let need = left + reserve;
+            let first = FileBlock(self.blocks);
+            let step = ((self.blocks << self.block_log2) / GROWTH_DIVISOR)
+                .clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX)
+                .next_power_of_two()
+                >> self.block_log2;
+            let grown = grow(first, need.next_multiple_of(step.max(1)));
+            let grown = match grown {
+                Ok(()) => Ok(need.next_multiple_of(step.max(1))),
+                // A full host may still have room for just what is needed.
+                Err(_) => grow(first, need).map(|()| need),
+            };
+            match grown {
+                Ok(blocks) => {
+                    let past = self.blocks + blocks;
+                    self.extend(past);
+                    self.cursor = first.0;
+                    left -= self.collect(left, 1, usize::MAX, &mut taken);
+                }
+                Err(error) => {
+                    // The host is full: short stretches do, and for metadata the reserve.
+                    let may = left.min(self.free.saturating_sub(reserve));
+                    left -= self.collect(may, 1, usize::MAX, &mut taken);
+                    if left > 0 {
+                        for range in taken {
+                            self.give(range);
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        debug_assert_eq!(left, 0);
+        Ok(taken)
+    }
+
+    /// `count` consecutive blocks: for a piece of metadata.
+    pub fn allocate_contiguous(
+        &mut self,
+        count: u64,
+        epochs: &Epochs,
+        grow: &mut dyn FnMut(FileBlock, u64) -> Result<()>,
+    ) -> Result<BlockRange> {
+        self.reclaim(epochs);
+        if self.free >= count
+            && let Some(range) = self.find_stretch(count)
+        {
+            self.take(range);
+            return Ok(range);
+        }
+        // A free tail counts towards the piece.
+        let tail = self.free_tail();
+        let need = count - (self.blocks - tail).min(count);
+        let step = (GROWTH_BYTES_MIN >> self.block_log2).max(1);
+        let first = FileBlock(self.blocks);
+        let grown = match grow(first, need.next_multiple_of(step)) {
+            Ok(()) => need.next_multiple_of(step),
+            Err(_) => {
+                grow(first, need)?;
+                need
+            }
+        };
+        let past = self.blocks + grown;
+        self.extend(past);
+        let range = BlockRange { first: FileBlock(tail), count };
+        self.take(range);
+        Ok(range)
+    }
+
+    /// Notes that an extent more refers to the blocks.
+    pub fn share(&mut self, range: BlockRange) {
+        for block in range.first.0..range.first.0 + range.count {
+            if block >= self.unknown_below {
+                *self.shared.entry(block).or_insert(0) += 1;
+            }
+        }
+    }
+
+    /// An extent less refers to the blocks; those with none left become free once every read
+    /// that has begun by now has ended.
+    pub fn release(&mut self, range: BlockRange, epochs: &Epochs) {
+        let epoch = epochs.current();
+        let (start, end) = (range.first.0.max(self.unknown_below), range.first.0 + range.count);
+        if start >= end {
+            return;
+        }
+        if self.shared.range(start..end).next().is_none() {
+            let range = BlockRange { first: FileBlock(start), count: end - start };
+            self.waiting.push_back((epoch, range));
+            return;
+        }
+        for block in start..end {
+            match self.shared.get_mut(&block) {
+                Some(1) => {
+                    self.shared.remove(&block);
+                }
+                Some(extra) => *extra -= 1,
+                None => {
+                    self.waiting
+                        .push_back((epoch, BlockRange { first: FileBlock(block), count: 1 }));
+                }
+            }
+        }
+    }
+
+    /// As `release`, for pieces that a header names until the next sync but one.
+    pub fn release_after_sync(&mut self, range: BlockRange) {
+        self.until_sync.push(range);
+    }
+
+    /// What waits for a sync and will have had one when the sync that is about to begin returns.
+    pub fn begin_sync(&mut self) -> Vec<BlockRange> {
+        std::mem::take(&mut self.until_sync)
+    }
+
+    /// The sync that began with `ranges` returned: they only wait for reads now.
+    pub fn end_sync(&mut self, ranges: Vec<BlockRange>, epochs: &Epochs) {
+        for range in ranges {
+            self.release(range, epochs);
+        }
+    }
+
+    /// What waits for a sync.
+    pub fn until_sync(&self) -> &[BlockRange] {
+        &self.until_sync
+    }
+
+    /// Replaces what is unknown by what was counted. What is in no use becomes free once the
+    /// reads under way have ended.
+    pub fn learn(&mut self, count: &UseCount, epochs: &Epochs) {
+        let bound = std::mem::take(&mut self.unknown_below);
+        let epoch = epochs.current();
+        let mut start = None;
+        for block in 0..=bound {
+            let free = block < bound && count.used[block as usize / 64] >> (block % 64) & 1 == 0;
+            match (free, start) {
+                (true, None) => start = Some(block),
+                (false, Some(first)) => {
+                    let range = BlockRange { first: FileBlock(first), count: block - first };
+                    self.waiting.push_back((epoch, range));
+                    start = None;
+                }
+                _ => {}
+            }
+        }
+        self.shared.extend(count.extra.range(..bound));
+    }
+
+    /// The bound below which nothing is known; 0 where all is.
+    pub fn unknown_below(&self) -> u64 {
+        self.unknown_below
+    }
+
+    /// The first block of the free stretch at the end of the file; its length where there is none.
+    pub fn free_tail(&self) -> u64 {
+        let mut tail = self.blocks;
+        while tail > 0 && !self.is_used(tail - 1) {
+            tail -= 1;
+        }
+        tail
+    }
+
+    /// Takes free stretches that are worth giving back out of the allocator, at most `most`.
+    pub fn take_punchable(&mut self, most: usize, epochs: &Epochs) -> Vec<BlockRange> {
+        self.reclaim(epochs);
+        let live = self.blocks - self.free;
+        let keep = (live / 4).max(KEEP_BYTES >> self.block_log2);
+        let shortest = (PUNCH_BYTES_MIN >> self.block_log2).max(1);
+        let mut spare = self.free.saturating_sub(keep);
+        let mut found = Vec::new();
+        let mut at = 0;
+        while at < self.blocks && found.len() < most && spare >= shortest {
+            if self.used[at as usize / 64] == u64::MAX && at.is_multiple_of(64) {
+                at += 64;
+                continue;
+            }
+            let start = at;
+            while at < self.blocks && !self.is_used(at) && self.is_backed(at) && at - start < spare
+            {
+                at += 1;
+            }
+            if at - start >= shortest {
+                let range = BlockRange { first: FileBlock(start), count: at - start };
+                self.take(range);
+                spare -= range.count;
+                found.push(range);
+            }
+            at += 1;
+        }
+        found
+    }
+
+    /// Puts punched stretches back.
+    pub fn put_punched(&mut self, ranges: &[BlockRange], punched: bool) {
+        for &range in ranges {
+            self.give(range);
+            if punched {
+                for block in range.first.0..range.first.0 + range.count {
+                    self.backed[block as usize / 64] &= !(1 << (block % 64));
+                }
+            }
+        }
+    }
+
+    fn reclaim(&mut self, epochs: &Epochs) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        epochs.advance();
+        let current = epochs.advance();
+        while let Some(&(epoch, range)) = self.waiting.front()
+            && epoch + 2 <= current
+        {
+            self.waiting.pop_front();
+            self.give(range);
+        }
+    }
+
+    /// Takes up to `count` free blocks in stretches of at least `shortest`; gives how many.
+    fn collect(
+        &mut self,
+        count: u64,
+        shortest: u64,
+        words_max: usize,
+        taken: &mut Vec<BlockRange>,
+    ) -> u64 {
+        let mut got = 0;
+        let mut words = 0;
+        let mut left = self.blocks;
+        let mut at = if self.cursor < self.blocks { self.cursor } else { 0 };
+        while got < count && left > 0 && words <= words_max {
+            if at >= self.blocks {
+                at = 0;
+            }
+            if at.is_multiple_of(64) && self.used[at as usize / 64] == u64::MAX {
+                let skip = 64.min(self.blocks - at);
+                at += skip;
+                left = left.saturating_sub(skip);
+                words += 1;
+                continue;
+            }
+            if self.is_used(at) {
+                at += 1;
+                left -= 1;
+                words += usize::from(at.is_multiple_of(64));
+                continue;
+            }
+            let start = at;
+            while at < self.blocks && at - start < count - got && !self.is_used(at) {
+                at += 1;
+            }
+            left = left.saturating_sub(at - start);
+            if at - start >= shortest.min(count - got) {
+                let range = BlockRange { first: FileBlock(start), count: at - start };
+                self.take(range);
+                got += range.count;
+                taken.push(range);
+            }
+        }
+        self.cursor = at;
+        got
+    }
+
+    fn find_stretch(&self, count: u64) -> Option<BlockRange> {
+        let mut start = if self.cursor < self.blocks { self.cursor } else { 0 };
+        let mut scanned = 0;
+        for first_pass in [true, false] {
+            let mut length = 0;
+            let mut at = start;
+            let end = if first_pass { self.blocks } else { self.cursor.min(self.blocks) };
+            while at < end && scanned <= SCAN_WORDS_MAX * 64 {
+                if at.is_multiple_of(64) && self.used[at as usize / 64] == u64::MAX {
+                    length = 0;
+                    at += 64;
+                    scanned += 64;
+                    continue;
+                }
+                length = if self.is_used(at) { 0 } else { length + 1 };
+                at += 1;
+                scanned += 1;
+                if length == count {
+                    return Some(BlockRange { first: FileBlock(at - count), count });
+                }
+            }
+            start = 0;
+        }
+        None
+    }
+
+    fn extend(&mut self, blocks: u64) {
+        let words = blocks.div_ceil(64) as usize;
+        self.used.resize(words, 0);
+        self.backed.resize(words, 0);
+        self.free += blocks - self.blocks;
+        self.blocks = blocks;
+    }
+
+    fn take(&mut self, range: BlockRange) {
+        for block in range.first.0..range.first.0 + range.count {
+            let bit = 1 << (block % 64);
+            assert_eq!(
+                self.used[block as usize / 64] & bit,
+                0,
+                "INV-01: block {block} taken twice"
+            );
+            self.used[block as usize / 64] |= bit;
+            self.backed[block as usize / 64] |= bit;
+        }
+        self.free -= range.count;
+    }
+
+    fn give(&mut self, range: BlockRange) {
+        for block in range.first.0..range.first.0 + range.count {
+            let bit = 1 << (block % 64);
+            assert_ne!(
+                self.used[block as usize / 64] & bit,
+                0,
+                "INV-01: block {block} freed twice"
+            );
+            self.used[block as usize / 64] &= !bit;
+        }
+        self.free += range.count;
+    }
+
+    fn is_used(&self, block: u64) -> bool {
+        self.used[block as usize / 64] >> (block % 64) & 1 == 1
+    }
+
+    fn is_backed(&self, block: u64) -> bool {
+        self.backed[block as usize / 64] >> (block % 64) & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grow(_: FileBlock, _: u64) -> Result<()> {
+        Ok(())
+    }
+
+    fn full(_: FileBlock, _: u64) -> Result<()> {
+        Err(crate::Error::new(crate::ErrorKind::NoSpace, "grow"))
+    }
+
+    #[test]
+    fn a_block_waits_for_reads_before_it_is_handed_out_again() {
+        let epochs = Epochs::default();
+        let mut allocator = Allocator::fresh(12, 2, 10);
+        let taken = allocator.allocate_contiguous(8, &epochs, &mut full).unwrap();
+        assert_eq!(taken, BlockRange { first: FileBlock(2), count: 8 });
+        let pin = epochs.pin();
+        allocator.release(taken, &epochs);
+        assert!(allocator.allocate_contiguous(1, &epochs, &mut full).is_err());
+        drop(pin);
+        assert_eq!(allocator.allocate_contiguous(8, &epochs, &mut full).unwrap(), taken);
+    }
+
+    #[test]
+    fn data_leaves_the_reserve_to_metadata() {
+        let epochs = Epochs::default();
+        let mut allocator = Allocator::fresh(12, 2, 2 + RESERVE_BLOCKS);
+        assert!(allocator.allocate(1, &epochs, &mut full).is_err());
+        assert!(allocator.allocate_contiguous(RESERVE_BLOCKS, &epochs, &mut full).is_ok());
+    }
+
+    #[test]
+    fn a_shared_block_goes_with_its_last_extent() {
+        let epochs = Epochs::default();
+        let mut allocator = Allocator::fresh(12, 2, 3);
+        let block = allocator.allocate_contiguous(1, &epochs, &mut full).unwrap();
+        allocator.share(block);
+        allocator.release(block, &epochs);
+        assert!(allocator.allocate_contiguous(1, &epochs, &mut full).is_err());
+        allocator.release(block, &epochs);
+        assert_eq!(allocator.allocate_contiguous(1, &epochs, &mut full).unwrap(), block);
+    }
+
+    #[test]
+    fn what_a_header_named_waits_for_the_sync() {
+        let epochs = Epochs::default();
+        let mut allocator = Allocator::fresh(12, 2, 3);
+        let block = allocator.allocate_contiguous(1, &epochs, &mut full).unwrap();
+        allocator.release_after_sync(block);
+        assert!(allocator.allocate_contiguous(1, &epochs, &mut full).is_err());
+        let due = allocator.begin_sync();
+        allocator.end_sync(due, &epochs);
+        assert_eq!(allocator.allocate_contiguous(1, &epochs, &mut full).unwrap(), block);
+    }
+
+    #[test]
+    fn a_saved_allocator_comes_back_the_same() {
+        let epochs = Epochs::default();
+        let mut allocator = Allocator::fresh(12, 2, 100);
+        let taken = allocator.allocate(40, &epochs, &mut grow).unwrap();
+        allocator.release(BlockRange { first: FileBlock(10), count: 5 }, &epochs);
+        allocator.share(BlockRange { first: taken[0].first, count: 1 });
+        let saved = allocator.save(7, &[]);
+        assert_eq!(FreeSpace::decode(&saved.encode()).unwrap(), saved);
+        let mut again = Allocator::saved(12, &saved, 100);
+        assert_eq!(again.free, 100 - 2 - 35);
+        again.release(BlockRange { first: taken[0].first, count: 1 }, &epochs);
+        assert_eq!(again.free, 100 - 2 - 35, "the block has another extent");
+    }
+}

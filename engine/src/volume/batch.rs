@@ -1,0 +1,68 @@
+//! Batches: writes that a commit has whole or not at all.
+
+use super::Volume;
+use super::gate::Pass;
+use super::write::Blank;
+use crate::error::Result;
+use crate::units::BlockAddress;
+
+/// Writes that belong together. A commit or a snapshot waits until the batch is dropped before
+/// it cuts, so that it holds all of them or none.
+///
+/// The thread that holds a batch must not flush the volume, snapshot or resize it: those calls
+/// refuse it. A call of the batch that fails leaves what the calls before it did.
+#[derive(Debug)]
+pub struct Batch<'a> {
+    volume: &'a Volume,
+    _pass: Pass<'a>,
+}
+
+impl Volume {
+    /// Opens a batch; waits while a commit cuts.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch { volume: self, _pass: self.gate.enter_batch() }
+    }
+}
+
+impl Batch<'_> {
+    /// As [`Volume::write_at`].
+    pub fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        let (address, offset) = self.volume.split(offset);
+        self.write_blocks(address, offset, data)
+    }
+
+    /// As [`Volume::write_blocks`].
+    pub fn write_blocks(&self, address: BlockAddress, offset: u64, data: &[u8]) -> Result<()> {
+        self.volume.check_process("write")?;
+        self.volume.write_inner(address, offset, data)
+    }
+
+    /// As [`Volume::write_zeroes`].
+    pub fn write_zeroes(&self, offset: u64, length: u64) -> Result<()> {
+        let (address, offset) = self.volume.split(offset);
+        self.write_zeroes_blocks(address, offset, length)
+    }
+
+    /// As [`Volume::write_zeroes_blocks`].
+    pub fn write_zeroes_blocks(
+        &self,
+        address: BlockAddress,
+        offset: u64,
+        length: u64,
+    ) -> Result<()> {
+        self.volume.check_process("write zeroes")?;
+        self.volume.blank_inner("write zeroes", address, offset, length, Blank::Zero)
+    }
+
+    /// As [`Volume::discard`].
+    pub fn discard(&self, offset: u64, length: u64) -> Result<()> {
+        let (address, offset) = self.volume.split(offset);
+        self.discard_blocks(address, offset, length)
+    }
+
+    /// As [`Volume::discard_blocks`].
+    pub fn discard_blocks(&self, address: BlockAddress, offset: u64, length: u64) -> Result<()> {
+        self.volume.check_process("discard")?;
+        self.volume.blank_inner("discard", address, offset, length, Blank::Discard)
+    }
+}

@@ -1,0 +1,60 @@
+//! What a volume needs of the store that it lives in.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::chain::{Layers, Snapshot, View};
+use crate::error::Result;
+use crate::format::{LayerKind, LayerRef};
+use crate::medium::Medium;
+use crate::units::{BlockSize, LayerId};
+
+/// The place where a volume's layers and its name are kept.
+pub trait Home: Send + Sync + fmt::Debug {
+    /// How layers are found and opened.
+    fn layers(&self) -> &Arc<dyn Layers>;
+
+    /// Makes the file of a new layer, with its exclusive lock held and nothing synced.
+    fn create_layer(&self, id: LayerId) -> Result<LayerHandle>;
+
+    /// Opens the file of a layer for writing, with its exclusive lock held; `None` where there is none.
+    fn open_layer(&self, id: LayerId) -> Result<Option<LayerHandle>>;
+
+    /// Removes the file of a layer that nothing came to refer to.
+    fn discard_layer(&self, id: LayerId) -> Result<()>;
+
+    /// A snapshot of `view`, with a lease on its tip.
+    fn snapshot(&self, view: Arc<View>) -> Result<Snapshot>;
+
+    /// Kind, block size and size of a volume that goes on from `parent`, or begins with nothing.
+    fn shape_of(&self, parent: Option<&LayerRef>) -> Result<Shape>;
+
+    /// Makes the volume's name lead to `top` on `parent`, durably: the name file is written
+    /// aside, synced, renamed, and its folder synced.
+    fn publish_top(&self, top: LayerId, parent: Option<&LayerRef>) -> Result<()>;
+
+    /// Makes durable what leads to the volume: its name and the folder entry of its layer.
+    /// Called before the first flush of a top is acknowledged.
+    fn sync_names(&self) -> Result<()>;
+}
+
+/// What a fresh top is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Disk or tree.
+    pub kind: LayerKind,
+    /// The size of a block.
+    pub block_size: BlockSize,
+    /// The size of a disk in bytes; 0 for a tree.
+    pub volume_bytes: u64,
+}
+
+/// A layer's file, open for writing.
+#[derive(Clone, Debug)]
+pub struct LayerHandle {
+    /// The file.
+    pub medium: Arc<dyn Medium>,
+    /// Its path for people.
+    pub path: PathBuf,
+}

@@ -1,0 +1,221 @@
+//! A volume: one open layer on top of a snapshot, written by one process.
+//!
+//! Whole blocks go into a bounded buffer; a full buffer gets fresh blocks and is written in
+//! one piece; a commit is one record and one `fdatasync`. Reads ask the buffer, then the
+//! maps (pending, under way, committed), then the parent. `docs/ARCHITECTURE.md` has the
+//! order of writes and why each sync stands where it does.
+
+mod ahead;
+mod allocator;
+mod batch;
+mod buffer;
+mod checkpoint;
+mod clone;
+mod close;
+mod commit;
+mod create;
+mod epoch;
+mod extents;
+mod free_space;
+mod gate;
+mod home;
+mod journal;
+mod level;
+mod options;
+mod outside;
+mod read;
+mod recovery;
+mod replay;
+mod resize;
+mod snapshot;
+mod spill;
+mod state;
+mod top;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Condvar, Mutex, RwLock};
+
+pub use batch::Batch;
+pub use clone::CloneSource;
+pub use create::NewVolume;
+pub use extents::VolumeExtents;
+pub use home::{Home, LayerHandle, Shape};
+pub use options::{Counters, RecoveryReport, VolumeOptions};
+pub use outside::look_in;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{LayerKind, LayerRef};
+use crate::raw::fork_generation;
+use crate::units::{ADDRESS_END, BlockAddress, BlockSize, LayerId};
+
+use allocator::BlockRange;
+use epoch::Epochs;
+use gate::Gate;
+use journal::Journal;
+use state::State;
+
+/// How many locks the blocks of a volume are spread over.
+const STRIPES: usize = 64;
+
+/// A writable view: one open layer on top of a snapshot.
+///
+/// All methods take `&self` and may be called from many threads at once. What was written is
+/// seen by reads at once, and durable once [`Volume::flush`] has returned. A volume that is
+/// dropped without [`Volume::close`] loses what was not flushed, and nothing else.
+#[derive(Debug)]
+pub struct Volume {
+    home: Arc<dyn Home>,
+    options: VolumeOptions,
+    kind: LayerKind,
+    block_size: BlockSize,
+    /// Guards against use in a forked child: a child keeps the lock alive.
+    fork_generation: u32,
+    recovery: RecoveryReport,
+    gate: Gate,
+    stripes: Vec<Mutex<()>>,
+    checkpoint_lock: Mutex<()>,
+    journal: Mutex<Journal>,
+    fold_lock: Mutex<()>,
+    state: RwLock<State>,
+    epochs: Arc<Epochs>,
+    /// Wakes those that wait for a spill to be written or a freeze to end.
+    room: Mutex<()>,
+    room_changed: Condvar,
+    piece_generation: AtomicU64,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    bytes_written: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_allocated: AtomicU64,
+    buffer_hits: AtomicU64,
+    zero_blocks: AtomicU64,
+    commits: AtomicU64,
+    checkpoints: AtomicU64,
+    metadata_bytes: AtomicU64,
+    syncs: AtomicU64,
+}
+
+impl Volume {
+    /// The size of a block.
+    pub fn block_size(&self) -> BlockSize {
+        self.block_size
+    }
+
+    /// Disk or tree.
+    pub fn kind(&self) -> LayerKind {
+        self.kind
+    }
+
+    /// The size of the disk in bytes; 0 for a tree.
+    pub fn size_bytes(&self) -> u64 {
+        self.state.read().volume_bytes
+    }
+
+    /// The id of the open layer.
+    pub fn layer_id(&self) -> LayerId {
+        self.state.read().top.id
+    }
+
+    /// What the open layer stands on.
+    pub fn parent(&self) -> Option<LayerRef> {
+        self.state.read().top.parent
+    }
+
+    /// What opening found and did.
+    pub fn recovery(&self) -> RecoveryReport {
+        self.recovery
+    }
+
+    /// What the volume has done since it was opened.
+    pub fn counters(&self) -> Counters {
+        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Counters {
+            bytes_written: get(&self.counts.bytes_written),
+            bytes_read: get(&self.counts.bytes_read),
+            bytes_allocated: get(&self.counts.bytes_allocated),
+            buffer_hits: get(&self.counts.buffer_hits),
+            zero_blocks: get(&self.counts.zero_blocks),
+            commits: get(&self.counts.commits),
+            checkpoints: get(&self.counts.checkpoints),
+            metadata_bytes: get(&self.counts.metadata_bytes),
+            syncs: get(&self.counts.syncs),
+        }
+    }
+
+    fn check_process(&self, operation: &str) -> Result<()> {
+        if self.fork_generation == fork_generation() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Unsupported, operation).about(
+            "process",
+            "a forked child",
+            "the process that opened the volume",
+        ))
+    }
+
+    /// The first block and past-the-end block of a byte range, and that it lies in the volume.
+    fn check_range(
+        &self,
+        operation: &str,
+        address: BlockAddress,
+        offset: u64,
+        length: u64,
+    ) -> Result<()> {
+        let size = self.block_size.bytes();
+        let start = u128::from(address.0) * u128::from(size) + u128::from(offset);
+        let end = start + u128::from(length);
+        let limit = match self.kind {
+            LayerKind::Disk => u128::from(self.state.read().volume_bytes),
+            LayerKind::Tree => u128::from(ADDRESS_END) * u128::from(size),
+        };
+        if end <= limit {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            operation,
+            "range",
+            format!("bytes {start} to {end}"),
+            format!("inside the volume of {limit} bytes"),
+        ))
+    }
+
+    /// A byte offset of a disk as block and offset in it.
+    fn split(&self, offset: u64) -> (BlockAddress, u64) {
+        let size = self.block_size.bytes();
+        (BlockAddress(offset / size), offset % size)
+    }
+
+    /// Takes the failure of a write or sync: a full host is to be tried again, all else poisons.
+    fn fail<T>(&self, error: Error) -> Result<T> {
+        if error.kind() != ErrorKind::NoSpace {
+            self.state.write().poison_with(&error);
+            self.notify_room();
+        }
+        Err(error)
+    }
+
+    /// Takes the failure of a sync, a slot or a record: always poison.
+    fn fail_hard<T>(&self, error: Error) -> Result<T> {
+        self.state.write().poison_with(&error);
+        self.notify_room();
+        Err(error)
+    }
+
+    fn notify_room(&self) {
+        let _room = self.room.lock();
+        self.room_changed.notify_all();
+    }
+
+    fn next_generation(&self) -> u64 {
+        self.piece_generation.fetch_add(1, Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,214 @@
+//! Reads: what lies in memory is copied under the lock, what lies in files after it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Volume;
+use super::state::State;
+use super::top::Source;
+use crate::chain::{ReadRequest, View};
+use crate::error::Result;
+use crate::extent::Target;
+use crate::units::{BlockAddress, FileBlock, SourceIndex};
+
+/// What is left to do of a read once the lock is given back.
+#[derive(Debug)]
+struct Step {
+    /// The part of the buffer.
+    start: usize,
+    length: usize,
+    /// The first byte in the first block.
+    offset: usize,
+    from: From,
+}
+
+#[derive(Debug)]
+enum From {
+    /// Blocks of the top's file, with the checksums of those that are not verified yet.
+    Own { block: FileBlock, checksums: Vec<u32> },
+    /// Blocks of another layer's file.
+    Foreign { source: Source, block: FileBlock, checksums: Vec<u32> },
+    /// What the parent says.
+    Parent { address: BlockAddress },
+}
+
+impl Volume {
+    /// Fills `buffer` from byte `offset` of a disk.
+    ///
+    /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) past the end;
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) where a block does not verify.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let (address, offset) = self.split(offset);
+        self.read_blocks(address, offset, buffer)
+    }
+
+    /// As [`Volume::read_at`], from byte `offset` of the block at `address`.
+    pub fn read_blocks(&self, address: BlockAddress, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.check_process("read")?;
+        self.check_range("read", address, offset, buffer.len() as u64)?;
+        self.read_raw(address, offset, buffer)?;
+        self.counts.bytes_read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Many reads at once; each sees the volume as it is at some moment of the call.
+    pub fn read_many(&self, requests: &mut [ReadRequest<'_>]) -> Result<()> {
+        requests.iter_mut().try_for_each(|request| {
+            self.read_blocks(request.address, request.offset, request.buffer)
+        })
+    }
+
+    /// Reads without looking at the size: the last block of a disk may reach past it.
+    pub(super) fn read_raw(
+        &self,
+        address: BlockAddress,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<()> {
+        let size = self.block_size.bytes();
+        let address = BlockAddress(address.0 + offset / size);
+        let offset = (offset % size) as usize;
+        // Pinned before the maps are looked at: what they name stays until the copy is done.
+        let pin = self.epochs.pin();
+        let state = self.state.read();
+        let steps = plan(&state, address, offset, buffer)?;
+        let top = Arc::clone(&state.top);
+        let view = steps.iter().any(|step| matches!(step.from, From::Parent { .. }));
+        let view = view.then(|| Arc::clone(&state.view));
+        drop(state);
+        for step in steps {
+            let part = &mut buffer[step.start..step.start + step.length];
+            match step.from {
+                From::Own { block, checksums } => {
+                    read_file(&top.file, block, step.offset, part, &checksums)?;
+                }
+                From::Foreign { source, block, checksums } => {
+                    let layer = source.layer(&**self.home.layers())?;
+                    read_file(layer.file(), block, step.offset, part, &checksums)?;
+                }
+                From::Parent { address } => {
+                    let view: &Arc<View> = view.as_ref().expect("cloned above for such steps");
+                    view.read(address, step.offset as u64, part)?;
+                }
+            }
+        }
+        drop(pin);
+        Ok(())
+    }
+}
+
+fn read_file(
+    file: &crate::layer::LayerFile,
+    block: FileBlock,
+    offset: usize,
+    buffer: &mut [u8],
+    checksums: &[u32],
+) -> Result<()> {
+    if buffer.len() < file.block_size().bytes_usize() {
+        return file.read(block, offset, buffer, || Ok(checksums[0]));
+    }
+    file.read_run(block, buffer, |index| Ok(checksums[index as usize]))
+}
+
+/// Copies what lies in memory, and lists what is to be read from files: parts of one block, or
+/// whole blocks that follow each other.
+fn plan(
+    state: &State,
+    address: BlockAddress,
+    offset: usize,
+    buffer: &mut [u8],
+) -> Result<Vec<Step>> {
+    let size = state.top.block_size.bytes_usize();
+    let mut steps: Vec<Step> = Vec::new();
+    let (mut at, mut inside, mut start) = (address, offset, 0);
+    while start < buffer.len() {
+        let left = buffer.len() - start;
+        let length = left.min(size - inside);
+        if let Some(held) = state.buffer.get(at) {
+            buffer[start..start + length].copy_from_slice(&held[inside..inside + length]);
+            (at, inside, start) = (BlockAddress(at.0 + 1), 0, start + length);
+            continue;
+        }
+        let span = state.find(at)?;
+        // A part of a block stands alone; whole ones go together as far as the span holds.
+        let mut blocks = 1;
+        if length == size {
+            let whole = ((left / size) as u64).min(span.end.0 - at.0);
+            while blocks < whole
+                && (state.buffer.is_empty()
+                    || state.buffer.get(BlockAddress(at.0 + blocks)).is_none())
+            {
+                blocks += 1;
+            }
+        }
+        let bytes = if length == size { blocks as usize * size } else { length };
+        let part = &mut buffer[start..start + bytes];
+        let from = match span.target {
+            Some(Target::Zero) => {
+                part.fill(0);
+                None
+            }
+            Some(Target::Data { source: SourceIndex::OWN, block }) => {
+                own(state, at, block, blocks, inside, part, start, &mut steps)?;
+                None
+            }
+            Some(Target::Data { source, block }) => {
+                let checksums = (0..blocks)
+                    .map(|index| {
+                        let block = FileBlock(block.0 + index);
+                        state.checksum(BlockAddress(at.0 + index), source, block)
+                    })
+                    .collect::<Result<_>>()?;
+                let source = state.sources[source.0 as usize - 1].clone();
+                Some(From::Foreign { source, block, checksums })
+            }
+            Some(Target::Hole) | None => Some(From::Parent { address: at }),
+        };
+        if let Some(from) = from {
+            steps.push(Step { start, length: bytes, offset: inside, from });
+        }
+        (at, inside, start) = (BlockAddress(at.0 + blocks), 0, start + bytes);
+    }
+    Ok(steps)
+}
+
+/// Blocks of the top: those on their way into the file are copied, the others listed.
+#[expect(clippy::too_many_arguments, reason = "one step of the loop above, split for its length")]
+fn own(
+    state: &State,
+    address: BlockAddress,
+    block: FileBlock,
+    blocks: u64,
+    offset: usize,
+    part: &mut [u8],
+    start: usize,
+    steps: &mut Vec<Step>,
+) -> Result<()> {
+    let each = part.len() / blocks as usize;
+    let mut open: Option<Step> = None;
+    for index in 0..blocks {
+        let place = FileBlock(block.0 + index);
+        let range = index as usize * each..(index as usize + 1) * each;
+        if !state.spills.is_empty() && state.read_spilled(place, offset, &mut part[range.clone()]) {
+            steps.extend(open.take());
+            continue;
+        }
+        let checksum = if state.top.file.needs_checksum(place) {
+            state.checksum(BlockAddress(address.0 + index), SourceIndex::OWN, place)?
+        } else {
+            0
+        };
+        match &mut open {
+            Some(Step { length, from: From::Own { checksums, .. }, .. }) => {
+                *length += each;
+                checksums.push(checksum);
+            }
+            _ => {
+                let from = From::Own { block: place, checksums: vec![checksum] };
+                open = Some(Step { start: start + range.start, length: each, offset, from });
+            }
+        }
+    }
+    steps.extend(open);
+    Ok(())
+}

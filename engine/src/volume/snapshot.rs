@@ -1,0 +1,206 @@
+//! Snapshots: the open layer is frozen, and a fresh one put on top.
+//!
+//! 1 wait for open batches and set the maps aside; writers go on in the buffer meanwhile.
+//! 2 write blocks and run; sync. 3 slot `frozen`, sync, other slot. 4 the new top's file,
+//! made before 3 so that a lack of room is found in time. 5 the name: file aside, sync,
+//! rename, sync the folder. Nothing written to the new top is acknowledged before 5.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Volume;
+use super::allocator::{Allocator, BlockRange};
+use super::commit::CutAside;
+use super::create::{NewVolume, first_block, write_fresh};
+use super::home::LayerHandle;
+use super::journal::Journal;
+use super::level::{Level, Part};
+use super::top::{Source, Top};
+use crate::chain::Snapshot;
+use crate::error::{Error, Result};
+use crate::extent::BlockChecksums;
+use crate::format::{Annotations, Header, LayerState, PageKind};
+use crate::layer::update_header;
+use crate::units::{FileBlock, LayerId};
+
+impl Volume {
+    /// Freezes what the volume holds now into a snapshot, durably, and goes on in a fresh layer.
+    ///
+    /// Reads and writes of other threads go on; what they write after the call began may or may
+    /// not be in the snapshot, each batch whole or not at all.
+    ///
+    /// Errors: [`NoSpace`](crate::ErrorKind::NoSpace): nothing happened; any other failure
+    /// poisons the volume: reopen it.
+    pub fn snapshot(&self, annotations: &Annotations) -> Result<Snapshot> {
+        self.check_process("snapshot")?;
+        self.gate.refuse_own_batch("snapshot")?;
+        let annotations = annotations.encode()?;
+        let _checkpoint = self.checkpoint_lock.lock();
+        let mut journal = self.journal.lock();
+        self.fold_pending_parts()?;
+        let cut = self.cut_to_freeze()?;
+        let mut fresh = Vec::new();
+        let frozen = self.write_frozen(&journal, &cut, &annotations, &mut fresh);
+        let (header, next) = match frozen {
+            Ok(frozen) => frozen,
+            Err(error) => {
+                // The maps join again, and the volume goes on as if nothing had been asked.
+                self.release_all(fresh);
+                self.rejoin();
+                self.state.write().freezing = false;
+                self.notify_room();
+                return self.fail(error);
+            }
+        };
+        let done = self.switch(&mut journal, &cut, header, next);
+        self.state.write().freezing = false;
+        self.notify_room();
+        done.or_else(|error| self.fail_hard(error))
+    }
+
+    /// Sets all maps aside, and lets writers go on in the buffer alone.
+    fn cut_to_freeze(&self) -> Result<CutAside> {
+        let _fold = self.fold_lock.lock();
+        let _cut = self.gate.cut();
+        let mut guard = self.state.write();
+        let state = &mut *guard;
+        state.check_poison("snapshot")?;
+        let own = self.start_spill(state)?;
+        let level = Arc::new(std::mem::take(&mut state.pending));
+        state.under_way = Some(Arc::clone(&level));
+        state.freezing = true;
+        Ok(CutAside {
+            top: Arc::clone(&state.top),
+            level,
+            own,
+            spills: state.spills.clone(),
+            volume_bytes: state.volume_bytes,
+            changes: state.changes,
+            sources: state.sources.iter().map(|source| source.reference).collect(),
+            sources_committed: state.sources_committed,
+        })
+    }
+
+    /// Writes all that the frozen header names, and the file of the new top: what may find no room.
+    fn write_frozen(
+        &self,
+        journal: &Journal,
+        cut: &CutAside,
+        annotations: &[u8],
+        fresh: &mut Vec<BlockRange>,
+    ) -> Result<(Header, (LayerId, LayerHandle, Header))> {
+        self.finish_spills(cut)?;
+        let top = &cut.top;
+        let mut header = journal.header.clone();
+        let mut parts = Vec::new();
+        for level in [&*cut.level, &self.state.read().committed.clone()] {
+            if !level.map.is_empty() {
+                parts.push(Part::Map(Arc::new(level.map.clone())));
+            }
+            parts.extend(level.parts.iter().cloned());
+        }
+        let folded = self.fold_committed(top, &parts, fresh)?;
+        header.runs = folded.runs.iter().map(|run| run.piece_ref()).collect();
+        let mut replaced = Vec::new();
+        self.renew_sources(top, &mut header, &cut.sources, &mut replaced, fresh)?;
+        header.annotations = match annotations {
+            [] => None,
+            body => Some(self.write_blob(top, PageKind::Annotations, body, fresh)?),
+        };
+        self.punch_tail(top)?;
+        header.free_space = None;
+        header.journal = crate::format::Journal::default();
+        header.state = LayerState::Frozen;
+        header.volume_bytes = cut.volume_bytes;
+        header.file_bytes = self.file_bytes();
+        header.piece_generation = self.piece_generation.load(Ordering::SeqCst);
+        header.generation += 1;
+        header.freeze_generation = header.generation;
+        let new = NewVolume {
+            kind: self.kind,
+            block_size: self.block_size,
+            volume_bytes: cut.volume_bytes,
+            parent: Some(header.layer_ref()),
+            view: Arc::clone(&self.state.read().view),
+        };
+        let id = LayerId::random()?;
+        let handle = self.home.create_layer(id)?;
+        let next = match write_fresh(&handle, id, &new) {
+            Ok(next) => next,
+            Err(error) => {
+                self.home.discard_layer(id)?;
+                return Err(error);
+            }
+        };
+        Ok((header, (id, handle, next)))
+    }
+
+    /// Makes the frozen header true, and the new top what the volume goes on in.
+    fn switch(
+        &self,
+        journal: &mut Journal,
+        cut: &CutAside,
+        header: Header,
+        (id, handle, next): (LayerId, LayerHandle, Header),
+    ) -> Result<Snapshot> {
+        let old = &cut.top;
+        self.sync_top(old, "sync a layer to freeze it")?;
+        update_header(&*old.medium, &old.path, &header)?;
+        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
+        if !journal.names_durable {
+            // A fork that was never flushed: its own entry first, then what replaces it.
+            self.home.sync_names()?;
+        }
+        let reference = header.layer_ref();
+        self.home.publish_top(id, Some(&reference))?;
+        // From here on the volume is the new top, whatever else happens.
+        let layer = self.home.layers().layer(&reference)?;
+        let policy = self.options.read;
+        let top = Top::new(id, self.block_size, Some(reference), handle, policy);
+        let mut guard = self.state.write();
+        let state = &mut *guard;
+        state.check_poison("snapshot")?;
+        let view = state.view.on_top(layer)?;
+        let first = first_block(self.block_size);
+        state.allocator = Allocator::fresh(self.block_size.log2(), first + 2, first + 2);
+        state.view = Arc::clone(&view);
+        state.top = Arc::new(top);
+        state.under_way = None;
+        state.committed = Level::default();
+        state.checksums = BlockChecksums::new();
+        state.sources = Vec::<Source>::new();
+        (state.sources_committed, state.sources_in_header) = (0, 0);
+        state.unsynced_bytes = 0;
+        state.volume_bytes_committed = cut.volume_bytes;
+        state.held.clear();
+        state.held_under_way.clear();
+        drop(guard);
+        self.piece_generation.store(next.piece_generation, Ordering::SeqCst);
+        let names_durable = false;
+        *journal =
+            Journal { names_durable, durable_changes: cut.changes, ..Journal::at_header(next) };
+        self.home.snapshot(view)
+    }
+
+    /// Gives back what the file holds past its last block in use. The length stays: no file that
+    /// may be mapped ever shrinks.
+    fn punch_tail(&self, top: &Top) -> Result<()> {
+        let (first, blocks) = {
+            let state = self.state.read();
+            (state.allocator.free_tail(), state.allocator.blocks())
+        };
+        if first == blocks {
+            return Ok(());
+        }
+        let offset = FileBlock(first).byte_offset(self.block_size);
+        let length = (blocks - first) << self.block_size.log2();
+        match top.medium.punch(offset, length) {
+            Err(error) if error.kind() != std::io::ErrorKind::Unsupported => {
+                Err(Error::io("punch the free end of a layer", error)
+                    .in_file(&top.path)
+                    .at_offset(offset))
+            }
+            _ => Ok(()),
+        }
+    }
+}

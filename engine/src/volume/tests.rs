@@ -1,0 +1,298 @@
+//! A volume on its own, in a home that keeps layers in memory.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::*;
+use crate::chain::{Layers, Snapshot, View};
+use crate::format::{Annotations, NameEntry, NameKind};
+use crate::layer::{Descriptors, Layer, ReadPolicy};
+use crate::medium::{Host, MemoryHost, OpenMode};
+use crate::units::BlockSize;
+
+#[derive(Debug)]
+struct MemoryLayers {
+    host: Arc<dyn Host>,
+    descriptors: Arc<Descriptors>,
+    open: Mutex<HashMap<LayerId, Arc<Layer>>>,
+}
+
+#[derive(Debug)]
+struct MemoryHome {
+    layers: Arc<dyn Layers>,
+    name: Mutex<Option<NameEntry>>,
+}
+
+fn path_of(id: LayerId) -> PathBuf {
+    PathBuf::from(format!("{id}.layer"))
+}
+
+impl Layers for MemoryLayers {
+    fn layer(&self, wanted: &LayerRef) -> Result<Arc<Layer>> {
+        if let Some(layer) = self.open.lock().get(&wanted.id) {
+            return Ok(Arc::clone(layer));
+        }
+        let layer = Layer::open(&self.descriptors, &path_of(wanted.id), ReadPolicy::default())?;
+        wanted.verify(&layer.reference())?;
+        self.open.lock().insert(wanted.id, Arc::clone(&layer));
+        Ok(layer)
+    }
+
+    fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+
+    fn index_path(&self, tip: LayerId) -> PathBuf {
+        PathBuf::from(format!("{tip}.index"))
+    }
+
+    fn read_policy(&self) -> ReadPolicy {
+        ReadPolicy::default()
+    }
+}
+
+impl MemoryHome {
+    fn new() -> Arc<MemoryHome> {
+        let host: Arc<dyn Host> = Arc::new(MemoryHost::new());
+        let descriptors = Arc::new(Descriptors::new(Arc::clone(&host), 8));
+        let layers = MemoryLayers { host, descriptors, open: Mutex::default() };
+        Arc::new(MemoryHome { layers: Arc::new(layers), name: Mutex::default() })
+    }
+
+    fn entry(&self) -> NameEntry {
+        self.name.lock().clone().unwrap()
+    }
+
+    fn handle(&self, id: LayerId, mode: OpenMode) -> LayerHandle {
+        let medium = self.layers.host().open(&path_of(id), mode).unwrap();
+        LayerHandle { medium, path: path_of(id) }
+    }
+}
+
+impl Home for MemoryHome {
+    fn layers(&self) -> &Arc<dyn Layers> {
+        &self.layers
+    }
+
+    fn create_layer(&self, id: LayerId) -> Result<LayerHandle> {
+        Ok(self.handle(id, OpenMode::CreateNew))
+    }
+
+    fn discard_layer(&self, id: LayerId) -> Result<()> {
+        self.layers.host().remove(&path_of(id)).map_err(|error| Error::io("remove", error))
+    }
+
+    fn open_layer(&self, id: LayerId) -> Result<Option<LayerHandle>> {
+        Ok(Some(self.handle(id, OpenMode::ReadWrite)))
+    }
+
+    fn snapshot(&self, view: Arc<View>) -> Result<Snapshot> {
+        Snapshot::new(view, None)
+    }
+
+    fn shape_of(&self, parent: Option<&LayerRef>) -> Result<Shape> {
+        let volume_bytes = parent.map_or(0, |parent| parent.volume_bytes);
+        Ok(Shape { kind: LayerKind::Disk, block_size: BlockSize::DEFAULT, volume_bytes })
+    }
+
+    fn publish_top(&self, top: LayerId, parent: Option<&LayerRef>) -> Result<()> {
+        let (name, kind) = ("v".to_owned(), NameKind::Volume);
+        *self.name.lock() = Some(NameEntry { name, kind, top, parent: parent.copied() });
+        Ok(())
+    }
+
+    fn sync_names(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+fn create(home: &Arc<MemoryHome>, bytes: u64, options: VolumeOptions) -> Volume {
+    let view = View::empty(Arc::clone(&home.layers), BlockSize::DEFAULT);
+    let new = NewVolume {
+        kind: LayerKind::Disk,
+        block_size: BlockSize::DEFAULT,
+        volume_bytes: bytes,
+        parent: None,
+        view,
+    };
+    let volume = Volume::create(Arc::<MemoryHome>::clone(home), new, options).unwrap();
+    home.publish_top(volume.layer_id(), None).unwrap();
+    volume
+}
+
+fn reopen(home: &Arc<MemoryHome>, options: VolumeOptions) -> Volume {
+    Volume::open(Arc::<MemoryHome>::clone(home), &home.entry(), options).unwrap()
+}
+
+/// Small bounds, so that a short test meets all of them.
+fn small() -> VolumeOptions {
+    VolumeOptions {
+        buffer_bytes: 4 * 4096,
+        map_extents_max: 16,
+        journal_records_max: 5,
+        ..VolumeOptions::default()
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+#[test]
+fn what_was_flushed_is_there_after_a_reopen_and_nothing_else() {
+    const BYTES: u64 = 64 * 4096 + 1000;
+    for seed in 1..60 {
+        let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let home = MemoryHome::new();
+        let options = small();
+        let mut volume = create(&home, BYTES, options);
+        let mut now = vec![0_u8; BYTES as usize];
+        let mut durable = now.clone();
+        let mut snapshots: Vec<(Snapshot, Vec<u8>)> = Vec::new();
+        for step in 0..150 {
+            let length = now.len() as u64;
+            let start = random.below(length);
+            let count = random.below(20_000).min(length - start);
+            let range = start as usize..(start + count) as usize;
+            match random.below(14) {
+                0..5 => {
+                    let byte = if random.below(5) == 0 { 0 } else { random.below(255) as u8 + 1 };
+                    let data: Vec<u8> =
+                        (0..count).map(|at| byte.wrapping_mul(at as u8 | 1)).collect();
+                    volume.write_at(start, &data).unwrap();
+                    now[range].copy_from_slice(&data);
+                }
+                5 => {
+                    volume.discard(start, count).unwrap();
+                    now[range].fill(0);
+                }
+                6 => {
+                    volume.write_zeroes(start, count).unwrap();
+                    now[range].fill(0);
+                }
+                7 => {
+                    volume.flush().unwrap();
+                    durable = now.clone();
+                }
+                8 => {
+                    let block = |random: &mut Random| random.below(length / 4096);
+                    let (from, to) = (block(&mut random), block(&mut random));
+                    let blocks = random.below(12).min(length / 4096 - from.max(to));
+                    let (from, to, bytes) = (from * 4096, to * 4096, blocks * 4096);
+                    match snapshots.last() {
+                        Some((snapshot, held))
+                            if random.below(2) == 0 && from + bytes <= held.len() as u64 =>
+                        {
+                            let source = CloneSource::Snapshot(snapshot);
+                            volume.clone_range(source, from, to, bytes).unwrap();
+                            let part = &held[from as usize..(from + bytes) as usize];
+                            now[to as usize..(to + bytes) as usize].copy_from_slice(part);
+                        }
+                        _ => {
+                            volume.clone_range(CloneSource::Own, from, to, bytes).unwrap();
+                            now.copy_within(from as usize..(from + bytes) as usize, to as usize);
+                        }
+                    }
+                }
+                9 => {
+                    let bytes = 40 * 4096 + random.below(100_000);
+                    volume.resize(bytes).unwrap();
+                    now.resize(bytes as usize, 0);
+                }
+                10 if step % 3 == 0 => {
+                    let snapshot = volume.snapshot(&Annotations::default()).unwrap();
+                    durable = now.clone();
+                    snapshots.push((snapshot, now.clone()));
+                }
+                11 => {
+                    drop(volume);
+                    volume = reopen(&home, options);
+                    now = durable.clone();
+                }
+                12 => {
+                    volume.close().unwrap();
+                    durable = now.clone();
+                    volume = reopen(&home, options);
+                }
+                _ => volume.checkpoint().unwrap(),
+            }
+            assert_eq!(volume.size_bytes(), now.len() as u64, "seed {seed} step {step}");
+            let mut read = vec![0xee; now.len()];
+            volume.read_at(0, &mut read).unwrap();
+            if let Some(at) = (0..now.len()).find(|&at| read[at] != now[at]) {
+                panic!("seed {seed} step {step}: byte {at} is {}, not {}", read[at], now[at]);
+            }
+        }
+        for (snapshot, held) in &snapshots {
+            let mut read = vec![0xee; held.len()];
+            snapshot.read_at(0, &mut read).unwrap();
+            assert!(read == *held, "seed {seed}: a snapshot changed");
+        }
+        let looked = look_in(home.layers.host(), Path::new(&path_of(volume.layer_id())));
+        looked.unwrap();
+    }
+}
+
+#[test]
+fn one_write_and_flush_is_one_sync_and_two_blocks() {
+    let home = MemoryHome::new();
+    let volume = create(&home, 1 << 20, VolumeOptions::default());
+    volume.write_at(0, &[1; 4096]).unwrap();
+    volume.flush().unwrap();
+    let before = volume.counters();
+    volume.write_at(8192, &[2; 4096]).unwrap();
+    volume.flush().unwrap();
+    let after = volume.counters();
+    assert_eq!(after.syncs - before.syncs, 1);
+    assert_eq!(after.bytes_allocated - before.bytes_allocated, 4096);
+    assert_eq!(after.metadata_bytes - before.metadata_bytes, 4096);
+}
+
+#[test]
+fn a_transaction_larger_than_memory_is_written_ahead_and_committed_whole() {
+    let home = MemoryHome::new();
+    let options = small();
+    let volume = create(&home, 4096 * 4096, options);
+    let mut random = Random(7);
+    let mut held = vec![0_u8; 4096 * 4096];
+    for _ in 0..3000 {
+        let block = random.below(4096);
+        let byte = random.below(255) as u8 + 1;
+        volume.write_at(block * 4096, &[byte; 4096]).unwrap();
+        held[(block * 4096) as usize..][..4096].fill(byte);
+    }
+    let mut read = vec![0; held.len()];
+    volume.read_at(0, &mut read).unwrap();
+    assert!(read == held);
+    volume.flush().unwrap();
+    drop(volume);
+    let volume = reopen(&home, options);
+    volume.read_at(0, &mut read).unwrap();
+    assert!(read == held);
+}
+
+#[test]
+fn overwriting_keeps_the_file_within_twice_its_live_blocks() {
+    let home = MemoryHome::new();
+    let volume = create(&home, 1024 * 4096, VolumeOptions::default());
+    let mut random = Random(11);
+    for round in 0..40 {
+        for _ in 0..512 {
+            let block = random.below(1024);
+            volume.write_at(block * 4096, &[round + 1; 4096]).unwrap();
+        }
+        volume.flush().unwrap();
+    }
+    let facts = home.layers.host().facts(&path_of(volume.layer_id())).unwrap();
+    assert!(facts.length < 2 * 1024 * 4096 + (4 << 20), "{} bytes", facts.length);
+}
