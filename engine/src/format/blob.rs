@@ -1,6 +1,6 @@
 //! A piece of metadata with a body of any length: a head page, then the body, padded to whole pages.
 
-use super::fields::{FieldReader, FieldWriter};
+use super::fields::{FieldReader, FieldWriter, first_nonzero};
 use super::page::{self, CRC_OFFSET, PRELUDE_BYTES, PageKind, Prelude};
 use super::piece::PieceRef;
 use crate::error::{Error, Result};
@@ -81,7 +81,7 @@ pub fn decode<'a>(
         return Err(fields.bad("body checksum", 4, found, expected));
     }
     fields.zeros_until("reserved", CRC_OFFSET)?;
-    match rest[body..].iter().position(|&byte| byte != 0) {
+    match first_nonzero(&rest[body..]) {
         None => Ok(&rest[..body]),
         Some(at) => Err(Error::corrupt(
             format!("read {what}"),

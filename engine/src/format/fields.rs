@@ -3,6 +3,15 @@
 use crate::error::{Error, Result};
 use crate::units::{Digest, LayerId};
 
+/// Where the first byte lies that is not zero. Most of a page is reserved: looked at
+/// in stretches that the compiler turns into vectors.
+pub fn first_nonzero(bytes: &[u8]) -> Option<usize> {
+    let (stretches, _) = bytes.as_chunks::<64>();
+    let zeros = |stretch: &&[u8; 64]| stretch.iter().fold(0, |any, &byte| any | byte) == 0;
+    let start = 64 * stretches.iter().take_while(zeros).count();
+    bytes[start..].iter().position(|&byte| byte != 0).map(|at| start + at)
+}
+
 /// Appends fields to a structure of a fixed size.
 #[derive(Debug)]
 pub struct FieldWriter<'a> {
@@ -170,7 +179,7 @@ impl<'a> FieldReader<'a> {
     pub fn zeros_until(&mut self, field: &'static str, end: usize) -> Result<()> {
         let start = self.at;
         let bytes = self.raw(field, end.saturating_sub(start))?;
-        match bytes.iter().position(|&byte| byte != 0) {
+        match first_nonzero(bytes) {
             None => Ok(()),
             Some(at) => {
                 let found = format!("{:#04x}", bytes[at]);

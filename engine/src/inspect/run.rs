@@ -5,6 +5,7 @@ use super::file::InspectedFile;
 use crate::error::{Error, Result};
 use crate::extent::{Extent, Target};
 use crate::format::PieceRef;
+use crate::format::fields::first_nonzero;
 use crate::format::page::{PageKind, Prelude};
 use crate::format::run::{
     CODE_DATA, CODE_HOLE, CODE_ZERO, EXTENTS_PER_NODE, RunHead, RunLayout, SAMPLE_EXTENTS, Section,
@@ -174,7 +175,7 @@ impl InspectedRun {
     fn expect_zeros(&self, start: u64, end: u64, broken: &mut dyn FnMut(Error)) -> Result<()> {
         assert!(end - start <= PAGE_BYTES, "what fills up is less than a page");
         let bytes = self.section_bytes(Section { offset: start, bytes: end - start })?;
-        if let Some(at) = bytes.iter().position(|&byte| byte != 0) {
+        if let Some(at) = first_nonzero(&bytes) {
             let found = format!("{:#04x}", bytes[at]);
             broken(self.bad(start + at as u64, "padding", found, "0x00".to_owned()));
         }

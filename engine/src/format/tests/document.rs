@@ -1,6 +1,6 @@
 //! The tables of `docs/FORMAT.md` say what the constants say.
 
-use crate::format::{blob, free_space, header, identity, name, page, piece, record, run};
+use crate::format::{blob, free_space, header, identity, index, name, page, piece, record, run};
 use crate::units::PAGE_BYTES;
 
 const TEXT: &str = include_str!("../../../../docs/FORMAT.md");
@@ -25,6 +25,7 @@ fn table(title: &str) -> Vec<Row> {
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>())
         .filter_map(|cells| {
             let offset = cells.first()?.parse().ok()?;
+            // Tables of sections and files have no offsets.
             let bytes = cells.get(1)?.parse().ok();
             Some(Row { offset, bytes, name: (*cells.get(2)?).to_owned() })
         })
@@ -61,6 +62,8 @@ fn the_tables_of_the_format_are_the_constants() {
     compare("Reference to a layer", identity::FIELDS, Some(identity::LAYER_REF_BYTES));
     compare("Head of a blob", blob::FIELDS, page_end);
     compare("Head of a run", run::FIELDS, page_end);
+    compare("Head of a run", run::FIELDS, page_end);
+    compare("Merged index", index::FIELDS, page_end);
     compare("Free space", free_space::FIELDS, None);
     compare("Name file", name::FIELDS, page_end);
     compare("Store file", name::STORE_FIELDS, page_end);

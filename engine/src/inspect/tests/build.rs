@@ -285,6 +285,10 @@ impl Scratch {
         self.file.write_at(offset as u64, bytes).unwrap();
     }
 
+    pub fn cut(&self, length: usize) {
+        self.file.set_length(length as u64).unwrap();
+    }
+
     pub fn check(&self) -> CheckReport {
         let options = CheckOptions { data: true };
         check_layer(&self.host, Path::new(FILE), &options, &mut |_| ()).unwrap()
