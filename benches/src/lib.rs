@@ -71,3 +71,37 @@ pub fn compare(title: &str, items: usize, contenders: &mut [Contender<'_>], roun
         println!("  {:<44} {each:>10.1} ns each  {ratio:>6.2} x", contender.name);
     }
 }
+
+/// A small generator of pseudo-random numbers: the same for the same seed.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    /// The generator of `seed`.
+    pub fn new(seed: u64) -> Random {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// The next number.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next_u64() % bound
+    }
+
+    /// Fills a block so that it is unlike any other: its first bytes alone differ, which is
+    /// enough for what is measured and costs next to nothing.
+    pub fn fill(&mut self, buffer: &mut [u8]) {
+        for chunk in buffer.chunks_mut(4096) {
+            let value = self.next_u64() | 1;
+            let length = chunk.len().min(8);
+            chunk[..length].copy_from_slice(&value.to_le_bytes()[..length]);
+        }
+    }
+}

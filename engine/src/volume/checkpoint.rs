@@ -80,10 +80,6 @@ impl Volume {
         let mut guard = self.state.write();
         let state = &mut *guard;
         state.check_poison("checkpoint")?;
-        if !state.committed.map.is_empty() {
-            let map = std::mem::take(&mut state.committed.map);
-            state.committed.parts.insert(0, Part::Map(Arc::new(map)));
-        }
         let mut header = journal.header.clone();
         header.volume_bytes = state.volume_bytes_committed;
         header.journal.sequence = journal.sequence;
@@ -95,7 +91,7 @@ impl Volume {
         Ok(Taken {
             top: Arc::clone(&state.top),
             header,
-            parts: state.committed.parts.clone(),
+            parts: state.committed.set_map_aside().to_vec(),
             records: std::mem::take(&mut journal.records),
             pieces: std::mem::take(&mut journal.pieces),
             sources: sources.iter().map(|source| source.reference).collect(),

@@ -59,11 +59,17 @@ impl Level {
 
     /// Puts a run above all that the level holds; the map goes below it as a part.
     pub fn stack(&mut self, run: Arc<Run>) {
+        self.set_map_aside();
+        self.parts.insert(0, Part::Run(run));
+    }
+
+    /// Makes the map the newest of the parts, which are given.
+    pub fn set_map_aside(&mut self) -> &[Part] {
         if !self.map.is_empty() {
             let map = std::mem::take(&mut self.map);
             self.parts.insert(0, Part::Map(Arc::new(map)));
         }
-        self.parts.insert(0, Part::Run(run));
+        &self.parts
     }
 
     /// The checksum that the run which maps `address` holds for it, if it is a run that does.

@@ -22,7 +22,7 @@ impl Default for VolumeOptions {
         VolumeOptions {
             buffer_bytes: 4 << 20,
             map_extents_max: 1 << 16,
-            journal_records_max: 1024,
+            journal_records_max: 512,
             detect_zeroes: true,
             read: ReadPolicy::default(),
         }

@@ -10,76 +10,75 @@ use super::level::Level;
 use super::replay::{Device, replay};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Holes, Run, RunBuilder, Target, fold_runs};
+use crate::format::header::HEADER_BYTES;
 use crate::format::page::{PageKind, Prelude};
 use crate::format::{Header, LayerRef};
 use crate::layer::{FileSource, Layer, LayerFile, ReadPolicy, read_header, run_in_heap};
-use crate::medium::{Host, OpenMode};
+use crate::medium::{Host, Medium, OpenMode};
 use crate::units::FileBlock;
 
 /// How often a look is taken anew where the writer changed the layer under it.
-const TRIES: usize = 8;
+const TRIES: usize = 16;
+/// How often in a row the same failure, with the header unchanged, is taken for damage.
+const TRIES_ALIKE: usize = 3;
 
 /// The open layer at `path` as of its last whole commit, as a layer to put on the view below it.
 ///
 /// Errors: [`ErrorKind::Stale`] where the writer kept changing it; [`ErrorKind::NotFound`] where it
 /// is gone; [`ErrorKind::Corrupt`] where it does not verify and nobody has changed it meanwhile.
 pub fn look_in(host: &Arc<dyn Host>, path: &Path) -> Result<Arc<Layer>> {
-    let mut before: Option<Header> = None;
+    let shown = host.display_path(path);
+    let mut failure: Option<(String, Vec<u8>)> = None;
+    let mut alike = 0;
     for _ in 0..TRIES {
-        let shown = host.display_path(path);
-        let medium = host
-            .open(path, OpenMode::Read)
-            .map_err(|error| Error::io("look into a volume", error).in_file(&shown))?;
-        let header = match read_header(&*medium, &shown) {
-            Ok(slots) => slots.header,
-            // Slots are written one after the other: both torn at once is damage.
-            Err(error) if before.is_some() => return Err(error),
-            Err(_) => continue,
-        };
-        let source = FileSource::Held(Arc::clone(&medium));
-        let (id, size) = (header.layer, header.block_size);
-        let file = LayerFile::new(source, &shown, id, size, ReadPolicy::OUTSIDE, None).outside();
-        let facts = medium
-            .facts()
-            .map_err(|error| Error::io("look into a volume", error).in_file(&shown))?;
-        let device = Device {
-            medium: &*medium,
-            path: &shown,
-            block_size: size,
-            uncached: false,
-            length: facts.length,
-        };
-        let looked = replay(&file, &device, &header).and_then(|replayed| {
-            let run = run_of(&file, &header, &replayed.level, &replayed.checksums)?;
-            Ok((replayed, run))
-        });
+        let failed = |error| Error::io("look into a volume", error).in_file(&shown);
+        let medium = host.open(path, OpenMode::Read).map_err(failed)?;
+        let before = header_bytes(&*medium).map_err(failed)?;
+        let looked = look_once(medium.clone(), &shown);
+        let unchanged = header_bytes(&*medium).map_err(failed)? == before;
         match looked {
-            Ok((replayed, run)) => {
-                let again = read_header(&*medium, &shown)?.header;
-                if again.generation != header.generation {
-                    before = Some(again);
-                    continue;
-                }
-                let sources: Vec<LayerRef> =
-                    replayed.sources.iter().map(|source| source.reference).collect();
-                let mut header = header;
-                header.volume_bytes = replayed.volume_bytes;
-                return Ok(Layer::from_parts(file, header, run.into_iter().collect(), sources));
-            }
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                let again = read_header(&*medium, &shown)?.header;
-                if before.as_ref().is_some_and(|before| before.generation == again.generation)
-                    && again.generation == header.generation
-                {
+            Ok(layer) if unchanged => return Ok(layer),
+            Ok(_) => failure = None,
+            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            Err(error) => {
+                let this = (error.to_string(), before);
+                alike = if failure.as_ref() == Some(&this) { alike + 1 } else { 1 };
+                if unchanged && alike >= TRIES_ALIKE {
                     return Err(error);
                 }
-                before = Some(again);
+                failure = Some(this);
             }
-            Err(error) => return Err(error),
         }
     }
-    Err(Error::new(ErrorKind::Stale, "look into a volume that keeps changing")
-        .in_file(host.display_path(path)))
+    Err(Error::new(ErrorKind::Stale, "look into a volume that keeps changing").in_file(shown))
+}
+
+/// The bytes of both slots, as far as the file holds them.
+fn header_bytes(medium: &dyn Medium) -> std::io::Result<Vec<u8>> {
+    let mut bytes = vec![0; medium.facts()?.length.min(HEADER_BYTES) as usize];
+    medium.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn look_once(medium: Arc<dyn Medium>, shown: &Path) -> Result<Arc<Layer>> {
+    let mut header = read_header(&*medium, shown)?.header;
+    let source = FileSource::Held(Arc::clone(&medium));
+    let (id, size) = (header.layer, header.block_size);
+    let file = LayerFile::new(source, shown, id, size, ReadPolicy::OUTSIDE, None).outside();
+    let facts =
+        medium.facts().map_err(|error| Error::io("look into a volume", error).in_file(shown))?;
+    let device = Device {
+        medium: &*medium,
+        path: shown,
+        block_size: size,
+        uncached: false,
+        length: facts.length,
+    };
+    let replayed = replay(&file, &device, &header)?;
+    let run = run_of(&file, &header, &replayed.level, &replayed.checksums)?;
+    let sources: Vec<LayerRef> = replayed.sources.iter().map(|source| source.reference).collect();
+    header.volume_bytes = replayed.volume_bytes;
+    Ok(Layer::from_parts(file, header, run.into_iter().collect(), sources))
 }
 
 /// One run in memory for all that is committed; `None` where that is nothing.

@@ -79,10 +79,16 @@ pub(super) fn replay(file: &LayerFile, device: &Device<'_>, header: &Header) -> 
         torn: None,
     };
     let durable = header.journal.durable_sequence;
+    // The record that was read already to see whether the one before it is the last.
+    let mut ahead = None;
     loop {
         let sequence = replayed.sequence + 1;
         let damaged = |error: Error| error.in_file(device.path);
-        let (record, crc) = match device.record(header, replayed.next) {
+        let read = match ahead.take() {
+            Some(ahead) => Ok(ahead),
+            None => device.record(header, replayed.next),
+        };
+        let (record, crc) = match read {
             Ok((record, crc))
                 if record.sequence == sequence
                     && record.previous == replayed.chain
@@ -102,11 +108,14 @@ pub(super) fn replay(file: &LayerFile, device: &Device<'_>, header: &Header) -> 
                 return Ok(replayed);
             }
         };
-        let follows = matches!(
-            device.record(header, replayed.after_next),
-            Ok((next, _)) if next.sequence == sequence + 1 && next.previous == crc
-        );
-        if !follows {
+        match device.record(header, replayed.after_next) {
+            Ok((next, next_crc)) if next.sequence == sequence + 1 && next.previous == crc => {
+                ahead = Some((next, next_crc));
+            }
+            Err(error) if error.kind() != crate::ErrorKind::Corrupt => return Err(error),
+            _ => {}
+        }
+        if ahead.is_none() {
             device.no_successor(header, record.after_next, sequence + 2, None)?;
             if let Err(why) = device.judge(header, &record) {
                 if sequence <= durable {

@@ -93,12 +93,11 @@ impl Volume {
         let top = &cut.top;
         let mut header = journal.header.clone();
         let mut parts = Vec::new();
-        for level in [&*cut.level, &self.state.read().committed.clone()] {
-            if !level.map.is_empty() {
-                parts.push(Part::Map(Arc::new(level.map.clone())));
-            }
-            parts.extend(level.parts.iter().cloned());
+        if !cut.level.map.is_empty() {
+            parts.push(Part::Map(Arc::new(cut.level.map.clone())));
         }
+        parts.extend(cut.level.parts.iter().cloned());
+        parts.extend(self.state.write().committed.set_map_aside().iter().cloned());
         let folded = self.fold_committed(top, &parts, fresh)?;
         header.runs = folded.runs.iter().map(|run| run.piece_ref()).collect();
         let mut replaced = Vec::new();
