@@ -21,4 +21,4 @@ pub(crate) use pieces::{run_in_heap, run_just_written};
 pub use policy::{MapPolicy, ReadPolicy, VerifyPolicy};
 pub(crate) use seal::is_zero;
 pub use seal::{SourceLayers, compute_digest, seal, verify_digest};
-pub use slots::{HeaderSlots, read_header, read_header_uncached, update_header};
+pub use slots::{HeaderSlots, mend_header, read_header, read_header_uncached, update_header};

@@ -51,6 +51,27 @@ pub fn update_header(medium: &dyn Medium, path: &Path, header: &Header) -> Resul
     write(1 - first)
 }
 
+/// Makes both slots say `header`, the newer of them, and that durable: a crash between the two
+/// leaves one behind, and a slot that is behind must not outlive the other (INV-06).
+pub fn mend_header(medium: &dyn Medium, path: &Path, header: &Header) -> Result<()> {
+    for slot in 0..2 {
+        let offset = slot * PAGE_BYTES;
+        let page = header.encode(slot);
+        let mut held = [0; PAGE_BYTES as usize];
+        medium.read_at(offset, &mut held).map_err(|error| {
+            Error::io("read a header slot", error).in_file(path).at_offset(offset)
+        })?;
+        if held != page {
+            medium.write_at(offset, &page).map_err(|error| {
+                Error::io("mend a header slot", error).in_file(path).at_offset(offset)
+            })?;
+            let sync = medium.sync();
+            sync.map_err(|error| Error::io("sync a mended header slot", error).in_file(path))?;
+        }
+    }
+    Ok(())
+}
+
 fn choose(bytes: &[u8; HEADER_BYTES as usize], path: &Path) -> Result<HeaderSlots> {
     let (pages, _) = bytes.as_chunks::<{ PAGE_BYTES as usize }>();
     let slots = [0, 1].map(|slot| {

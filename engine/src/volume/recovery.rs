@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::format::header::HEADER_BYTES;
 use crate::format::page::PageKind;
 use crate::format::{FreeSpace, Header, LayerRef, LayerState, NameEntry, Record};
-use crate::layer::{HeaderSlots, read_blob, read_header_uncached};
+use crate::layer::{HeaderSlots, mend_header, read_blob, read_header_uncached};
 use crate::units::{BlockSize, FileBlock, LayerId, PAGE_BYTES};
 
 impl Volume {
@@ -60,6 +60,7 @@ impl Volume {
         }
         if header.state == LayerState::Frozen {
             let reference = header.layer_ref();
+            mend_header(&*handle.medium, &handle.path, header)?;
             drop(handle);
             return Volume::on_parent(home, Some(reference), options);
         }
@@ -133,23 +134,7 @@ impl Volume {
             top.write(place, &[0; PAGE_BYTES as usize], "erase a torn record")?;
             top.sync("sync an erased record")?;
         }
-        if !slots_agree {
-            // The slot that is as it should be stays; the other one is made the same.
-            for slot in [1 - header.generation % 2, header.generation % 2] {
-                let offset = slot * PAGE_BYTES;
-                let page = header.encode(slot);
-                let mut held = [0; PAGE_BYTES as usize];
-                top.medium.read_at(offset, &mut held).map_err(|error| {
-                    Error::io("read a header slot", error).in_file(&top.path).at_offset(offset)
-                })?;
-                if held != page {
-                    top.medium.write_at(offset, &page).map_err(|error| {
-                        Error::io("mend a header slot", error).in_file(&top.path).at_offset(offset)
-                    })?;
-                    top.sync("sync a mended header slot")?;
-                }
-            }
-        }
+        mend_header(&*top.medium, &top.path, &header)?;
         let report = RecoveryReport {
             replayed_records: replayed.records,
             torn_records: u64::from(replayed.torn.is_some()),
