@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::Layers;
 use super::level::Level;
@@ -93,7 +92,7 @@ fn whole_file(layers: &dyn Layers, medium: &dyn Medium) -> Result<PieceBytes> {
         && layers.read_policy().map != MapPolicy::Read
         && let Some(map) = medium.map(0, length as u64).map_err(failed)?
     {
-        return Ok(PieceBytes::Mapped { map: Arc::new(map), offset: 0, length });
+        return Ok(PieceBytes::Mapped { map, offset: 0, length });
     }
     let mut bytes = AlignedBytes::zeroed(length);
     medium.read_at(0, &mut bytes).map_err(failed)?;
@@ -104,7 +103,7 @@ fn whole_file(layers: &dyn Layers, medium: &dyn Medium) -> Result<PieceBytes> {
 fn part(bytes: &PieceBytes, start: usize, length: usize) -> PieceBytes {
     match bytes {
         PieceBytes::Mapped { map, offset, .. } => {
-            PieceBytes::Mapped { map: Arc::clone(map), offset: offset + start, length }
+            PieceBytes::Mapped { map: map.clone(), offset: offset + start, length }
         }
         PieceBytes::Heap(all) => AlignedBytes::copy_of(&all[start..start + length]).into(),
     }

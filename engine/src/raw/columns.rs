@@ -89,7 +89,7 @@ pub enum PieceBytes {
     /// A range of a map, from a multiple of 4 KiB on. Its bytes must not change.
     Mapped {
         /// The map.
-        map: Arc<Map>,
+        map: Map,
         /// The first byte of the piece in it.
         offset: usize,
         /// The length of the piece in bytes.
