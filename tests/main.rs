@@ -3,3 +3,4 @@
 mod commit_protocol;
 mod crash_disk;
 mod real_files;
+mod structure;
