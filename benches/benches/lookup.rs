@@ -6,7 +6,7 @@
 use std::hint::black_box;
 use std::path::Path;
 
-use sapwood::extent::{Extent, Holes, Run, RunBuilder, RunOrigin, Span, Target, merge};
+use sapwood::extent::{Extent, Holes, Run, RunBuilder, RunOrigin, Span, Target, merge_over_run};
 use sapwood::format::PageKind;
 use sapwood::format::page::Prelude;
 use sapwood::format::run::{RunHead, RunLayout, Section};
@@ -177,11 +177,8 @@ fn merge_runs(rounds: usize) {
     let mut finishing = Vec::new();
     for _ in 0..rounds {
         let start = cpu_time();
-        let mut builder = RunBuilder::without_checksums();
-        builder.reserve(older.extent_count() + 2 * newer.extent_count());
-        for extent in merge(newer.extents(), older.extents(), Holes::Drop) {
-            builder.push(extent.expect("sound runs")).expect("a valid extent");
-        }
+        let builder =
+            merge_over_run(newer.extents(), &older, 0, Holes::Drop, Ok).expect("two sound runs");
         merging.push(cpu_time() - start);
         let start = cpu_time();
         black_box(open(builder));

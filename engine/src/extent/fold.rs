@@ -2,78 +2,30 @@
 
 use std::sync::Arc;
 
-use super::merge::{Holes, Stretch, overlay};
-use super::run::{Run, RunBuilder};
-use super::{Extent, Target};
+use super::Target;
+use super::merge::{Holes, overlay};
+use super::run::{Piece, Run, RunBuilder, fold_over_run};
 use crate::error::Result;
-use crate::units::BlockAddress;
 
 /// Packs what `runs`, newest first, say together, with the checksums of their data blocks.
 ///
 /// Holes stay as long as an older run may lie below the outcome.
 pub fn fold_runs(runs: &[Arc<Run>], holes: Holes) -> Result<RunBuilder> {
-    let mut folded = RunBuilder::with_checksums();
-    folded.reserve(runs.iter().map(|run| run.extent_count()).max().unwrap_or(0));
-    let mut pieces: Box<dyn Iterator<Item = Result<Piece>> + '_> = Box::new(std::iter::empty());
-    // The oldest run, the largest one, comes last and goes through one merge only.
-    for (number, run) in runs.iter().enumerate() {
-        pieces = Box::new(overlay(pieces, pieces_of(number, run)));
+    let Some((oldest, newer)) = runs.split_last() else {
+        return Ok(RunBuilder::with_checksums());
+    };
+    let mut pieces: Box<dyn Iterator<Item = Result<Piece<'_>>> + '_> = Box::new(std::iter::empty());
+    for run in newer {
+        pieces = Box::new(overlay(pieces, pieces_of(run)));
     }
-    let mut last: Option<Extent> = None;
-    for piece in pieces {
-        let Piece { extent, run, checksums_from } = piece?;
-        match extent.target {
-            Target::Hole if holes == Holes::Drop => continue,
-            Target::Data { .. } => {
-                let checksums = runs[run].checksum_column(checksums_from, extent.length)?;
-                folded.push_checksums(checksums);
-            }
-            _ => {}
-        }
-        match &mut last {
-            Some(last) if last.continues_with(&extent) => last.length += extent.length,
-            last => {
-                if let Some(done) = last.replace(extent) {
-                    folded.push(done)?;
-                }
-            }
-        }
-    }
-    last.map_or(Ok(()), |done| folded.push(done))?;
-    Ok(folded)
+    // The oldest run, the largest one, is copied rather than merged.
+    fold_over_run(pieces, oldest, holes)
 }
 
-/// An extent, and where its block checksums lie.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    extent: Extent,
-    run: usize,
-    /// The number of the first one in the column of that run.
-    checksums_from: u64,
-}
-
-impl Stretch for Piece {
-    fn extent(&self) -> &Extent {
-        &self.extent
-    }
-
-    fn starting_at(self, start: BlockAddress) -> Piece {
-        Piece {
-            extent: self.extent.starting_at(start),
-            checksums_from: self.checksums_from.saturating_add(start.0 - self.extent.start.0),
-            ..self
-        }
-    }
-
-    fn ending_at(self, end: BlockAddress) -> Piece {
-        Piece { extent: self.extent.ending_at(end), ..self }
-    }
-}
-
-fn pieces_of(number: usize, run: &Run) -> impl Iterator<Item = Result<Piece>> + '_ {
+fn pieces_of(run: &Run) -> impl Iterator<Item = Result<Piece<'_>>> {
     let mut checksums_from = 0u64;
     run.extents().map(move |extent| {
-        let piece = Piece { extent: extent?, run: number, checksums_from };
+        let piece = Piece { extent: extent?, run, checksums_from };
         if let Target::Data { .. } = piece.extent.target {
             checksums_from = checksums_from.saturating_add(piece.extent.length);
         }
@@ -88,9 +40,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::extent::{BlockChecksums, ExtentMap, RunOrigin, encode_run};
+    use crate::extent::{BlockChecksums, Extent, ExtentMap, RunOrigin, encode_run};
     use crate::format::page::{PageKind, Prelude};
-    use crate::units::{FileBlock, LayerId, SourceIndex};
+    use crate::units::{BlockAddress, FileBlock, LayerId, SourceIndex};
 
     const LAYER: LayerId = LayerId([8; 16]);
 

@@ -10,7 +10,7 @@ pub use checksums::BlockChecksums;
 pub use fold::fold_runs;
 pub use map::ExtentMap;
 pub use merge::{Holes, Joined, Overlay, Stretch, joined, merge, overlay};
-pub use run::{EncodedRun, Run, RunBuilder, RunExtents, RunOrigin, encode_run};
+pub use run::{EncodedRun, Run, RunBuilder, RunExtents, RunOrigin, encode_run, merge_over_run};
 
 use crate::error::Result;
 use crate::units::{ADDRESS_END, BlockAddress, FileBlock, SourceIndex};

@@ -113,6 +113,7 @@ impl WordWidths {
     }
 
     /// Bits of the block.
+    #[inline]
     pub fn block_bits(self) -> u8 {
         64 - self.source_bits - self.length_bits
     }
@@ -128,6 +129,7 @@ impl WordWidths {
     }
 
     /// The word of the parts; `None` where a part is too wide.
+    #[inline]
     pub fn pack(self, parts: Word) -> Option<u64> {
         let fits = parts.code < self.wide_code()
             && parts.length >> self.length_bits == 0

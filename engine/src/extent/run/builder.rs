@@ -1,5 +1,6 @@
 //! Packing extents into a run.
 
+use super::over::Columns;
 use crate::error::{Error, Result};
 use crate::extent::{Extent, Target};
 use crate::format::PieceRef;
@@ -41,6 +42,19 @@ struct Checksums {
     due: u64,
 }
 
+impl Checksums {
+    /// Counts what extent `number` calls for.
+    #[inline]
+    fn count(&mut self, number: u64, is_data: bool, length: u64) {
+        if number.is_multiple_of(SAMPLE_EXTENTS) {
+            self.samples.push(self.due);
+        }
+        if is_data {
+            self.due += length;
+        }
+    }
+}
+
 /// A run as it goes into its file, and how others name it.
 #[derive(Debug)]
 pub struct EncodedRun {
@@ -77,6 +91,11 @@ impl RunBuilder {
         self.words.reserve(extents);
     }
 
+    /// Whether each data block comes with its checksum.
+    pub fn carries_checksums(&self) -> bool {
+        self.checksums.is_some()
+    }
+
     /// How many extents so far.
     pub fn len(&self) -> usize {
         self.lows.len()
@@ -103,24 +122,101 @@ impl RunBuilder {
             self.open_superblock(high)?;
         }
         if let Some(checksums) = &mut self.checksums {
-            if (index as u64).is_multiple_of(SAMPLE_EXTENTS) {
-                checksums.samples.push(checksums.due);
-            }
-            if let Target::Data { .. } = extent.target {
-                checksums.due += extent.length;
-            }
+            let is_data = matches!(extent.target, Target::Data { .. });
+            checksums.count(index as u64, is_data, extent.length);
         }
         if index as u64 == RUN_EXTENTS_MAX {
             return Err(too_many());
         }
         self.lows.push(extent.start.0 as u32);
         let parts = parts_of(&extent);
-        let word = match self.widths.pack(parts) {
-            Some(word) => word,
-            None => self.pack_growing(parts),
-        };
+        let word = self.pack(parts);
         self.words.push(word);
         Ok(())
+    }
+
+    /// Begins with these widths, so that words of another run fit as they are.
+    pub(super) fn begin_with_widths(&mut self, widths: WordWidths) {
+        assert!(self.is_empty(), "words are packed already");
+        self.widths = widths;
+    }
+
+    /// A stretch of another run that was found plain and ends at `end`; the checksums of
+    /// its blocks are pushed already. Its sources count from `first_source` on.
+    pub(super) fn push_columns<R>(
+        &mut self,
+        columns: &Columns<'_>,
+        end: BlockAddress,
+        first_source: u32,
+        renumber: &mut R,
+    ) -> Result<()>
+    where
+        R: FnMut(SourceIndex) -> Result<SourceIndex>,
+    {
+        let Some(&low) = columns.lows.first() else { return Ok(()) };
+        if (self.lows.len() + columns.lows.len()) as u64 > RUN_EXTENTS_MAX {
+            return Err(too_many());
+        }
+        let start = BlockAddress(u64::from(columns.high) << 32 | u64::from(low));
+        assert!(start >= self.end, "extents come in order");
+        if self.is_empty() {
+            self.first = start;
+        }
+        self.end = end;
+        if self.highs.last() != Some(&columns.high) {
+            self.open_superblock(columns.high)?;
+        }
+        if let Some(checksums) = &mut self.checksums {
+            for (number, &word) in (self.lows.len() as u64..).zip(columns.words) {
+                let parts = columns.widths.unpack(word);
+                checksums.count(number, parts.code >= CODE_DATA, parts.length);
+            }
+        }
+        self.lows.extend_from_slice(columns.lows);
+        let copied = self.copy_words(columns, first_source, renumber)?;
+        for &word in &columns.words[copied..] {
+            let mut parts = columns.widths.unpack(word);
+            if parts.code >= CODE_DATA {
+                let source = SourceIndex((parts.code - CODE_DATA).saturating_add(first_source));
+                parts.code = code_of(renumber(source)?);
+            }
+            let word = self.pack(parts);
+            self.words.push(word);
+        }
+        Ok(())
+    }
+
+    /// Copies words as they lie but for their source, as long as these have the same
+    /// widths and the source fits; gives how many it did.
+    fn copy_words<R>(
+        &mut self,
+        columns: &Columns<'_>,
+        first_source: u32,
+        renumber: &mut R,
+    ) -> Result<usize>
+    where
+        R: FnMut(SourceIndex) -> Result<SourceIndex>,
+    {
+        if columns.widths != self.widths {
+            return Ok(0);
+        }
+        let first = self.words.len();
+        self.words.extend_from_slice(columns.words);
+        let codes = u64::from(self.widths.wide_code());
+        for copied in 0..columns.words.len() {
+            let word = &mut self.words[first + copied];
+            let code = (*word & codes) as u32;
+            if code >= CODE_DATA {
+                let source = SourceIndex((code - CODE_DATA).saturating_add(first_source));
+                let code = code_of(renumber(source)?);
+                if u64::from(code) >= codes {
+                    self.words.truncate(first + copied);
+                    return Ok(copied);
+                }
+                *word = *word & !codes | u64::from(code);
+            }
+        }
+        Ok(columns.words.len())
     }
 
     /// The checksums of the next data blocks, in the order of the extents.
@@ -200,6 +296,14 @@ impl RunBuilder {
         self.highs.push(high);
         self.firsts.push(first);
         Ok(())
+    }
+
+    #[inline(always)]
+    fn pack(&mut self, parts: Word) -> u64 {
+        match self.widths.pack(parts) {
+            Some(word) => word,
+            None => self.pack_growing(parts),
+        }
     }
 
     /// Packs what the present widths do not hold: into wider words, or the wide table.
@@ -299,9 +403,14 @@ fn parts_of(extent: &Extent) -> Word {
     let (code, block) = match extent.target {
         Target::Hole => (CODE_HOLE, 0),
         Target::Zero => (CODE_ZERO, 0),
-        Target::Data { source, block } => (CODE_DATA + source.0, block.0),
+        Target::Data { source, block } => (code_of(source), block.0),
     };
     Word { code, length: extent.length, block }
+}
+
+/// The code of a source; the last few of 32 bits stand for none (`SLOTS_MAX`).
+fn code_of(source: SourceIndex) -> u32 {
+    CODE_DATA + source.0
 }
 
 fn wide_word(wide: &mut Vec<[u64; 3]>, widths: WordWidths, parts: Word) -> u64 {

@@ -6,6 +6,7 @@ mod chunks;
 mod extents;
 mod find;
 mod open;
+mod over;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,8 @@ use crate::units::{BlockAddress, FileBlock, SourceIndex};
 pub use builder::{EncodedRun, RunBuilder, encode_run};
 use chunks::Chunks;
 pub use extents::RunExtents;
+pub use over::merge_over_run;
+pub(super) use over::{Piece, fold_over_run};
 
 /// Where a run was read from, for its errors.
 #[derive(Clone, Debug)]

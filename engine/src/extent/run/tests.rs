@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ErrorKind;
-use crate::extent::{ExtentMap, Span};
+use crate::extent::{ExtentMap, Holes, Span, fold_runs, merge};
 use crate::format::page::{self, PageKind, Prelude};
 use crate::format::run::{TREE_EXTENTS_MIN, chunk_checksum};
 use crate::raw::AlignedBytes;
@@ -96,7 +96,7 @@ fn entry() -> impl Strategy<Value = (u64, u64, Target)> {
         Just(Target::Hole),
         Just(Target::Zero),
         (0..5u32, 0..10_000u64).prop_map(|(source, block)| data(source, block)),
-        (0..u32::MAX - 2, 0..1u64 << 62).prop_map(|(source, block)| data(source, block)),
+        (0..u32::MAX / 4, 0..1u64 << 62).prop_map(|(source, block)| data(source, block)),
     ];
     (start, length, target).prop_map(|(start, length, target)| match target {
         // Each data block has a checksum: few of them.
@@ -112,6 +112,37 @@ proptest! {
     fn a_run_says_what_its_map_says(entries in prop::collection::vec(entry(), 0..120)) {
         let map = map_of(&entries);
         assert_same(&open(&encode(&map)).unwrap(), &map);
+    }
+
+    #[test]
+    fn merging_over_a_run_is_merging_its_extents(
+        newer in prop::collection::vec(entry(), 0..20),
+        older in prop::collection::vec(entry(), 0..200),
+    ) {
+        let (newer, older) = (map_of(&newer), map_of(&older));
+        let run = open(&encode(&older)).unwrap();
+        let spread = |source: SourceIndex| SourceIndex(source.0 / 2 * 3);
+        for holes in [Holes::Keep, Holes::Drop] {
+            let builder =
+                merge_over_run(newer.iter().map(Ok), &run, 7, holes, |source| Ok(spread(source)));
+            let encoded = builder.unwrap().finish(&prelude()).unwrap();
+            let merged = open(&encoded).unwrap();
+            merged.check().unwrap();
+            let renumbered = |extent: Extent, first| match extent.target {
+                Target::Data { source, block } => {
+                    let source = spread(SourceIndex(source.0 + first));
+                    Extent { target: Target::Data { source, block }, ..extent }
+                }
+                _ => extent,
+            };
+            let expected = merge(
+                newer.iter().map(|extent| Ok(renumbered(extent, 0))),
+                older.iter().map(|extent| Ok(renumbered(extent, 7))),
+                holes,
+            );
+            let expected: Vec<_> = expected.map(Result::unwrap).collect();
+            prop_assert_eq!(merged.extents().map(Result::unwrap).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]
@@ -148,6 +179,10 @@ proptest! {
                     prop_assert!(extents.count() <= run.extent_count() + 1);
                 }
             }
+            let newer = Extent { start: BlockAddress(30), length: 9, target: Target::Zero };
+            let _ = merge_over_run([Ok(newer)].into_iter(), &run, 0, Holes::Drop, Ok);
+            let run = Arc::new(run);
+            let _ = fold_runs(&[Arc::clone(&run), Arc::clone(&run)], Holes::Keep);
             let mut spans = vec![Span { target: None, end: BlockAddress(0) }; 64];
             let asked: Vec<_> = probes(&map).into_iter().cycle().take(64).collect();
             let _ = run.find_many(&asked, &mut spans);
