@@ -8,6 +8,8 @@ use crate::units::{ADDRESS_END, BlockAddress, FileBlock};
 
 /// How many requests are resolved together: enough to have their cache misses overlap.
 const REQUESTS_AT_ONCE: usize = 16;
+/// How many stretches of one read are, so that their misses overlap too.
+const STRETCHES_AT_ONCE: usize = 16;
 
 /// One of many reads that are given at once.
 #[derive(Debug)]
@@ -94,21 +96,53 @@ impl View {
     #[inline]
     fn read_here(
         &self,
-        mut address: BlockAddress,
-        mut offset: u64,
-        mut buffer: &mut [u8],
+        address: BlockAddress,
+        offset: u64,
+        buffer: &mut [u8],
     ) -> Result<(), Fault> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let (found, end) = self.resolve(address)?;
+        let length = self.length_of(address, offset, end, buffer.len());
+        let (now, rest) = buffer.split_at_mut(length);
+        self.copy(found, address, offset, now)?;
+        if rest.is_empty() { Ok(()) } else { self.read_on(end, rest) }
+    }
+
+    /// The same from the start of a block on, over stretches that may be many and short:
+    /// some are resolved, their memory is asked for, and then they are copied.
+    fn read_on(&self, mut address: BlockAddress, mut buffer: &mut [u8]) -> Result<(), Fault> {
         while !buffer.is_empty() {
-            let (found, end) = self.resolve(address)?;
-            let length = self.length_of(address, offset, end, buffer.len());
-            let (now, rest) = buffer.split_at_mut(length);
-            self.copy(found, address, offset, now)?;
-            let done = offset + length as u64;
-            address = BlockAddress(address.0 + (done >> self.block_size().log2()));
-            offset = done & (self.block_size().bytes() - 1);
-            buffer = rest;
+            let mut stretches = [(Found::Hole, address, 0); STRETCHES_AT_ONCE];
+            let (mut count, mut bytes) = (0, 0);
+            while count < stretches.len() && bytes < buffer.len() {
+                let (found, end) = self.resolve(address)?;
+                let length = self.length_of(address, 0, end, buffer.len() - bytes);
+                stretches[count] = (found, address, length);
+                (address, count, bytes) = (end, count + 1, bytes + length);
+            }
+            let stretches = &stretches[..count];
+            for &(found, _, length) in &stretches[1..] {
+                self.prefetch(found, 0, length);
+            }
+            for &(found, start, length) in stretches {
+                let (now, rest) = buffer.split_at_mut(length);
+                self.copy(found, start, 0, now)?;
+                buffer = rest;
+            }
         }
         Ok(())
+    }
+
+    /// Asks for the memory of what was found, if it is there.
+    #[inline]
+    fn prefetch(&self, found: Found, offset: u64, length: usize) {
+        if let Found::Data { level, slot, block } = found
+            && let Some(owner) = self.levels()[level as usize].slots().held_owner(slot)
+        {
+            owner.file().prefetch(block, offset as usize, length);
+        }
     }
 
     /// How many bytes from `offset` on belong to the stretch that ends at `end`.
@@ -206,13 +240,16 @@ impl View {
                 break;
             }
         }
+        for (request, &(found, _)) in requests.iter().zip(&found) {
+            self.prefetch(found, request.offset, request.buffer.len());
+        }
         for (request, (found, end)) in requests.iter_mut().zip(found) {
             let wanted = request.buffer.len();
             let length = self.length_of(request.address, request.offset, end, wanted);
             let (now, rest) = request.buffer.split_at_mut(length);
             self.copy(found, request.address, request.offset, now)?;
             if !rest.is_empty() {
-                self.read_here(end, 0, rest)?;
+                self.read_on(end, rest)?;
             }
         }
         Ok(())

@@ -15,13 +15,21 @@ use crate::raw::PieceBytes;
 /// what Linux lets a process map by default. Layers past it are asked for at each read.
 const PINNED_LAYERS_MAX: usize = 32_768;
 
-static PINNED_LAYERS: AtomicUsize = AtomicUsize::new(0);
+static PINS: Pins = Pins { held: AtomicUsize::new(0), max: PINNED_LAYERS_MAX };
 
 /// A table of layers: who owns the blocks, and whose map names them.
 #[derive(Debug)]
 pub(super) struct Slots {
     names: Names,
     owners: Box<[OnceLock<Pinned>]>,
+    pins: &'static Pins,
+}
+
+/// How many layers are held, and how many may be.
+#[derive(Debug)]
+struct Pins {
+    held: AtomicUsize,
+    max: usize,
 }
 
 #[derive(Debug)]
@@ -34,7 +42,10 @@ enum Names {
 
 /// A layer that a view holds open for as long as it lives.
 #[derive(Debug)]
-struct Pinned(Arc<Layer>);
+struct Pinned {
+    layer: Arc<Layer>,
+    pins: &'static Pins,
+}
 
 /// An open layer: held by the view, or only for now.
 pub(super) enum OpenLayer<'a> {
@@ -46,12 +57,13 @@ impl Slots {
     /// The slots of a plain layer.
     pub(super) fn of_layer(layer: Arc<Layer>) -> Slots {
         let count = 1 + layer.sources().len();
-        Slots { names: Names::Layer(layer), owners: unopened(count) }
+        Slots { names: Names::Layer(layer), owners: unopened(count), pins: &PINS }
     }
 
     /// The slots of an index whose table was verified.
     pub(super) fn of_index(head: &IndexHead, table: PieceBytes) -> Slots {
-        Slots { names: Names::Index(table), owners: unopened(head.slots as usize) }
+        let owners = unopened(head.slots as usize);
+        Slots { names: Names::Index(table), owners, pins: &PINS }
     }
 
     /// How many.
@@ -86,9 +98,15 @@ impl Slots {
     #[inline]
     pub(super) fn owner(&self, number: u32, layers: &dyn Layers) -> Result<OpenLayer<'_>> {
         match self.owners[number as usize].get() {
-            Some(pinned) => Ok(OpenLayer::Pinned(&pinned.0)),
+            Some(pinned) => Ok(OpenLayer::Pinned(&pinned.layer)),
             None => self.open_owner(number, layers),
         }
+    }
+
+    /// As [`owner`](Self::owner), where it is open and held already.
+    #[inline]
+    pub(super) fn held_owner(&self, number: u32) -> Option<&Layer> {
+        self.owners[number as usize].get().map(|pinned| &*pinned.layer)
     }
 
     /// As [`owner`](Self::owner), for as long as the view lives; `None` where too many are held.
@@ -117,12 +135,9 @@ impl Slots {
             (Names::Layer(layer), 0) => Arc::clone(layer),
             _ => open_verified(layers, &self.get(number)?.owner)?,
         };
-        match Pinned::new(&layer) {
-            None => Ok(OpenLayer::Passing(layer)),
-            Some(pinned) => {
-                Ok(OpenLayer::Pinned(&self.owners[number as usize].get_or_init(|| pinned).0))
-            }
-        }
+        let Some(pinned) = self.pins.pin(&layer) else { return Ok(OpenLayer::Passing(layer)) };
+        let pinned = self.owners[number as usize].get_or_init(|| pinned);
+        Ok(OpenLayer::Pinned(&pinned.layer))
     }
 }
 
@@ -137,20 +152,18 @@ fn unopened(count: usize) -> Box<[OnceLock<Pinned>]> {
     std::iter::repeat_with(OnceLock::new).take(count).collect()
 }
 
-impl Pinned {
+impl Pins {
     /// `None` where enough layers are held already.
-    fn new(layer: &Arc<Layer>) -> Option<Pinned> {
-        let room = |held: usize| (held < PINNED_LAYERS_MAX).then_some(held + 1);
-        PINNED_LAYERS
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
-            .is_ok()
-            .then(|| Pinned(Arc::clone(layer)))
+    fn pin(&'static self, layer: &Arc<Layer>) -> Option<Pinned> {
+        let room = |held: usize| (held < self.max).then_some(held + 1);
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
+        Some(Pinned { layer: Arc::clone(layer), pins: self })
     }
 }
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        PINNED_LAYERS.fetch_sub(1, Ordering::Relaxed);
+        self.pins.held.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -163,5 +176,39 @@ impl Deref for OpenLayer<'_> {
             OpenLayer::Pinned(layer) => layer,
             OpenLayer::Passing(layer) => layer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::medium::MemoryHost;
+    use crate::testing::{FolderLayers, LayerBuilder};
+    use crate::units::{BlockAddress, BlockSize, LayerId};
+
+    #[test]
+    fn layers_past_the_limit_are_opened_for_each_use() {
+        static FEW: Pins = Pins { held: AtomicUsize::new(0), max: 2 };
+        let host: Arc<MemoryHost> = Arc::new(MemoryHost::new());
+        let layers = FolderLayers::new(host.clone(), crate::layer::ReadPolicy::default(), 4);
+        let write = |number: u8, sources: &[LayerRef]| {
+            let id = LayerId([number; 16]);
+            let geometry = (BlockSize::DEFAULT, 1 << 20);
+            let path = FolderLayers::layer_path(id);
+            let mut builder = LayerBuilder::create(&*host, &path, id, geometry, None).unwrap();
+            for (at, source) in sources.iter().enumerate() {
+                builder.foreign(BlockAddress(at as u64), *source, crate::units::FileBlock(2), 0);
+            }
+            builder.finish().unwrap()
+        };
+        let sources: Vec<_> = (1..5).map(|number| write(number, &[])).collect();
+        let top = layers.layer(&write(9, &sources)).unwrap();
+        let slots = Slots { pins: &FEW, ..Slots::of_layer(top) };
+        let pinned = |number| matches!(slots.owner(number, &layers).unwrap(), OpenLayer::Pinned(_));
+        assert_eq!([1, 2, 3, 4, 1].map(pinned), [true, true, false, false, true]);
+        assert!(slots.pinned_owner(3, &layers).unwrap().is_none());
+        assert_eq!(slots.owner(4, &layers).unwrap().reference(), sources[3]);
+        drop(slots);
+        assert_eq!(FEW.held.load(Ordering::Relaxed), 0);
     }
 }

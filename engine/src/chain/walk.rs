@@ -33,49 +33,22 @@ pub(super) fn walk(
     index_use: IndexUse,
     compaction: &Compaction,
 ) -> Result<Vec<Arc<Level>>> {
-    let mut walk = Walk { levels: Vec::new(), light: Vec::new(), tip: Arc::clone(tip) };
+    let mut walk = Walk { layers, tip, index_use, compaction, levels: vec![], light: vec![] };
     let mut seen = HashSet::new();
     let mut next = Some(tip.reference());
-    let mut open_tip = Some(Arc::clone(tip));
     while let Some(wanted) = next {
-        // A chain that comes back to a layer would never end; any way round passes
-        // one of the layers or index tips that were met before.
+        // A chain that comes back to a layer would never end; any way round passes one of
+        // the layers or index tips that were met before.
         if !seen.insert(wanted.id) {
             return Err(Error::corrupt("walk a chain", "parent", wanted.id, "a layer not met yet")
                 .in_file(tip.file().path()));
         }
-        let index = match index_use {
-            IndexUse::Trust => usable_index(layers, &wanted, tip, compaction),
-            IndexUse::Ignore => None,
-        };
-        let level = match index {
-            Some(level) => level,
-            None => {
-                let layer = match open_tip.take() {
-                    Some(layer) => layer,
-                    None => open_verified(layers, &wanted)?,
-                };
-                check_geometry(tip, &layer)?;
-                let found = layer.reference();
-                // A layer sealed when it was recorded may have come back under another id.
-                let moved = found.id != wanted.id;
-                if moved && !seen.insert(found.id) {
-                    return Err(Error::corrupt(
-                        "walk a chain",
-                        "parent",
-                        found.id,
-                        "a layer not met yet",
-                    )
-                    .in_file(layer.file().path()));
-                }
-                let index = match index_use {
-                    IndexUse::Trust if moved => usable_index(layers, &found, tip, compaction),
-                    _ => None,
-                };
-                index.unwrap_or_else(|| Level::of_layer(layer))
-            }
-        };
-        open_tip = None;
+        let level = walk.level(&wanted)?;
+        if level.tip().id != wanted.id && !seen.insert(level.tip().id) {
+            let found = level.tip().id;
+            return Err(Error::corrupt("walk a chain", "parent", found, "a layer not met yet")
+                .in_file(tip.file().path()));
+        }
         next = level.below().copied();
         walk.add(level)?;
     }
@@ -83,14 +56,33 @@ pub(super) fn walk(
     Ok(walk.levels)
 }
 
-struct Walk {
+struct Walk<'a> {
+    layers: &'a dyn Layers,
+    tip: &'a Arc<Layer>,
+    index_use: IndexUse,
+    compaction: &'a Compaction,
     levels: Vec<Arc<Level>>,
     /// Light layers met one after another, not merged yet.
     light: Vec<Arc<Level>>,
-    tip: Arc<Layer>,
 }
 
-impl Walk {
+impl Walk<'_> {
+    /// The level that begins with the layer recorded as `wanted`.
+    fn level(&self, wanted: &LayerRef) -> Result<Level> {
+        if let Some(index) = self.usable_index(wanted) {
+            return Ok(index);
+        }
+        if wanted.id == self.tip.header().layer {
+            return Ok(Level::of_layer(Arc::clone(self.tip)));
+        }
+        let layer = open_verified(self.layers, wanted)?;
+        self.check_geometry(&layer)?;
+        // A layer that was sealed when it was recorded may have come back under another id.
+        let found = layer.reference();
+        let index = (found.id != wanted.id).then(|| self.usable_index(&found)).flatten();
+        Ok(index.unwrap_or_else(|| Level::of_layer(layer)))
+    }
+
     fn add(&mut self, level: Level) -> Result<()> {
         let level = Arc::new(level);
         if level.layers() == 1 && level.extents() < HEAVY_LAYER_EXTENTS {
@@ -116,37 +108,33 @@ impl Walk {
         }
         Ok(())
     }
-}
 
-/// The index of the stretch under `wanted`, if there is one to trust (INV-07).
-fn usable_index(
-    layers: &dyn Layers,
-    wanted: &LayerRef,
-    tip: &Layer,
-    compaction: &Compaction,
-) -> Option<Level> {
-    match open_index(layers, wanted) {
-        Ok(level) => level.filter(|level| level.block_size() == tip.header().block_size),
-        Err(_) => {
-            compaction.count_unusable();
-            None
+    /// The index of the stretch under `wanted`, if there is one to trust (INV-07).
+    fn usable_index(&self, wanted: &LayerRef) -> Option<Level> {
+        if self.index_use == IndexUse::Ignore {
+            return None;
         }
+        let index = open_index(self.layers, wanted).unwrap_or_else(|_| {
+            self.compaction.count_unusable();
+            None
+        });
+        index.filter(|index| index.block_size() == self.tip.header().block_size)
     }
-}
 
-fn check_geometry(tip: &Layer, layer: &Layer) -> Result<()> {
-    let (expected, found) = (tip.header(), layer.header());
-    let wrong = |field, found: String, expected: String| {
-        Err(Error::new(ErrorKind::WrongParent, "walk a chain")
-            .about(field, found, expected)
-            .in_file(layer.file().path()))
-    };
-    if found.block_size != expected.block_size {
-        let (found, expected) = (found.block_size.bytes(), expected.block_size.bytes());
-        return wrong("block size", found.to_string(), expected.to_string());
+    fn check_geometry(&self, layer: &Layer) -> Result<()> {
+        let (expected, found) = (self.tip.header(), layer.header());
+        let wrong = |field, found: String, expected: String| {
+            Err(Error::new(ErrorKind::WrongParent, "walk a chain")
+                .about(field, found, expected)
+                .in_file(layer.file().path()))
+        };
+        if found.block_size != expected.block_size {
+            let (found, expected) = (found.block_size.bytes(), expected.block_size.bytes());
+            return wrong("block size", found.to_string(), expected.to_string());
+        }
+        if found.kind != expected.kind {
+            return wrong("kind", format!("{:?}", found.kind), format!("{:?}", expected.kind));
+        }
+        Ok(())
     }
-    if found.kind != expected.kind {
-        return wrong("kind", format!("{:?}", found.kind), format!("{:?}", expected.kind));
-    }
-    Ok(())
 }

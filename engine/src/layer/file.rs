@@ -9,6 +9,7 @@ use super::verified::VerifiedBits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::checksum;
 use crate::medium::{Map, Medium};
+use crate::raw::prefetch_start;
 use crate::units::{BlockSize, FileBlock, LayerId};
 
 /// The bytes of one map of a file: large enough that a search for the right one is a shift,
@@ -117,6 +118,19 @@ impl LayerFile {
             segment.verified.set(index);
         }
         map.try_copy(at + offset, buffer).map_err(|error| self.io("read a block", block, error))
+    }
+
+    /// Asks for the memory of a part of a block that is about to be read, so that the misses
+    /// of several go side by side. Does nothing for a block that was not verified yet.
+    #[inline]
+    pub fn prefetch(&self, block: FileBlock, offset: usize, length: usize) {
+        if let Some((segment, index, at)) = self.segment(block)
+            && let Some(Some(map)) = segment.map.get()
+            && segment.verified.get(index)
+        {
+            let length = length.min(self.block_size.bytes_usize() - offset);
+            prefetch_start(map.bytes(at + offset, length));
+        }
     }
 
     /// Copies whole consecutive blocks; `checksum` gives that of the n-th.

@@ -7,6 +7,7 @@ mod columns;
 mod fork;
 mod guard;
 mod map;
+mod prefetch;
 mod search;
 mod writeback;
 
@@ -14,5 +15,6 @@ pub use columns::{AlignedBytes, Column, Item, PieceBytes, as_bytes, as_items};
 pub use fork::fork_generation;
 pub use guard::install_guard;
 pub use map::Map;
+pub use prefetch::prefetch_start;
 pub use search::{BATCH, CompareNode, Search, Tree, Vectors, rank, rank_batch, search};
 pub use writeback::start_writeback;

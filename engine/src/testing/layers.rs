@@ -97,6 +97,20 @@ impl LayerBuilder {
         Ok(())
     }
 
+    /// Blocks that read as zeros and are data all the same: the host stores nothing for them.
+    pub fn hollow(&mut self, start: BlockAddress, length: u64) {
+        let zeros = vec![0; self.header.block_size.bytes_usize()];
+        let block = FileBlock(self.next_block);
+        for into in 0..length {
+            let at = FileBlock(block.0 + into);
+            let crc = checksum::of_block(self.header.layer, at, &zeros);
+            self.checksums.set(SourceIndex::OWN, at, crc);
+        }
+        self.next_block += length;
+        let target = Target::Data { source: SourceIndex::OWN, block };
+        self.insert(Extent { start, length, target });
+    }
+
     /// Zeros, or a hole that takes back what an older run of the layer says.
     pub fn blank(&mut self, start: BlockAddress, length: u64, target: Target) {
         assert!(!matches!(target, Target::Data { .. }), "data comes with its bytes");

@@ -1,0 +1,111 @@
+//! What views refuse, and what they give back.
+
+use super::*;
+
+#[test]
+fn changes_over_more_layers_than_are_worth_a_look_are_exact_too() {
+    let chain = Chain::of(&(0..300).map(|at| one_block(at * 7)).collect::<Vec<_>>());
+    let view_of = |number: usize| View::open(chain.layers.clone(), &chain.refs[number]).unwrap();
+    let (before, after) = (view_of(10), view_of(299));
+    let mut changed = vec![false; BLOCKS as usize];
+    for change in changes(&before, &after).unwrap() {
+        let change = change.unwrap();
+        let range = change.start.0 as usize..(change.start.0 + change.length) as usize;
+        changed[range].fill(true);
+    }
+    // Each block was written again since, in one of the last 48 layers.
+    assert!(changed.iter().all(|&changed| changed));
+    assert_eq!(changes(&after, &after).unwrap().count(), 0);
+    assert_eq!(changes(&after, &view_of(299)).unwrap().count(), 0);
+}
+
+#[test]
+fn a_parent_that_is_not_the_one_recorded_is_refused() {
+    let chain = Chain::of(&[one_block(1), one_block(2), one_block(3)]);
+    let other = Chain::of(&[one_block(1), one_block(9), one_block(3)]);
+    let path = FolderLayers::layer_path(chain.refs[1].id);
+    let medium = other.host.open(&path, OpenMode::Read).unwrap();
+    let mut bytes = vec![0; medium.facts().unwrap().length as usize];
+    medium.read_at(0, &mut bytes).unwrap();
+    chain.host.remove(&path).unwrap();
+    chain.host.open(&path, OpenMode::CreateNew).unwrap().write_at(0, &bytes).unwrap();
+    let error = View::open(chain.layers.clone(), chain.tip()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrongParent, "{error}");
+}
+
+#[test]
+fn a_chain_that_comes_back_to_itself_is_an_error() {
+    let chain = Chain::of(&[one_block(1), one_block(2)]);
+    // The parent is in the header and not in what the map checksum covers.
+    let path = FolderLayers::layer_path(chain.refs[0].id);
+    let medium = chain.host.open(&path, OpenMode::ReadWrite).unwrap();
+    let mut header = crate::layer::read_header(&*medium, &path).unwrap().header;
+    header.parent = Some(chain.refs[1]);
+    for slot in 0..2 {
+        medium.write_at(slot * 4096, &header.encode(slot)).unwrap();
+    }
+    let error = View::open(chain.layers.clone(), chain.tip()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+}
+
+#[test]
+fn ranges_past_the_address_space_and_past_a_disk_are_refused() {
+    let chain = Chain::of(&[one_block(1)]);
+    let view = chain.open();
+    let mut two = vec![1; 2 * SIZE];
+    let last = BlockAddress(ADDRESS_END - 1);
+    assert_eq!(view.read(last, 0, &mut two).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(view.read(last, 1, &mut two[..SIZE]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    view.read(last, 0, &mut two[..SIZE]).unwrap();
+    assert!(two[..SIZE].iter().all(|&byte| byte == 0));
+    let snapshot = Snapshot::new(view, None).unwrap();
+    let size = snapshot.size_bytes();
+    assert_eq!(size, BLOCKS * SIZE as u64);
+    snapshot.read_at(size - 10, &mut two[..10]).unwrap();
+    for (offset, length) in [(size - 10, 11), (size + 1, 0), (u64::MAX, 2)] {
+        let error = snapshot.read_at(offset, &mut two[..length]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{offset} {length}");
+    }
+    snapshot.read_at(size, &mut []).unwrap();
+}
+
+#[test]
+fn damaged_data_is_an_error_and_not_data() {
+    for chain in [Chain::new(ReadPolicy::default()), Chain::in_files()] {
+        let chain = chain.grown(&[one_block(1), one_block(2)]);
+        let path = FolderLayers::layer_path(chain.refs[0].id);
+        let medium = chain.host.open(&path, OpenMode::ReadWrite).unwrap();
+        medium.write_at(2 * SIZE as u64 + 77, &[0xff]).unwrap();
+        let view = chain.open();
+        let mut block = vec![0; SIZE];
+        for _ in 0..2 {
+            let error = view.read(BlockAddress(1), 0, &mut block).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+            assert!(!matches!(view.borrow(BlockAddress(1)), Ok(Borrowed::Block(_))));
+        }
+        assert_eq!(view.index_counters().rebuilt, 0);
+        view.read(BlockAddress(2), 0, &mut block).unwrap();
+    }
+}
+
+#[test]
+fn mapped_and_unmapped_files_and_every_policy_say_the_same() {
+    let steps: Vec<_> = (0..60)
+        .map(|at| {
+            let mut steps = one_block(at * 7);
+            steps.push(Step::Clone {
+                start: at * 11 % BLOCKS,
+                layer: at as usize,
+                from: at * 3 % BLOCKS,
+            });
+            steps.push(Step::Zero { start: at * 13 % BLOCKS, length: 1 });
+            steps
+        })
+        .collect();
+    Chain::in_files().grown(&steps).compare_opened();
+    for map in [MapPolicy::Map, MapPolicy::Read] {
+        for verify in [VerifyPolicy::FirstTouch, VerifyPolicy::EveryRead] {
+            Chain::new(ReadPolicy { map, verify }).grown(&steps).compare_opened();
+        }
+    }
+}
