@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod layer;
 pub mod medium;
 pub mod raw;
+pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod units;

@@ -142,7 +142,9 @@ fn unshared_layers(before: &View, after: &View) -> Result<Option<Vec<Arc<Layer>>
         let [first, second] = &chains;
         // A layer is known by its id, size, freeze generation and map checksum: one that was
         // sealed meanwhile is still the same.
-        if first.left == second.left && first.identity() == second.identity() {
+        // An open one may have changed between two looks.
+        let same = first.left == second.left && first.identity() == second.identity();
+        if same && !first.is_open() {
             return Ok(Some(unshared));
         }
         if unshared.len() as u64 >= layers_max {
@@ -175,10 +177,17 @@ impl Chain {
         self.next.map(|next| LayerRef { digest: None, ..next })
     }
 
+    fn is_open(&self) -> bool {
+        self.next.is_some_and(|next| next.freeze_generation == 0)
+    }
+
     /// Goes on to the parent; gives the layer that is left behind.
     fn descend(&mut self, view: &View) -> Result<Option<Arc<Layer>>> {
         let Some(wanted) = self.next else { return Ok(None) };
-        let layer = open_verified(&**view.layers(), &wanted)?;
+        let layer = match view.tip() {
+            Some(tip) if tip.reference() == wanted => Arc::clone(tip),
+            _ => open_verified(&**view.layers(), &wanted)?,
+        };
         self.next = layer.header().parent;
         self.left = self.left.saturating_sub(1);
         Ok(Some(layer))

@@ -15,7 +15,7 @@ use super::stretch::{Effort, INLINE_WEIGHT_MAX, groups, weight, worth_a_file};
 use super::walk::{IndexUse, walk};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Target;
-use crate::format::LayerRef;
+use crate::format::{LayerRef, LayerState};
 use crate::layer::Layer;
 use crate::units::{ADDRESS_END, BlockAddress, BlockSize, FileBlock, LayerId};
 
@@ -116,6 +116,13 @@ impl View {
         base.check_child(&layer)?;
         let mut levels = vec![Arc::new(Level::of_layer(Arc::clone(&layer)))];
         levels.extend(base.levels.iter().cloned());
+        if layer.header().state == LayerState::Open {
+            // A look into a live volume: nobody can open that layer by what an index would say
+            // of it, and the next look finds it changed.
+            let (layers, size) = (Arc::clone(&base.layers), base.block_size);
+            let view = View::of_levels(layers, size, Some(layer), levels, Arc::default());
+            return Ok(Arc::new(view));
+        }
         let weights: Vec<_> = levels.iter().map(|level| weight(level)).collect();
         let mut work_left = false;
         let mut merged = Vec::with_capacity(levels.len());
@@ -215,6 +222,9 @@ impl View {
         self.compaction.wait();
         let view = self.current();
         let Some(tip) = &view.tip else { return Ok(()) };
+        if tip.header().state == LayerState::Open {
+            return Ok(());
+        }
         if let [level] = &view.levels[..]
             && level.index_files() == [level.tip().id]
             && level.unwritten_index().is_none()

@@ -1,0 +1,228 @@
+//! A look at every file of a store: the layers, who holds them, and what stands beside them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::names::{self, FoundName, failed, list_folder};
+use super::super::paths::{self, LayersEntry, NamesEntry};
+use super::super::{headers, name::Name};
+use super::journal::sources_of_open;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::header::HEADER_BYTES;
+use crate::format::{Header, LayerState, PageKind, sources};
+use crate::layer::read_blob;
+use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
+use crate::units::{Digest, LayerId, PAGE_BYTES};
+
+/// All that is in a store, at one moment: the caller holds the store's lock.
+#[derive(Debug, Default)]
+pub struct Census {
+    /// Every layer file.
+    pub layers: BTreeMap<LayerId, Resident>,
+    /// The whole layers of each digest.
+    pub by_digest: HashMap<Digest, Vec<LayerId>>,
+    /// Every name.
+    pub names: Vec<FoundName>,
+    /// Layers that are being made: marked so, not named yet, and with nothing that stands on them.
+    pub making: BTreeSet<LayerId>,
+    /// Files that stand for nothing any more.
+    pub litter: Vec<PathBuf>,
+}
+
+/// One layer file.
+#[derive(Debug)]
+pub struct Resident {
+    /// What its header says; `None` where nothing of the file was ever made durable.
+    pub header: Option<Header>,
+    /// The layers of its table of sources, in order; of an open one all that it may refer to.
+    pub sources: Vec<LayerId>,
+    /// Somebody writes to it, or holds a lease on it.
+    pub in_use: bool,
+    /// The bytes that the host has allocated for the file.
+    pub allocated_bytes: u64,
+}
+
+impl Resident {
+    /// Whether the layer is frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.state == LayerState::Frozen)
+    }
+}
+
+/// Looks at every file.
+///
+/// Errors: [`ErrorKind::Corrupt`] where a layer or a name does not verify, for what it needs is
+/// then unknown; where a layer's file has a name that is not its id.
+pub fn census(host: &dyn Host) -> Result<Census> {
+    let mut census = Census { names: names::list(host)?, ..Census::default() };
+    let mut open_files = Vec::new();
+    for file in list_folder(host, paths::LAYERS.as_ref())? {
+        match paths::parse_layers_entry(&file) {
+            Some(LayersEntry::Layer(id)) => open_files.push(id),
+            Some(LayersEntry::Making(id)) => {
+                census.making.insert(id);
+            }
+            Some(LayersEntry::Misnamed) => {
+                let path = Path::new(paths::LAYERS).join(&file);
+                return Err(Error::corrupt("look at all layers", "file name", file, "a layer id")
+                    .in_file(host.display_path(&path)));
+            }
+            None => {}
+        }
+    }
+    // All locks are tried before any journal is read: a clone gives its lease back only once the
+    // record that takes its place is durable.
+    let mut found = Vec::new();
+    for id in open_files {
+        found.extend(try_lock(host, id)?.map(|in_use| (id, in_use)));
+    }
+    for (id, in_use) in found {
+        if let Some(resident) = look_at(host, id, in_use)? {
+            let digest = resident.header.as_ref().filter(|header| !header.thinned);
+            if let Some(digest) = digest.and_then(|header| header.digest) {
+                census.by_digest.entry(digest).or_default().push(id);
+            }
+            census.layers.insert(id, resident);
+        }
+    }
+    let finished = finished(&census);
+    census.litter = litter(host, &census)?;
+    census.litter.extend(finished.iter().map(|id| paths::making(*id)));
+    census.making.retain(|id| !finished.contains(id));
+    Ok(census)
+}
+
+/// Marks that a crash left behind: their layers have a name, or others that stand on them, or
+/// were never begun. The open top that a maker's last step leaves on its layer does not count.
+fn finished(census: &Census) -> BTreeSet<LayerId> {
+    let mut used: BTreeSet<LayerId> =
+        census.names.iter().map(|found| &found.entry).map(|entry| entry.top).collect();
+    let recorded = census.names.iter().filter_map(|found| found.entry.parent);
+    let residents = census.layers.values().filter(|resident| resident.is_frozen());
+    let parents = residents.filter_map(|resident| resident.header.as_ref()?.parent);
+    used.extend(recorded.chain(parents).map(|parent| parent.id));
+    let is_finished = |id: &&LayerId| used.contains(*id) || !census.layers.contains_key(*id);
+    census.making.iter().filter(is_finished).copied().collect()
+}
+
+/// Whether somebody holds the lock of a layer file; `None` where there is none.
+fn try_lock(host: &dyn Host, id: LayerId) -> Result<Option<bool>> {
+    let Some(medium) = open(host, id)? else { return Ok(None) };
+    let path = paths::layer(id);
+    let taken = medium.lock(LockMode::Exclusive, LockWait::Try);
+    // Dropping the file gives the lock back.
+    Ok(Some(!taken.map_err(failed(host, "try the lock of a layer", &path))?))
+}
+
+fn open(host: &dyn Host, id: LayerId) -> Result<Option<Arc<dyn Medium>>> {
+    let path = paths::layer(id);
+    match host.open(&path, OpenMode::Read) {
+        Ok(medium) => Ok(Some(medium)),
+        // The top of a volume that somebody has just reset or closed.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(host, "look at a layer", &path)(error)),
+    }
+}
+
+fn look_at(host: &dyn Host, id: LayerId, in_use: bool) -> Result<Option<Resident>> {
+    let Some(medium) = open(host, id)? else { return Ok(None) };
+    let path = paths::layer(id);
+    let host_says = |error| failed(host, "look at a layer", &path)(error);
+    let allocated_bytes = medium.facts().map_err(host_says)?.allocated_bytes;
+    let header = match headers::read_open(host, &*medium, &path, id) {
+        Ok(header) => Some(header),
+        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+        // Its writer is about to write the header, or died before it could sync it.
+        Err(_) if in_use => None,
+        Err(error) => match was_never_durable(&*medium).map_err(host_says)? {
+            true => None,
+            false => return Err(error),
+        },
+    };
+    let sources = match &header {
+        None => Vec::new(),
+        Some(header) => sources_of(host, &medium, &path, header)?,
+    };
+    Ok(Some(Resident { header, sources, in_use, allocated_bytes }))
+}
+
+fn sources_of(
+    host: &dyn Host,
+    medium: &Arc<dyn Medium>,
+    path: &Path,
+    header: &Header,
+) -> Result<Vec<LayerId>> {
+    let shown = host.display_path(path);
+    let table = match (header.state, &header.sources) {
+        (LayerState::Open, _) => sources_of_open(&**medium, &shown)?,
+        (LayerState::Frozen, None) => return Ok(Vec::new()),
+        (LayerState::Frozen, Some(piece)) => {
+            let what = (PageKind::Sources, "table of sources");
+            let identity = (header.layer, header.block_size);
+            sources::decode(&read_blob(&**medium, &shown, what, identity, piece)?)?
+        }
+    };
+    Ok(table.iter().map(|source| source.id).collect())
+}
+
+/// Whether a file without a readable header is one that was made and never synced: it is
+/// shorter than its slots, or a sector of each slot never arrived. A slot that was durable
+/// once and rots keeps its magic or its checksum, or the other slot.
+pub fn was_never_durable(medium: &dyn Medium) -> std::io::Result<bool> {
+    const SECTOR_BYTES: usize = 512;
+    let mut slots = [0; HEADER_BYTES as usize];
+    match medium.read_at(0, &mut slots) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(true),
+        Err(error) => return Err(error),
+    }
+    let lost = |sector: &[u8]| sector.iter().all(|&byte| byte == 0);
+    Ok(slots.chunks_exact(PAGE_BYTES as usize).all(|slot| {
+        lost(&slot[..SECTOR_BYTES]) || lost(&slot[PAGE_BYTES as usize - SECTOR_BYTES..])
+    }))
+}
+
+/// Files written aside, derived files of layers that are gone, locks of names that are.
+fn litter(host: &dyn Host, census: &Census) -> Result<Vec<PathBuf>> {
+    let mut litter = Vec::new();
+    let mut add = |folder: &str, file: &str| litter.push(Path::new(folder).join(file));
+    let mut taken = BTreeSet::new();
+    let mut fresh = BTreeSet::new();
+    for found in &census.names {
+        let escaped = Name::new(found.entry.name.as_str())?.escaped();
+        if !found.durable {
+            fresh.insert(escaped.clone());
+        }
+        taken.insert(escaped);
+    }
+    for file in list_folder(host, paths::NAMES.as_ref())? {
+        match paths::parse_names_entry(&file) {
+            Some(NamesEntry::Aside) => add(paths::NAMES, &file),
+            // Torn, or overtaken by the durable one.
+            Some(NamesEntry::Fresh(escaped)) if !fresh.contains(escaped) => {
+                add(paths::NAMES, &file);
+            }
+            _ => {}
+        }
+    }
+    for file in list_folder(host, paths::LOCKS.as_ref())? {
+        if paths::parse_locks_entry(&file).is_some_and(|escaped| !taken.contains(escaped)) {
+            add(paths::LOCKS, &file);
+        }
+    }
+    for file in list_folder(host, paths::INDEX.as_ref())? {
+        let tip = paths::parse_index_entry(&file);
+        let stale = tip.is_some_and(|tip| !census.layers.contains_key(&tip));
+        if stale || paths::is_aside(&file) {
+            add(paths::INDEX, &file);
+        }
+    }
+    for file in list_folder(host, paths::DIGESTS.as_ref())? {
+        let Some((digest, id)) = paths::parse_digests_entry(&file) else { continue };
+        if !census.by_digest.get(&digest).is_some_and(|ids| ids.contains(&id)) {
+            add(paths::DIGESTS, &file);
+        }
+    }
+    Ok(litter)
+}

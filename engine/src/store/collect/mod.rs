@@ -1,0 +1,17 @@
+//! Garbage collection: whole files that nothing reaches, and blocks that no kept view can see.
+//!
+//! `census` looks at every file, `reach` finds the layers that anybody needs, `see` the
+//! blocks of removed ones among them, `plan` adds up what goes, and `sweep` takes it away.
+
+mod census;
+mod journal;
+mod plan;
+mod reach;
+mod run;
+mod see;
+mod sweep;
+
+pub(super) use census::{Census, census, was_never_durable};
+pub(super) use plan::{Assume, Plan, plan};
+pub use run::{GcOptions, GcReport};
+pub(super) use sweep::change_header;

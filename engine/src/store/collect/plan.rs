@@ -1,0 +1,236 @@
+//! What goes: files that nothing reaches, and stretches of files that nobody can see.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::super::names::failed;
+use super::super::paths;
+use super::super::ranges::RangeSet;
+use super::census::{Census, Resident};
+use super::reach::{Forest, Node, Reach, reach};
+use super::see::{Maps, Sight, see};
+use crate::error::{Error, Result};
+use crate::extent::Extent;
+use crate::format::header::HEADER_BYTES;
+use crate::format::{Header, LayerRef, NameKind};
+use crate::layer::{Descriptors, Layer, ReadPolicy};
+use crate::medium::{Host, Medium, OpenMode};
+use crate::units::{BlockAddress, LayerId};
+
+/// How many layers are open at once while their maps are walked, one after another.
+const DESCRIPTORS: usize = 4;
+
+/// What a collection takes away.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Layers whose files go, and the bytes that the host gives back for them.
+    pub unlink: Vec<(LayerId, u64)>,
+    /// Layers of which blocks go.
+    pub thin: Vec<Thinning>,
+    /// Layers with data that nobody can see and others that stand on them, still to be
+    /// sealed: once such data is gone, nobody can.
+    pub seal_first: Vec<LayerId>,
+    /// Files that stand for nothing any more.
+    pub litter: Vec<PathBuf>,
+    /// Derived files that stand for layers of the plan, where they are there.
+    pub derived: Vec<PathBuf>,
+    /// How many layers stay.
+    pub kept_layers: u64,
+}
+
+/// What goes of one layer.
+#[derive(Debug)]
+pub struct Thinning {
+    /// The layer.
+    pub id: LayerId,
+    /// Its thinned mark is not set yet.
+    pub is_new: bool,
+    /// The stretches of its file, in bytes.
+    pub stretches: Vec<Range<u64>>,
+    /// How many bytes they are.
+    pub bytes: u64,
+}
+
+/// In what the store is taken to be other than it is.
+#[derive(Debug, Default)]
+pub struct Assume {
+    /// Layers that count as removed.
+    pub removed: BTreeSet<LayerId>,
+    /// A name that counts as not there.
+    pub without_name: Option<String>,
+    /// Layers of which nothing may go.
+    pub untouchable: BTreeSet<LayerId>,
+}
+
+/// Plans a collection.
+pub fn plan(
+    host: &Arc<dyn Host>,
+    policy: ReadPolicy,
+    census: &Census,
+    assume: &Assume,
+) -> Result<Plan> {
+    let forest = forest(host, census, assume)?;
+    let reach = reach(&forest)?;
+    let descriptors = Arc::new(Descriptors::new(Arc::clone(host), DESCRIPTORS));
+    let maps = FileMaps { descriptors, policy };
+    let sights = see(&forest, &reach, &maps)?;
+    let mut plan = Plan { litter: census.litter.clone(), ..Plan::default() };
+    let needed: BTreeSet<LayerId> = reach.seen.iter().chain(&reach.holders).copied().collect();
+    for (id, resident) in &census.layers {
+        if !needed.contains(id) {
+            plan.unlink.push((*id, resident.allocated_bytes));
+            plan.derived.push(paths::index(*id));
+            plan.derived.extend(digest_note(resident));
+        }
+    }
+    plan.kept_layers = needed.len() as u64;
+    plan.seal_first = unsealed(census, &reach, &sights);
+    for (id, sight) in &sights {
+        let Some(header) = &census.layers[id].header else { continue };
+        let stretches = allocated(host, *id, &unseen(header, sight))?;
+        let bytes = stretches.iter().map(|range| range.end - range.start).sum();
+        if bytes > 0 {
+            // It satisfies no look-up by digest any more.
+            plan.derived.extend(digest_note(&census.layers[id]));
+            plan.thin.push(Thinning { id: *id, is_new: !header.thinned, stretches, bytes });
+        }
+    }
+    Ok(plan)
+}
+
+fn digest_note(resident: &Resident) -> Option<PathBuf> {
+    let header = resident.header.as_ref()?;
+    Some(paths::digest(header.digest?, header.layer))
+}
+
+fn forest(host: &Arc<dyn Host>, census: &Census, assume: &Assume) -> Result<Forest> {
+    let names = census
+        .names
+        .iter()
+        .map(|found| &found.entry)
+        .filter(|entry| assume.without_name.as_ref() != Some(&entry.name));
+    let mut tops = BTreeSet::new();
+    let mut whole = BTreeSet::new();
+    for entry in names {
+        match entry.kind {
+            NameKind::Volume => tops.insert(entry.top),
+            NameKind::Tag => whole.insert(entry.top),
+        };
+        // A volume whose top is lost gets a fresh one on the parent that its name gives.
+        whole.extend(entry.parent.iter().flat_map(|parent| census.locate(parent)));
+    }
+    let mut pinned: BTreeSet<LayerId> = BTreeSet::new();
+    let mut forest = Forest::new();
+    for (id, resident) in &census.layers {
+        let parent = resident.header.as_ref().and_then(|header| header.parent);
+        let parents = parent.map_or(Vec::new(), |parent| census.locate(&parent));
+        let frozen = resident.is_frozen();
+        let gone = assume.removed.contains(id);
+        let open = !frozen && !gone && (resident.in_use || tops.contains(id));
+        if open {
+            whole.extend(&parents);
+            pinned.extend(&resident.sources);
+        }
+        if frozen && is_kept(census, assume, *id, resident) || assume.untouchable.contains(id) {
+            whole.insert(*id);
+        }
+        if let Some(lost) = parents.iter().find(|parent| census.layers[*parent].header.is_none()) {
+            // What others stand on was durable once.
+            let path = host.display_path(&paths::layer(*lost));
+            return Err(Error::corrupt(
+                "look at all layers",
+                "header slots",
+                "none",
+                "a whole one",
+            )
+            .in_file(path));
+        }
+        let sources = resident.sources.clone();
+        forest.insert(*id, Node { parents, sources, open, ..Node::default() });
+    }
+    // A volume whose top was frozen before its name was changed goes on from that top.
+    whole.extend(tops.iter().filter(|top| census.layers.get(top).is_some_and(Resident::is_frozen)));
+    for (id, node) in &mut forest {
+        node.whole = !node.open && whole.contains(id);
+        node.pinned = pinned.contains(id);
+    }
+    Ok(forest)
+}
+
+fn is_kept(census: &Census, assume: &Assume, id: LayerId, resident: &Resident) -> bool {
+    let removed = resident.header.as_ref().is_some_and(|header| header.removed);
+    let unfinished = census.making.contains(&id);
+    !assume.removed.contains(&id) && (resident.in_use || !removed && !unfinished)
+}
+
+impl Census {
+    /// The layers that `wanted` may mean: the one with its id, else all with its digest.
+    pub fn locate(&self, wanted: &LayerRef) -> Vec<LayerId> {
+        if self.layers.contains_key(&wanted.id) {
+            return vec![wanted.id];
+        }
+        let digest = wanted.digest.and_then(|digest| self.by_digest.get(&digest));
+        digest.cloned().unwrap_or_default()
+    }
+}
+
+/// What is mapped to nobody's sight in a layer that others stand on, and has no digest yet.
+fn unsealed(census: &Census, reach: &Reach, sights: &BTreeMap<LayerId, Sight>) -> Vec<LayerId> {
+    let is_sealed = |id: &LayerId| {
+        census.layers[id].header.as_ref().is_some_and(|header| header.digest.is_some())
+    };
+    let has_unseen = |id: &LayerId| sights.get(id).is_some_and(|sight| sight.has_unseen);
+    reach.seen.iter().filter(|id| has_unseen(id) && !is_sealed(id)).copied().collect()
+}
+
+/// The bytes of a layer file that hold neither its metadata nor a block that somebody can see.
+fn unseen(header: &Header, sight: &Sight) -> RangeSet {
+    let size = header.block_size;
+    let mut kept = Vec::new();
+    kept.push(0..HEADER_BYTES.next_multiple_of(size.bytes()));
+    let pieces = [&header.sources, &header.annotations, &header.free_space];
+    for piece in pieces.into_iter().flatten().chain(&header.runs) {
+        // A header names only pieces inside its file.
+        let start = piece.place.byte_offset(size);
+        kept.push(start..start + piece.bytes.next_multiple_of(size.bytes()));
+    }
+    for blocks in sight.blocks.iter() {
+        let bytes = |block: u64| block.saturating_mul(size.bytes());
+        kept.push(bytes(blocks.start)..bytes(blocks.end));
+    }
+    let kept = RangeSet::of_unsorted(kept);
+    RangeSet::of(0..header.file_bytes).without(kept.iter())
+}
+
+/// The parts of `unseen` that the host has allocated.
+fn allocated(host: &Arc<dyn Host>, id: LayerId, unseen: &RangeSet) -> Result<Vec<Range<u64>>> {
+    let path = paths::layer(id);
+    let host_says = |error| failed(&**host, "look for the data of a layer", &path)(error);
+    let mut stretches = Vec::new();
+    if unseen.is_empty() {
+        return Ok(stretches);
+    }
+    let medium: Arc<dyn Medium> = host.open(&path, OpenMode::Read).map_err(host_says)?;
+    let mut at = 0;
+    while let Some((start, end)) = medium.next_data(at).map_err(host_says)? {
+        stretches.extend(unseen.within(start..end));
+        at = end;
+    }
+    Ok(stretches)
+}
+
+/// The maps of layers in their files, opened one at a time.
+#[derive(Debug)]
+struct FileMaps {
+    descriptors: Arc<Descriptors>,
+    policy: ReadPolicy,
+}
+
+impl Maps for FileMaps {
+    fn extents(&self, id: LayerId, visit: &mut dyn FnMut(Extent) -> Result<()>) -> Result<()> {
+        let layer = Layer::open(&self.descriptors, &paths::layer(id), self.policy)?;
+        layer.extents_from(BlockAddress(0))?.try_for_each(|extent| visit(extent?))
+    }
+}

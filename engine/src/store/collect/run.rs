@@ -1,0 +1,127 @@
+//! One collection from beginning to end.
+
+use std::collections::BTreeSet;
+
+use super::super::handle::{Inner, Store};
+use super::super::locks::StoreLock;
+use super::super::{headers, seal};
+use super::census::census;
+use super::plan::{Assume, Plan, plan};
+use super::sweep;
+use crate::error::{Error, Result};
+use crate::units::LayerId;
+
+/// How a collection is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GcOptions {
+    /// Only tell what would go; nothing is changed.
+    pub dry_run: bool,
+}
+
+/// What a collection has freed, or would free.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GcReport {
+    /// Layers whose files went, with the bytes that the host had allocated for each.
+    pub freed: Vec<(LayerId, u64)>,
+    /// Removed layers that others stand on, with the bytes of their blocks that went.
+    pub thinned: Vec<(LayerId, u64)>,
+    /// How many other files went: written aside, stale indexes and digests, locks of no name.
+    pub other_files: u64,
+    /// How many layers stay.
+    pub kept_layers: u64,
+    /// The host cannot give space inside files back: what was thinned still takes its space.
+    pub host_cannot_punch: bool,
+}
+
+impl GcReport {
+    /// All bytes together.
+    pub fn freed_bytes(&self) -> u64 {
+        self.freed.iter().chain(&self.thinned).map(|(_, bytes)| bytes).sum()
+    }
+
+    fn of(plan: &Plan) -> GcReport {
+        GcReport {
+            freed: plan.unlink.clone(),
+            thinned: plan.thin.iter().map(|thinning| (thinning.id, thinning.bytes)).collect(),
+            other_files: plan.litter.len() as u64,
+            kept_layers: plan.kept_layers,
+            host_cannot_punch: false,
+        }
+    }
+}
+
+impl Store {
+    /// Frees what nobody can see: the files of layers that no kept snapshot, volume or open view
+    /// goes through, and in removed layers that others stand on the blocks hidden from all of
+    /// them. Safe beside readers, writers and forks of other processes; needs no free byte.
+    ///
+    /// A layer is sealed before blocks of it go, so that what stands on it can still be sealed.
+    /// Where that fails, as its data do not verify, the layer stays whole, all else is freed, and
+    /// the error is returned at the end.
+    pub fn collect(&self, options: &GcOptions) -> Result<GcReport> {
+        let inner = self.inner()?;
+        match options.dry_run {
+            true => {
+                let _alone = StoreLock::exclusive(inner.host())?;
+                Ok(GcReport::of(&make_plan(inner, &Assume::default())?))
+            }
+            false => collect(inner),
+        }
+    }
+}
+
+fn collect(inner: &Inner) -> Result<GcReport> {
+    let host = inner.host();
+    let mut assume = Assume::default();
+    let failure = seal_first(inner, &mut assume.untouchable)?;
+    let plan = {
+        let _alone = StoreLock::exclusive(host)?;
+        let mut plan = make_plan(inner, &assume)?;
+        // Where somebody removed more meanwhile, that waits for the next collection.
+        while !plan.seal_first.is_empty() {
+            assume.untouchable.extend(&plan.seal_first);
+            plan = make_plan(inner, &assume)?;
+        }
+        sweep::unlink_and_mark(host, &plan)?;
+        plan
+    };
+    let mut report = GcReport::of(&plan);
+    for (id, _) in &report.freed {
+        inner.cache.forget(*id);
+    }
+    for thinning in &plan.thin {
+        inner.cache.forget(thinning.id);
+        if !sweep::punch(host, thinning)? {
+            report.host_cannot_punch = true;
+            report.thinned.clear();
+            break;
+        }
+    }
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(report),
+    }
+}
+
+/// Seals what has to be sealed before blocks of it go. What cannot be sealed becomes
+/// untouchable; the first reason is given.
+fn seal_first(inner: &Inner, untouchable: &mut BTreeSet<LayerId>) -> Result<Option<Error>> {
+    let plan = {
+        let _alone = StoreLock::exclusive(inner.host())?;
+        make_plan(inner, &Assume::default())?
+    };
+    let mut failure = None;
+    for id in plan.seal_first {
+        let Some(header) = headers::read(inner.host(), id)? else { continue };
+        if let Err(error) = seal::seal_chain(inner, &header.layer_ref()) {
+            untouchable.insert(id);
+            failure.get_or_insert(error);
+        }
+    }
+    Ok(failure)
+}
+
+fn make_plan(inner: &Inner, assume: &Assume) -> Result<Plan> {
+    let census = census(inner.host())?;
+    plan(&inner.host, inner.options.volume.read, &census, assume)
+}

@@ -1,0 +1,104 @@
+//! Flattening: all that a snapshot shows in one new layer, without ancestors.
+
+use super::handle::Store;
+use super::resolve::resolve;
+use super::tag::expect_kept;
+use super::volumes::live;
+use crate::chain::{Snapshot, ViewTarget};
+use crate::error::Result;
+use crate::format::LayerKind;
+use crate::units::{ADDRESS_END, BlockAddress};
+use crate::volume::Volume;
+
+/// How much is copied at once, in bytes.
+const PIECE_BYTES: u64 = 4 << 20;
+/// How many zeros are written by one call: a zero extent may be as long as the address space,
+/// whose bytes 64 bits cannot count.
+const ZERO_BYTES_MAX: u64 = 1 << 62;
+
+/// How far a long operation is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of data that are done.
+    pub done_bytes: u64,
+    /// Bytes of data in all.
+    pub total_bytes: u64,
+}
+
+impl Store {
+    /// Copies what `reference` shows into a new layer without ancestors, and tags it; durable
+    /// when it returns. Interrupted at any point it leaves at most an orphan for
+    /// [`collect`](Store::collect). The annotations are those of the snapshot.
+    ///
+    /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) for a volume's current state;
+    /// [`AlreadyExists`](crate::ErrorKind::AlreadyExists) where the tag is taken.
+    pub fn flatten(
+        &self,
+        reference: &str,
+        tag: &str,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Snapshot> {
+        let inner = self.inner()?;
+        let resolved = resolve(inner, reference)?;
+        if resolved.is_live() {
+            return Err(live(reference));
+        }
+        let (snapshot, header) = inner.open_snapshot(resolved.layer)?;
+        if resolved.name.is_none() {
+            expect_kept(inner, &header)?;
+        }
+        let making = self.make_of(tag, snapshot.kind(), snapshot.size_bytes())?;
+        copy(&snapshot, making.volume(), progress)?;
+        making.finish(&snapshot.annotations()?)
+    }
+}
+
+fn copy(from: &Snapshot, to: &Volume, progress: &mut dyn FnMut(Progress)) -> Result<()> {
+    let size = from.block_size();
+    let end = match from.kind() {
+        LayerKind::Disk => size.blocks_for(from.size_bytes()),
+        LayerKind::Tree => ADDRESS_END,
+    };
+    let whole = || from.extents(BlockAddress(0), BlockAddress(end));
+    let mut told = Progress::default();
+    for extent in whole() {
+        let extent = extent?;
+        if matches!(extent.target, ViewTarget::Data { .. }) {
+            told.total_bytes += extent.length * size.bytes();
+        }
+    }
+    progress(told);
+    let mut buffer = Vec::new();
+    for extent in whole() {
+        let extent = extent?;
+        let is_data = match extent.target {
+            ViewTarget::Hole => continue,
+            ViewTarget::Zero => false,
+            ViewTarget::Data { .. } => true,
+        };
+        let piece_blocks = if is_data { PIECE_BYTES } else { ZERO_BYTES_MAX } / size.bytes();
+        let mut at = extent.start;
+        let past = extent.start.0 + extent.length;
+        while at.0 < past {
+            let blocks = piece_blocks.min(past - at.0);
+            // The last block of a disk may be one in part.
+            let bytes = match from.kind() {
+                LayerKind::Disk => {
+                    (blocks * size.bytes()).min(from.size_bytes() - at.0 * size.bytes())
+                }
+                LayerKind::Tree => blocks * size.bytes(),
+            };
+            if is_data {
+                buffer.resize(bytes as usize, 0);
+                from.read_blocks(at, 0, &mut buffer)?;
+                to.write_blocks(at, 0, &buffer)?;
+                told.done_bytes += blocks * size.bytes();
+                progress(told);
+            } else {
+                to.write_zeroes_blocks(at, 0, bytes)?;
+            }
+            at = BlockAddress(at.0 + blocks);
+        }
+    }
+    Ok(())
+}

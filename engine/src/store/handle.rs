@@ -1,0 +1,202 @@
+//! A store: made, opened, and what all of its operations share.
+
+use std::io::ErrorKind::{AlreadyExists, NotADirectory, NotFound};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::cache::LayerCache;
+use super::lease::Leases;
+use super::names::{failed, list_folder};
+use super::paths;
+use crate::chain::Layers;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::name::StoreEntry;
+use crate::medium::{FileHost, Host, Network, OpenMode, fork_generation};
+use crate::units::{BlockSize, LayerId, PAGE_BYTES};
+use crate::volume::VolumeOptions;
+
+/// How a store is made and used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// The block size of a new store; one that is there keeps its own.
+    pub block_size: BlockSize,
+    /// How volumes buffer, bound their memory, read and verify.
+    pub volume: VolumeOptions,
+    /// What to do with a directory on a network filesystem.
+    pub network: Network,
+    /// How many layer files stay open for reading, besides those of open volumes and leases.
+    pub open_files_max: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions {
+            block_size: BlockSize::DEFAULT,
+            volume: VolumeOptions::default(),
+            network: Network::Refuse,
+            open_files_max: 48,
+        }
+    }
+}
+
+/// A directory with layers, and names for some of them. Cloning is cheap; all clones, and
+/// other processes with the same store open, may work at the same time.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub host: Arc<dyn Host>,
+    pub path: PathBuf,
+    pub entry: StoreEntry,
+    pub options: StoreOptions,
+    pub cache: Arc<LayerCache>,
+    /// The same cache, as chains and volumes ask for it.
+    pub layers: Arc<dyn Layers>,
+    pub leases: Leases,
+    generation: u32,
+}
+
+impl Store {
+    /// Makes a store in the directory at `path`, durably, and opens it. The directory is made
+    /// where it is missing, and must be empty otherwise.
+    ///
+    /// Errors: [`ErrorKind::AlreadyExists`] where a store, or anything else, is there.
+    pub fn create(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Store> {
+        let host = Arc::new(FileHost::create_root(path, options.network)?);
+        Store::create_on(host, options)
+    }
+
+    /// Opens the store in the directory at `path`.
+    ///
+    /// Errors: [`ErrorKind::NoStore`] where none is there; nothing is ever made.
+    pub fn open(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Store> {
+        let path = path.as_ref();
+        let host = FileHost::open_root(path, options.network).map_err(|error| {
+            match error.io_source().map(std::io::Error::kind) {
+                Some(NotFound | NotADirectory) => no_store(path),
+                _ => error,
+            }
+        })?;
+        Store::open_on(Arc::new(host), options)
+    }
+
+    /// As [`Store::create`], in the root folder of any host.
+    pub fn create_on(host: Arc<dyn Host>, options: &StoreOptions) -> Result<Store> {
+        let root = Path::new("");
+        let operation = "make a store";
+        for file in list_folder(&*host, root)? {
+            // What a creation that stopped half-way has left is taken over.
+            let ours = paths::FOLDERS.contains(&file.as_str())
+                || file == paths::LOCK
+                || paths::is_aside(&file);
+            if !ours {
+                let found = format!("{file:?}");
+                return Err(Error::new(ErrorKind::AlreadyExists, operation)
+                    .in_file(host.display_path(root))
+                    .about("directory", found, "an empty one"));
+            }
+        }
+        for folder in paths::FOLDERS.map(Path::new) {
+            match host.create_folder(folder) {
+                Err(error) if error.kind() != AlreadyExists => {
+                    return Err(failed(&*host, operation, folder)(error));
+                }
+                _ => {}
+            }
+        }
+        let lock = Path::new(paths::LOCK);
+        host.open(lock, OpenMode::OpenOrCreate).map_err(failed(&*host, operation, lock))?;
+        let id = LayerId::random()?;
+        let entry = StoreEntry { id, block_size: options.block_size };
+        let path = Path::new(paths::STORE);
+        let aside = format!(".{}.{}.tmp", paths::STORE, &id.to_string()[..8]);
+        let aside = Path::new(&aside);
+        (|| {
+            let medium = host.open(aside, OpenMode::CreateNew)?;
+            medium.write_at(0, &entry.encode())?;
+            medium.sync()?;
+            // The folders and the lock are durable before the file that makes it a store.
+            host.sync_folder(root)?;
+            host.rename_new(aside, path)?;
+            host.sync_folder(root)
+        })()
+        .map_err(failed(&*host, operation, path))?;
+        Ok(Store::with(host, entry, options))
+    }
+
+    /// As [`Store::open`], in the root folder of any host.
+    pub fn open_on(host: Arc<dyn Host>, options: &StoreOptions) -> Result<Store> {
+        let path = Path::new(paths::STORE);
+        let medium = match host.open(path, OpenMode::Read) {
+            Ok(medium) => medium,
+            Err(error) if error.kind() == NotFound => {
+                return Err(no_store(&host.display_path(Path::new(""))));
+            }
+            Err(error) => return Err(failed(&*host, "open a store", path)(error)),
+        };
+        let host_says = |error| failed(&*host, "open a store", path)(error);
+        let length = medium.facts().map_err(host_says)?.length;
+        if length != PAGE_BYTES {
+            return Err(Error::corrupt("open a store", "length", length, PAGE_BYTES)
+                .in_file(host.display_path(path)));
+        }
+        let mut page = [0; PAGE_BYTES as usize];
+        medium.read_at(0, &mut page).map_err(host_says)?;
+        let entry =
+            StoreEntry::decode(&page).map_err(|error| error.in_file(host.display_path(path)))?;
+        Ok(Store::with(host, entry, options))
+    }
+
+    fn with(host: Arc<dyn Host>, entry: StoreEntry, options: &StoreOptions) -> Store {
+        let policy = options.volume.read;
+        let cache = Arc::new(LayerCache::new(Arc::clone(&host), options.open_files_max, policy));
+        let inner = Inner {
+            path: host.display_path(Path::new("")),
+            entry,
+            options: *options,
+            layers: Arc::clone(&cache) as Arc<dyn Layers>,
+            cache,
+            leases: Leases::default(),
+            generation: fork_generation(),
+            host,
+        };
+        Store { inner: Arc::new(inner) }
+    }
+
+    /// The size of a block of all its layers.
+    pub fn block_size(&self) -> BlockSize {
+        self.inner.entry.block_size
+    }
+
+    /// The directory, for people.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// What all operations go through: a child of `fork` shares the locks of its parent, so a
+    /// handle that was made before is refused there.
+    pub(super) fn inner(&self) -> Result<&Arc<Inner>> {
+        if self.inner.generation == fork_generation() {
+            return Ok(&self.inner);
+        }
+        Err(Error::new(ErrorKind::Unsupported, "use a store").in_file(&self.inner.path).about(
+            "process",
+            "a forked child of the one that opened it",
+            "the same one",
+        ))
+    }
+}
+
+impl Inner {
+    /// The host, for calls that only need to look.
+    pub fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+}
+
+fn no_store(path: &Path) -> Error {
+    Error::new(ErrorKind::NoStore, "open a store").in_file(path)
+}

@@ -1,0 +1,231 @@
+//! The place of one volume in its store: its name, its locks, and the files of its layers.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::handle::Inner;
+use super::lease::Lease;
+use super::locks::{NameLock, StoreLock};
+use super::names::{self, failed};
+use super::{headers, paths};
+use crate::chain::{Layers, Snapshot, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{LayerRef, LayerState, NameEntry, NameKind};
+use crate::medium::{LockMode, LockWait, Medium, OpenMode};
+use crate::units::LayerId;
+use crate::volume::{Home, LayerHandle, Shape};
+
+/// What a volume asks of the store. Holds the lock of its name for as long as it lives.
+#[derive(Debug)]
+pub(super) struct VolumeHome {
+    inner: Arc<Inner>,
+    owner: Owner,
+    state: Mutex<State>,
+}
+
+/// Whom the layers are written for.
+#[derive(Debug)]
+enum Owner {
+    /// The volume of a name.
+    Name(NameLock),
+    /// Somebody who makes a snapshot and gives it a name only when it is whole.
+    Maker,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The files that are held for writing.
+    held: HashMap<LayerId, Arc<dyn Medium>>,
+    /// Keeps what the volume stands on.
+    parent_lease: Option<Arc<Lease>>,
+    /// What no durable name file says yet.
+    unpublished: Option<NameEntry>,
+    /// A layer was made, or found, whose folder entry may not be durable yet.
+    layers_dirty: bool,
+    /// The name was found, and whoever wrote it may have died before it was durable.
+    names_dirty: bool,
+}
+
+impl VolumeHome {
+    /// The home of the volume whose name is locked.
+    pub fn of_name(inner: &Arc<Inner>, lock: NameLock) -> Arc<VolumeHome> {
+        VolumeHome::new(inner, Owner::Name(lock))
+    }
+
+    /// The home of what has no name yet.
+    pub fn of_maker(inner: &Arc<Inner>) -> Arc<VolumeHome> {
+        VolumeHome::new(inner, Owner::Maker)
+    }
+
+    fn new(inner: &Arc<Inner>, owner: Owner) -> Arc<VolumeHome> {
+        Arc::new(VolumeHome { inner: Arc::clone(inner), owner, state: Mutex::default() })
+    }
+
+    /// Writes the name of a volume that was just made; it is durable with the first flush.
+    pub fn write_fresh_name(&self, top: LayerId, parent: Option<LayerRef>) -> Result<()> {
+        let Owner::Name(lock) = &self.owner else { return Ok(()) };
+        let entry = entry(lock, top, parent);
+        let _adding = StoreLock::shared(self.inner.host())?;
+        names::write_fresh(self.inner.host(), lock.name(), &entry)?;
+        self.state.lock().unpublished = Some(entry);
+        Ok(())
+    }
+
+    /// Notes that the name is to lead to `top`, with the first flush.
+    pub fn note_unpublished(&self, top: LayerId, parent: Option<LayerRef>) {
+        if let Owner::Name(lock) = &self.owner {
+            self.state.lock().unpublished = Some(entry(lock, top, parent));
+        }
+    }
+
+    fn hold(&self, id: LayerId, medium: Arc<dyn Medium>) -> LayerHandle {
+        let path = self.inner.host.display_path(&paths::layer(id));
+        self.state.lock().held.insert(id, Arc::clone(&medium));
+        LayerHandle { medium, path }
+    }
+
+    /// The lock of an open layer that gave way to `parent` becomes a lease on it. The caller
+    /// holds the store's lock.
+    fn lease_parent(&self, parent: &LayerRef) -> Result<()> {
+        let mut state = self.state.lock();
+        if let Some(medium) = state.held.remove(&parent.id) {
+            let path = paths::layer(parent.id);
+            let lease = self.inner.leases.of_frozen(parent.id, medium);
+            let host = self.inner.host();
+            state.parent_lease = Some(lease.map_err(failed(host, "lease a layer", &path))?);
+        }
+        Ok(())
+    }
+}
+
+fn entry(lock: &NameLock, top: LayerId, parent: Option<LayerRef>) -> NameEntry {
+    NameEntry { name: lock.name().to_string(), kind: NameKind::Volume, top, parent }
+}
+
+impl Home for VolumeHome {
+    fn layers(&self) -> &Arc<dyn Layers> {
+        &self.inner.layers
+    }
+
+    fn create_layer(&self, id: LayerId) -> Result<LayerHandle> {
+        let host = self.inner.host();
+        let path = paths::layer(id);
+        let host_says = |error| failed(host, "make a layer", &path)(error);
+        // Between making the file and locking it, it would look like an orphan.
+        let _adding = StoreLock::shared(host)?;
+        let is_first = self.state.lock().held.is_empty();
+        if let (Owner::Maker, true) = (&self.owner, is_first) {
+            // Durable before the layer is frozen: both lie in one folder.
+            let mark = paths::making(id);
+            host.open(&mark, OpenMode::CreateNew).map_err(failed(host, "make a layer", &mark))?;
+        }
+        let medium = host.open(&path, OpenMode::CreateNew).map_err(host_says)?;
+        if !medium.lock(LockMode::Exclusive, LockWait::Try).map_err(host_says)? {
+            return Err(
+                Error::new(ErrorKind::Locked, "lock a new layer").in_file(host.display_path(&path))
+            );
+        }
+        self.state.lock().layers_dirty = true;
+        Ok(self.hold(id, medium))
+    }
+
+    fn open_layer(&self, id: LayerId) -> Result<Option<LayerHandle>> {
+        let host = self.inner.host();
+        let path = paths::layer(id);
+        let host_says = |error| failed(host, "open a layer", &path)(error);
+        let medium = match host.open(&path, OpenMode::ReadWrite) {
+            Ok(medium) => medium,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(host_says(error)),
+        };
+        // One that is frozen already is not written, and others may hold leases on it.
+        let frozen = match headers::read_open(host, &*medium, &path, id) {
+            Ok(header) => header.state == LayerState::Frozen,
+            Err(error) if error.kind() == ErrorKind::Corrupt => false,
+            Err(error) => return Err(error),
+        };
+        // The volume has one writer, who holds the name's lock: us. Only a collection that tries
+        // the lock can be in the way, for a moment.
+        if !frozen {
+            medium.lock(LockMode::Exclusive, LockWait::Block).map_err(host_says)?;
+        }
+        let mut state = self.state.lock();
+        (state.layers_dirty, state.names_dirty) = (true, true);
+        drop(state);
+        Ok(Some(self.hold(id, medium)))
+    }
+
+    fn discard_layer(&self, id: LayerId) -> Result<()> {
+        let host = self.inner.host();
+        let path = paths::layer(id);
+        self.state.lock().held.remove(&id);
+        host.remove(&path).map_err(failed(host, "remove a layer", &path))
+    }
+
+    fn snapshot(&self, view: Arc<View>) -> Result<Snapshot> {
+        let Some(tip) = view.tip().map(|tip| tip.header().layer) else {
+            return Snapshot::new(view, None);
+        };
+        let lease: Arc<dyn Any + Send + Sync> = self.inner.leases.take(self.inner.host(), tip)?.0;
+        Snapshot::new(view, Some(lease))
+    }
+
+    fn shape_of(&self, parent: Option<&LayerRef>) -> Result<Shape> {
+        let host = self.inner.host();
+        let Some(parent) = parent else {
+            // A volume that begins with nothing is made durable before its name is; this one's
+            // name was never promised to anybody.
+            return Err(Error::new(ErrorKind::NotFound, "open a volume").about(
+                "volume",
+                "nothing that was ever made durable",
+                "a layer or a parent",
+            ));
+        };
+        let header = headers::locate(host, parent)?;
+        Ok(Shape {
+            kind: header.kind,
+            block_size: header.block_size,
+            volume_bytes: header.volume_bytes,
+        })
+    }
+
+    fn publish_top(&self, top: LayerId, parent: Option<&LayerRef>) -> Result<()> {
+        let host = self.inner.host();
+        let _adding = StoreLock::shared(host)?;
+        if let Owner::Name(lock) = &self.owner {
+            names::write(host, lock.name(), &entry(lock, top, parent.copied()))?;
+            self.state.lock().unpublished = None;
+        }
+        match parent {
+            Some(parent) => self.lease_parent(parent),
+            None => Ok(()),
+        }
+    }
+
+    fn sync_names(&self) -> Result<()> {
+        let host = self.inner.host();
+        let (unpublished, layers_dirty, names_dirty) = {
+            let state = self.state.lock();
+            (state.unpublished.clone(), state.layers_dirty, state.names_dirty)
+        };
+        if layers_dirty {
+            let folder = paths::LAYERS.as_ref();
+            host.sync_folder(folder).map_err(failed(host, "sync the folder", folder))?;
+            self.state.lock().layers_dirty = false;
+        }
+        match (&self.owner, unpublished) {
+            (Owner::Name(lock), Some(entry)) => {
+                let _adding = StoreLock::shared(host)?;
+                names::write(host, lock.name(), &entry)?;
+            }
+            (Owner::Name(_), None) if names_dirty => names::sync_folder(host)?,
+            _ => {}
+        }
+        let mut state = self.state.lock();
+        (state.unpublished, state.names_dirty) = (None, false);
+        Ok(())
+    }
+}

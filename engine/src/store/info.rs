@@ -1,0 +1,199 @@
+//! What a store says of its names and layers.
+
+use std::path::Path;
+
+use super::collect::was_never_durable;
+use super::handle::{Inner, Store};
+use super::names::{self, failed, list_folder};
+use super::paths::{self, LayersEntry};
+use super::resolve::{find_name, newest_frozen, resolve};
+use super::{Name, headers};
+use crate::chain::Layers;
+use crate::error::{Error, ErrorKind, Result};
+use crate::extent::Target;
+use crate::format::{Annotations, Header, LayerKind, LayerRef, LayerState, NameEntry, PageKind};
+use crate::layer::read_blob;
+use crate::medium::OpenMode;
+use crate::units::{BlockAddress, Digest, LayerId, SourceIndex};
+
+/// What is known of one layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Its id.
+    pub id: LayerId,
+    /// The digest of its content, once sealed.
+    pub digest: Option<Digest>,
+    /// Disk or tree.
+    pub kind: LayerKind,
+    /// Open or frozen.
+    pub state: LayerState,
+    /// The snapshot was removed.
+    pub removed: bool,
+    /// Blocks that nobody can see were given back.
+    pub thinned: bool,
+    /// The size of the disk in bytes, of an open layer as of its last checkpoint; 0 for a tree.
+    pub volume_bytes: u64,
+    /// The length of its file in bytes.
+    pub file_bytes: u64,
+    /// What the host has allocated for the file, in bytes.
+    pub allocated_bytes: u64,
+    /// How many blocks its own file holds that its map names; of an open layer, whose map is
+    /// its writer's, how many the host has allocated.
+    pub data_blocks: u64,
+    /// The parent as the layer recorded it.
+    pub parent: Option<LayerRef>,
+    /// What people say of it.
+    pub annotations: Annotations,
+}
+
+impl Store {
+    /// All names, in order.
+    pub fn names(&self) -> Result<Vec<NameEntry>> {
+        let found = names::list(self.inner()?.host())?;
+        Ok(found.into_iter().map(|found| found.entry).collect())
+    }
+
+    /// All layers, in order of their ids.
+    ///
+    /// Errors: [`ErrorKind::Corrupt`] where a header does not verify, or a file has a name that is
+    /// not the id of the layer in it.
+    pub fn layers(&self) -> Result<Vec<LayerInfo>> {
+        let inner = self.inner()?;
+        let mut layers = Vec::new();
+        for file in list_folder(inner.host(), paths::LAYERS.as_ref())? {
+            match paths::parse_layers_entry(&file) {
+                Some(LayersEntry::Layer(id)) => layers.extend(info(inner, id)?),
+                Some(LayersEntry::Misnamed) => {
+                    let path = Path::new(paths::LAYERS).join(&file);
+                    let error = Error::corrupt("list layers", "file name", file, "a layer id");
+                    return Err(error.in_file(inner.host.display_path(&path)));
+                }
+                Some(LayersEntry::Making(_)) | None => {}
+            }
+        }
+        layers.sort_by_key(|layer| layer.id);
+        Ok(layers)
+    }
+
+    /// One layer.
+    pub fn layer(&self, id: LayerId) -> Result<LayerInfo> {
+        let inner = self.inner()?;
+        info(inner, id)?.ok_or_else(|| headers::missing(inner.host(), id))
+    }
+
+    /// The layer that `reference` means and all its ancestors, newest first.
+    pub fn lineage(&self, reference: &str) -> Result<Vec<LayerInfo>> {
+        let inner = self.inner()?;
+        let resolved = resolve(inner, reference)?;
+        let mut lineage = Vec::new();
+        let mut next = match resolved.is_live() {
+            // The top itself may be lost in a crash; the name still knows its parent.
+            true => {
+                let name = Name::new(resolved.name.as_deref().unwrap_or(reference))?;
+                lineage.extend(info(inner, resolved.layer)?);
+                let found = find_name(inner, &name)?.map(|(_, found)| found);
+                let below = found.map(|found| newest_frozen(inner, &found)).transpose()?.flatten();
+                below
+                    .filter(|below| below.id != resolved.layer)
+                    .or_else(|| lineage.first().and_then(|top: &LayerInfo| top.parent))
+            }
+            false => Some(headers::read_existing(inner.host(), resolved.layer)?.layer_ref()),
+        };
+        if let Some(tip) = next.take() {
+            for header in headers::history(inner.host(), Some(tip)) {
+                lineage.push(info_of(inner, header?)?);
+            }
+        }
+        Ok(lineage)
+    }
+
+    /// How many ancestors the layer that `reference` means has.
+    pub fn depth(&self, reference: &str) -> Result<u64> {
+        let inner = self.inner()?;
+        let header = headers::read_existing(inner.host(), resolve(inner, reference)?.layer)?;
+        let ancestors = headers::history(inner.host(), header.parent);
+        ancestors.map(|header| header.map(|_| 1)).sum()
+    }
+
+    /// That `name` may be given to something new.
+    ///
+    /// Errors: [`ErrorKind::AlreadyExists`]; [`ErrorKind::InvalidInput`] for what is no name.
+    pub fn expect_free(&self, name: &str) -> Result<()> {
+        expect_free(self.inner()?, &Name::new(name)?)
+    }
+}
+
+/// That nobody has taken `name`.
+pub(super) fn expect_free(inner: &Inner, name: &Name) -> Result<()> {
+    match names::read(inner.host(), name)? {
+        None => Ok(()),
+        Some(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("take the name {name}"))
+            .in_file(inner.host.display_path(&paths::name(name)))),
+    }
+}
+
+/// `None` where there is no such layer, or nothing of its file was ever made durable.
+fn info(inner: &Inner, id: LayerId) -> Result<Option<LayerInfo>> {
+    let host = inner.host();
+    match headers::read(host, id) {
+        Ok(header) => header.map(|header| info_of(inner, header)).transpose(),
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            let path = paths::layer(id);
+            let medium = host.open(&path, OpenMode::Read);
+            let medium = medium.map_err(failed(host, "look at a layer", &path))?;
+            match was_never_durable(&*medium).map_err(failed(host, "look at a layer", &path))? {
+                true => Ok(None),
+                false => Err(error),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn info_of(inner: &Inner, header: Header) -> Result<LayerInfo> {
+    let host = inner.host();
+    let path = paths::layer(header.layer);
+    let host_says = |error| failed(host, "look at a layer", &path)(error);
+    let medium = host.open(&path, OpenMode::Read).map_err(host_says)?;
+    let facts = medium.facts().map_err(host_says)?;
+    let annotations = match &header.annotations {
+        None => Annotations::default(),
+        Some(piece) => {
+            let what = (PageKind::Annotations, "annotations");
+            let identity = (header.layer, header.block_size);
+            let shown = host.display_path(&path);
+            let body = read_blob(&*medium, &shown, what, identity, piece)?;
+            Annotations::decode(&body).map_err(|error| error.in_file(shown))?
+        }
+    };
+    let data_blocks = match header.state {
+        LayerState::Frozen => own_blocks(inner, &header.layer_ref())?,
+        LayerState::Open => facts.allocated_bytes / header.block_size.bytes(),
+    };
+    Ok(LayerInfo {
+        id: header.layer,
+        digest: header.digest,
+        kind: header.kind,
+        state: header.state,
+        removed: header.removed,
+        thinned: header.thinned,
+        volume_bytes: header.volume_bytes,
+        file_bytes: facts.length,
+        allocated_bytes: facts.allocated_bytes,
+        data_blocks,
+        parent: header.parent,
+        annotations,
+    })
+}
+
+fn own_blocks(inner: &Inner, layer: &LayerRef) -> Result<u64> {
+    let layer = inner.cache.layer(layer)?;
+    let mut blocks = 0;
+    for extent in layer.extents_from(BlockAddress(0))? {
+        let extent = extent?;
+        if matches!(extent.target, Target::Data { source: SourceIndex::OWN, .. }) {
+            blocks += extent.length;
+        }
+    }
+    Ok(blocks)
+}

@@ -1,0 +1,194 @@
+//! The locks of a store, and the order in which they are taken.
+//!
+//! 1. The lock of a name: alone, by who writes to its volume or changes what it stands for.
+//! 2. The lock of the store: shared while a name or a layer is added, alone while names are
+//!    taken away, header slots of frozen layers change, and garbage is told from the rest.
+//! 3. The lock of a layer file: alone by its writer, shared by leases.
+//!
+//! Who holds one only *waits* for one further down; a lock further up is tried, never
+//! waited for. A name's lock is only ever waited for by who holds nothing. Locks belong to
+//! the open file, so threads of one process keep each other out like processes do, and a
+//! process that dies gives back what it held.
+
+use std::sync::Arc;
+
+use super::name::Name;
+use super::paths;
+use crate::error::{Error, ErrorKind, Result};
+use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
+
+/// How many bytes of a lock file tell the holder: a process id in decimal, padded with spaces.
+const HOLDER_BYTES: usize = 16;
+
+/// The lock of the store, until dropped.
+#[derive(Debug)]
+pub struct StoreLock {
+    _medium: Arc<dyn Medium>,
+}
+
+impl StoreLock {
+    /// Waits until nobody takes anything away.
+    pub fn shared(host: &dyn Host) -> Result<StoreLock> {
+        StoreLock::take(host, LockMode::Shared)
+    }
+
+    /// Waits until nobody adds anything or takes it away.
+    pub fn exclusive(host: &dyn Host) -> Result<StoreLock> {
+        StoreLock::take(host, LockMode::Exclusive)
+    }
+
+    fn take(host: &dyn Host, mode: LockMode) -> Result<StoreLock> {
+        let path = paths::LOCK.as_ref();
+        let failed = |error| Error::io("lock the store", error).in_file(host.display_path(path));
+        let medium = host.open(path, OpenMode::Read).map_err(failed)?;
+        medium.lock(mode, LockWait::Block).map_err(failed)?;
+        Ok(StoreLock { _medium: medium })
+    }
+}
+
+/// The lock of a name, until dropped.
+#[derive(Debug)]
+pub struct NameLock {
+    name: Name,
+    _medium: Arc<dyn Medium>,
+}
+
+impl NameLock {
+    /// Takes the lock at once; [`ErrorKind::Locked`] names the holder.
+    pub fn try_take(host: &dyn Host, name: &Name) -> Result<NameLock> {
+        NameLock::take(host, name, LockWait::Try)
+    }
+
+    /// Waits for the lock.
+    pub fn wait(host: &dyn Host, name: &Name) -> Result<NameLock> {
+        NameLock::take(host, name, LockWait::Block)
+    }
+
+    /// The name that is locked.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    fn take(host: &dyn Host, name: &Name, wait: LockWait) -> Result<NameLock> {
+        let path = paths::name_lock(name);
+        let operation = || format!("lock {name}");
+        let failed = |error| Error::io(operation(), error).in_file(host.display_path(&path));
+        loop {
+            let medium = host.open(&path, OpenMode::OpenOrCreate).map_err(failed)?;
+            if !medium.lock(LockMode::Exclusive, wait).map_err(failed)? {
+                let holder = match read_holder(&*medium) {
+                    Some(process) => format!("held by process {process}"),
+                    None => "held by another process".into(),
+                };
+                return Err(Error::new(ErrorKind::Locked, operation())
+                    .in_file(host.display_path(&path))
+                    .about("lock", holder, "free"));
+            }
+            // The file may have been unlinked, and made anew, between open and lock: then
+            // somebody else can hold the lock of the same name in the new file.
+            let held = medium.facts().map_err(failed)?;
+            match host.facts(&path) {
+                Ok(named) if named.identity == held.identity => {}
+                Ok(_) => continue,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(error)),
+            }
+            match write_holder(&*medium) {
+                Ok(()) => {}
+                // Removing has to work with no byte free; who holds the lock is only a hint.
+                Err(error) if is_full(&error) => {}
+                Err(error) => return Err(failed(error)),
+            }
+            return Ok(NameLock { name: name.clone(), _medium: medium });
+        }
+    }
+}
+
+fn write_holder(medium: &dyn Medium) -> std::io::Result<()> {
+    let text = format!("{:<width$}\n", std::process::id(), width = HOLDER_BYTES - 1);
+    medium.write_at(0, text.as_bytes())
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+fn read_holder(medium: &dyn Medium) -> Option<u32> {
+    let mut text = [0; HOLDER_BYTES];
+    medium.read_at(0, &mut text).ok()?;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::medium::{FileHost, MemoryHost, Network};
+
+    fn hosts() -> (tempfile::TempDir, Vec<Arc<dyn Host>>) {
+        let folder = tempfile::tempdir().unwrap();
+        let files = FileHost::open_root(folder.path(), Network::Refuse).unwrap();
+        let hosts: Vec<Arc<dyn Host>> = vec![Arc::new(files), Arc::new(MemoryHost::new())];
+        for host in &hosts {
+            host.create_folder(paths::LOCKS.as_ref()).unwrap();
+            host.open(paths::LOCK.as_ref(), OpenMode::CreateNew).unwrap();
+        }
+        (folder, hosts)
+    }
+
+    #[test]
+    fn a_second_taker_in_the_same_process_is_told_the_holder() {
+        let (_folder, hosts) = hosts();
+        let name = Name::new("web").unwrap();
+        for host in hosts {
+            let first = NameLock::try_take(&*host, &name).unwrap();
+            let error = NameLock::try_take(&*host, &name).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Locked);
+            let holder = format!("process {}", std::process::id());
+            assert!(error.to_string().contains(&holder), "{error}");
+            NameLock::try_take(&*host, &Name::new("other").unwrap()).unwrap();
+            drop(first);
+            NameLock::try_take(&*host, &name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_lock_of_a_file_that_was_replaced_does_not_count() {
+        let (_folder, hosts) = hosts();
+        let name = Name::new("web").unwrap();
+        let path = paths::name_lock(&name);
+        for host in hosts {
+            // Somebody holds the lock, and its file is unlinked: a waiter gets the old file's
+            // lock when it is given back, and must then go for the one under the name.
+            let first = NameLock::try_take(&*host, &name).unwrap();
+            let waiter = std::thread::spawn({
+                let (host, name) = (host.clone(), name.clone());
+                move || NameLock::wait(&*host, &name).unwrap()
+            });
+            // Long enough for the waiter to wait; were it not, the test would only show less.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            host.remove(&path).unwrap();
+            drop(first);
+            let held = waiter.join().unwrap();
+            assert_eq!(NameLock::try_take(&*host, &name).unwrap_err().kind(), ErrorKind::Locked);
+            drop(held);
+        }
+    }
+
+    #[test]
+    fn adding_goes_together_and_collecting_goes_alone() {
+        let (_folder, hosts) = hosts();
+        for host in hosts {
+            let first = StoreLock::shared(&*host).unwrap();
+            let second = StoreLock::shared(&*host).unwrap();
+            let path = paths::LOCK.as_ref();
+            let other = host.open(path, OpenMode::Read).unwrap();
+            assert!(!other.lock(LockMode::Exclusive, LockWait::Try).unwrap());
+            drop((first, second));
+            let alone = StoreLock::exclusive(&*host).unwrap();
+            assert!(!other.lock(LockMode::Shared, LockWait::Try).unwrap());
+            drop(alone);
+            assert!(other.lock(LockMode::Shared, LockWait::Try).unwrap());
+        }
+    }
+}

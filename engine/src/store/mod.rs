@@ -1,0 +1,42 @@
+//! Stores: names, locks, leases, forks, usage, garbage collection.
+//!
+//! A store is a directory of layers, with names for some of them. Everything in it but
+//! layers and names can be derived again.
+
+mod cache;
+mod collect;
+mod digests;
+mod flatten;
+mod handle;
+mod headers;
+mod home;
+mod info;
+mod lease;
+mod locks;
+mod making;
+mod name;
+mod names;
+mod paths;
+mod ranges;
+mod reference;
+mod remove;
+mod resolve;
+mod seal;
+mod snapshots;
+mod tag;
+mod usage;
+mod volumes;
+
+pub use collect::{GcOptions, GcReport};
+pub use flatten::Progress;
+pub use handle::{Store, StoreOptions};
+pub use info::LayerInfo;
+pub use making::Making;
+pub use name::Name;
+pub use remove::RemoveReport;
+pub use resolve::{Resolved, ResolvedKind};
+pub use tag::Replace;
+pub use usage::{StoreUsage, Usage};
+
+#[cfg(test)]
+mod tests;

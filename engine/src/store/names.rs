@@ -1,0 +1,263 @@
+//! Name files: what a name stands for, made durable by writing aside and renaming.
+//!
+//! A name that nothing was synced of yet (a fork before its first flush) is kept in a file
+//! of another ending. After a power cut that one may hold anything: what does not verify
+//! there was never promised to anybody, while a `.name` file that does not verify is damage.
+
+use std::io::ErrorKind::NotFound;
+use std::path::Path;
+
+use super::name::Name;
+use super::paths::{self, NamesEntry};
+use crate::error::{Error, Result};
+use crate::format::NameEntry;
+use crate::medium::{Host, OpenMode};
+use crate::units::{LayerId, PAGE_BYTES};
+
+/// What a name file says, and whether that is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundName {
+    /// What the file says.
+    pub entry: NameEntry,
+    /// The name is durable.
+    pub durable: bool,
+}
+
+/// What a name stands for; `None` where nobody has taken it.
+pub fn read(host: &dyn Host, name: &Name) -> Result<Option<FoundName>> {
+    let durable = paths::name(name);
+    if let Some(entry) = read_durable(host, &durable, Some(name))? {
+        return Ok(Some(FoundName { entry, durable: true }));
+    }
+    if let Some(entry) = read_fresh(host, &paths::fresh_name(name), Some(name))? {
+        return Ok(Some(FoundName { entry, durable: false }));
+    }
+    // It may have become durable between the two looks.
+    let entry = read_durable(host, &durable, Some(name))?;
+    Ok(entry.map(|entry| FoundName { entry, durable: true }))
+}
+
+/// All names, in order of their names.
+pub fn list(host: &dyn Host) -> Result<Vec<FoundName>> {
+    let mut found = Vec::new();
+    for file in list_folder(host, paths::NAMES.as_ref())? {
+        let path = Path::new(paths::NAMES).join(&file);
+        let (entry, durable) = match paths::parse_names_entry(&file) {
+            Some(NamesEntry::Name(_)) => (read_durable(host, &path, None)?, true),
+            Some(NamesEntry::Fresh(_)) => (read_fresh(host, &path, None)?, false),
+            Some(NamesEntry::Aside) | None => (None, false),
+        };
+        found.extend(entry.map(|entry| FoundName { entry, durable }));
+    }
+    // Where a crash left both files of a name, the durable one counts.
+    found.sort_by(|a, b| (&a.entry.name, b.durable).cmp(&(&b.entry.name, a.durable)));
+    found.dedup_by(|a, b| a.entry.name == b.entry.name);
+    Ok(found)
+}
+
+/// Makes the name stand for `entry`, durably, whatever it stood for before.
+///
+/// The caller holds the name's lock, and the store's shared.
+pub fn write(host: &dyn Host, name: &Name, entry: &NameEntry) -> Result<()> {
+    write_aside(host, name, entry, Sync::First, &paths::name(name))?;
+    let fresh = paths::fresh_name(name);
+    match host.remove(&fresh) {
+        Err(error) if error.kind() != NotFound => {
+            Err(failed(host, "remove the name file", &fresh)(error))
+        }
+        _ => sync_folder(host),
+    }
+}
+
+/// Makes a new name stand for `entry`; nothing is durable yet.
+///
+/// The caller holds the name's lock, and the store's shared.
+pub fn write_fresh(host: &dyn Host, name: &Name, entry: &NameEntry) -> Result<()> {
+    write_aside(host, name, entry, Sync::Later, &paths::fresh_name(name))
+}
+
+/// Makes the name stand for nothing, durably. The caller holds the name's lock, and
+/// the store's alone.
+pub fn remove(host: &dyn Host, name: &Name) -> Result<()> {
+    let mut removed = false;
+    // Were the durable one gone first, a power cut could leave the other one alone.
+    for path in [paths::fresh_name(name), paths::name(name)] {
+        match host.remove(&path) {
+            Ok(()) => {
+                sync_folder(host)?;
+                removed = true;
+            }
+            Err(error) if error.kind() == NotFound => {}
+            Err(error) => return Err(failed(host, "remove the name file", &path)(error)),
+        }
+    }
+    match removed {
+        true => Ok(()),
+        false => Err(missing(name)),
+    }
+}
+
+/// Nobody has taken this name.
+pub fn missing(name: &Name) -> Error {
+    Error::new(crate::ErrorKind::NotFound, format!("look up {name}")).about(
+        "name",
+        "nothing of this name",
+        "a tag or a volume",
+    )
+}
+
+/// The names in a folder of the store, as far as they are UTF-8: all of ours are.
+pub fn list_folder(host: &dyn Host, folder: &Path) -> Result<Vec<String>> {
+    let names = host.list(folder).map_err(failed(host, "list the folder", folder))?;
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+}
+
+enum Sync {
+    First,
+    Later,
+}
+
+fn write_aside(
+    host: &dyn Host,
+    name: &Name,
+    entry: &NameEntry,
+    sync: Sync,
+    to: &Path,
+) -> Result<()> {
+    debug_assert_eq!(name.as_str(), entry.name);
+    let aside = paths::name_aside(name, LayerId::random()?);
+    let written = (|| {
+        let medium = host.open(&aside, OpenMode::CreateNew)?;
+        medium.write_at(0, &entry.encode())?;
+        if let Sync::First = sync {
+            medium.sync()?;
+        }
+        host.rename(&aside, to)
+    })();
+    written.map_err(|error| {
+        // What is left of it is garbage anyway, and the first error is the one to tell.
+        let _ = host.remove(&aside);
+        failed(host, "write the name file", to)(error)
+    })
+}
+
+fn read_durable(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Option<NameEntry>> {
+    let operation = "read the name file";
+    let medium = match host.open(path, OpenMode::Read) {
+        Ok(medium) => medium,
+        Err(error) if error.kind() == NotFound => return Ok(None),
+        Err(error) => return Err(failed(host, operation, path)(error)),
+    };
+    let length = medium.facts().map_err(failed(host, operation, path))?.length;
+    if length != PAGE_BYTES {
+        let wrong = Error::corrupt(operation, "length", length, PAGE_BYTES);
+        return Err(wrong.in_file(host.display_path(path)));
+    }
+    let mut page = [0; PAGE_BYTES as usize];
+    medium.read_at(0, &mut page).map_err(failed(host, operation, path))?;
+    let entry = NameEntry::decode(&page).map_err(|error| error.in_file(host.display_path(path)))?;
+    // A file under another's name, or a name that no one could have given.
+    let own = Name::new(entry.name.as_str()).ok().filter(|own| {
+        let file = path.file_name();
+        [paths::name(own), paths::fresh_name(own)].iter().any(|path| path.file_name() == file)
+            && name.is_none_or(|name| name == own)
+    });
+    match own {
+        Some(_) => Ok(Some(entry)),
+        None => Err(Error::corrupt(operation, "name", format!("{:?}", entry.name), "the file's")
+            .in_file(host.display_path(path))),
+    }
+}
+
+fn read_fresh(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Option<NameEntry>> {
+    match read_durable(host, path, name) {
+        Err(error) if error.kind() == crate::ErrorKind::Corrupt => Ok(None),
+        other => other,
+    }
+}
+
+/// Makes durable which names there are.
+pub fn sync_folder(host: &dyn Host) -> Result<()> {
+    let folder = paths::NAMES.as_ref();
+    host.sync_folder(folder).map_err(failed(host, "sync the folder", folder))
+}
+
+/// Turns what the host says into an error that names the operation and the file.
+pub fn failed<'a>(
+    host: &'a dyn Host,
+    operation: &'a str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> Error + 'a {
+    move |error| Error::io(operation, error).in_file(host.display_path(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::format::NameKind;
+    use crate::medium::MemoryHost;
+
+    fn entry(name: &Name, top: u8) -> NameEntry {
+        let (name, kind) = (name.to_string(), NameKind::Volume);
+        NameEntry { name, kind, top: LayerId([top; 16]), parent: None }
+    }
+
+    fn host() -> MemoryHost {
+        let host = MemoryHost::new();
+        host.create_folder(paths::NAMES.as_ref()).unwrap();
+        host
+    }
+
+    #[test]
+    fn a_name_is_fresh_then_durable_then_gone() {
+        let host = host();
+        let name = Name::new("team/web").unwrap();
+        assert_eq!(read(&host, &name).unwrap(), None);
+        write_fresh(&host, &name, &entry(&name, 1)).unwrap();
+        let fresh = FoundName { entry: entry(&name, 1), durable: false };
+        assert_eq!(read(&host, &name).unwrap(), Some(fresh.clone()));
+        assert_eq!(list(&host).unwrap(), [fresh]);
+        write(&host, &name, &entry(&name, 2)).unwrap();
+        let durable = FoundName { entry: entry(&name, 2), durable: true };
+        assert_eq!(read(&host, &name).unwrap(), Some(durable.clone()));
+        assert_eq!(list(&host).unwrap(), std::slice::from_ref(&durable));
+        assert_eq!(host.list(paths::NAMES.as_ref()).unwrap().len(), 1, "one file is left");
+        // A crash between the two steps of becoming durable leaves both: the durable one counts.
+        write_fresh(&host, &name, &entry(&name, 1)).unwrap();
+        assert_eq!(read(&host, &name).unwrap(), Some(durable.clone()));
+        assert_eq!(list(&host).unwrap(), [durable]);
+        remove(&host, &name).unwrap();
+        assert_eq!(read(&host, &name).unwrap(), None);
+        assert_eq!(remove(&host, &name).unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(host.list(paths::NAMES.as_ref()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_torn_fresh_name_was_never_there_and_a_torn_durable_one_is_damage() {
+        let host = host();
+        let name = Name::new("web").unwrap();
+        for cut in [0, 1, 512, 4095] {
+            write_fresh(&host, &name, &entry(&name, 1)).unwrap();
+            let fresh = paths::fresh_name(&name);
+            let torn = host.open(&fresh, OpenMode::ReadWrite).unwrap();
+            torn.write_at(cut, &vec![0; (PAGE_BYTES - cut) as usize]).unwrap();
+            assert_eq!(read(&host, &name).unwrap(), None, "{cut}");
+            assert_eq!(list(&host).unwrap(), [], "{cut}");
+            host.rename(&fresh, &paths::name(&name)).unwrap();
+            assert_eq!(read(&host, &name).unwrap_err().kind(), ErrorKind::Corrupt, "{cut}");
+            assert_eq!(list(&host).unwrap_err().kind(), ErrorKind::Corrupt, "{cut}");
+            remove(&host, &name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_under_the_name_of_another_is_damage() {
+        let host = host();
+        let (web, data) = (Name::new("web").unwrap(), Name::new("data").unwrap());
+        write(&host, &web, &entry(&web, 1)).unwrap();
+        host.rename(&paths::name(&web), &paths::name(&data)).unwrap();
+        assert_eq!(read(&host, &data).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(read(&host, &web).unwrap(), None);
+    }
+}

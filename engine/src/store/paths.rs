@@ -1,0 +1,178 @@
+//! Where the files of a store lie: all paths are relative to its folder.
+
+use std::path::{Path, PathBuf};
+
+use super::name::Name;
+use crate::units::{Digest, LayerId};
+
+/// The store's own file: its identity and its block size.
+pub const STORE: &str = "store";
+/// The lock of the store: shared while a name or a layer is added, exclusive while one is taken away.
+pub const LOCK: &str = "lock";
+/// Layer files, and marks of layers that are being made.
+pub const LAYERS: &str = "layers";
+/// Name files.
+pub const NAMES: &str = "names";
+/// Lock files of names.
+pub const LOCKS: &str = "locks";
+/// Merged indexes: derived, may be deleted at any time.
+pub const INDEX: &str = "index";
+/// Digests to ids, as names of empty files: derived, may be deleted at any time.
+pub const DIGESTS: &str = "digests";
+
+/// All folders, in the order in which a new store makes them.
+pub const FOLDERS: [&str; 5] = [LAYERS, NAMES, LOCKS, INDEX, DIGESTS];
+
+const LAYER_ENDING: &str = ".layer";
+const MAKING_ENDING: &str = ".making";
+const NAME_ENDING: &str = ".name";
+const FRESH_ENDING: &str = ".fresh";
+const LOCK_ENDING: &str = ".lock";
+const INDEX_ENDING: &str = ".index";
+/// How a file is called while it is written aside.
+const ASIDE_ENDING: &str = ".tmp";
+
+/// The file of a layer.
+pub fn layer(id: LayerId) -> PathBuf {
+    Path::new(LAYERS).join(format!("{id}{LAYER_ENDING}"))
+}
+
+/// The mark of a layer that is being made: while nobody holds the layer and no
+/// name leads to it, the layer is an orphan, even where it is frozen.
+pub fn making(id: LayerId) -> PathBuf {
+    Path::new(LAYERS).join(format!("{id}{MAKING_ENDING}"))
+}
+
+/// The file of a name, durable.
+pub fn name(name: &Name) -> PathBuf {
+    Path::new(NAMES).join(name.escaped() + NAME_ENDING)
+}
+
+/// The file of a name that nothing was synced of yet: after a power cut it may
+/// hold anything, and then the name was never there.
+pub fn fresh_name(name: &Name) -> PathBuf {
+    Path::new(NAMES).join(name.escaped() + FRESH_ENDING)
+}
+
+/// A file beside the name files for one that is being written.
+pub fn name_aside(name: &Name, random: LayerId) -> PathBuf {
+    let random = &random.to_string()[..8];
+    Path::new(NAMES).join(format!(".{}.{random}{ASIDE_ENDING}", name.escaped()))
+}
+
+/// The lock file of a name; it stays when the name goes.
+pub fn name_lock(name: &Name) -> PathBuf {
+    Path::new(LOCKS).join(name.escaped() + LOCK_ENDING)
+}
+
+/// The merged index whose newest layer is `tip`.
+pub fn index(tip: LayerId) -> PathBuf {
+    Path::new(INDEX).join(format!("{tip}{INDEX_ENDING}"))
+}
+
+/// The file whose name says that the layer `id` has this digest.
+pub fn digest(digest: Digest, id: LayerId) -> PathBuf {
+    Path::new(DIGESTS).join(format!("{digest}-{id}"))
+}
+
+/// What an entry of [`LAYERS`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayersEntry {
+    /// A layer file.
+    Layer(LayerId),
+    /// The mark of a layer that is being made.
+    Making(LayerId),
+    /// A layer file under a name that is no id: a copy of another one, put here by hand.
+    Misnamed,
+}
+
+/// Reads the name of an entry of [`LAYERS`]; `None` for files that are not ours.
+pub fn parse_layers_entry(file: &str) -> Option<LayersEntry> {
+    if let Some(id) = file.strip_suffix(LAYER_ENDING) {
+        return Some(id.parse().map_or(LayersEntry::Misnamed, LayersEntry::Layer));
+    }
+    file.strip_suffix(MAKING_ENDING)?.parse().ok().map(LayersEntry::Making)
+}
+
+/// What an entry of [`NAMES`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamesEntry<'a> {
+    /// The file of a name, durable; its escaped form.
+    Name(&'a str),
+    /// The file of a name that may not be durable yet; its escaped form.
+    Fresh(&'a str),
+    /// A file that was being written.
+    Aside,
+}
+
+/// Reads the name of an entry of [`NAMES`]; `None` for files that are not ours.
+pub fn parse_names_entry(file: &str) -> Option<NamesEntry<'_>> {
+    if file.starts_with('.') {
+        return file.ends_with(ASIDE_ENDING).then_some(NamesEntry::Aside);
+    }
+    if let Some(escaped) = file.strip_suffix(NAME_ENDING) {
+        return Some(NamesEntry::Name(escaped));
+    }
+    file.strip_suffix(FRESH_ENDING).map(NamesEntry::Fresh)
+}
+
+/// The escaped name whose lock file this is.
+pub fn parse_locks_entry(file: &str) -> Option<&str> {
+    file.strip_suffix(LOCK_ENDING)
+}
+
+/// The tip of the merged index that a file of [`INDEX`] is.
+pub fn parse_index_entry(file: &str) -> Option<LayerId> {
+    file.strip_suffix(INDEX_ENDING)?.parse().ok()
+}
+
+/// Whether a file was being written aside when somebody stopped.
+pub fn is_aside(file: &str) -> bool {
+    file.ends_with(ASIDE_ENDING)
+}
+
+/// The digest and the id that a file of [`DIGESTS`] tells.
+pub fn parse_digests_entry(file: &str) -> Option<(Digest, LayerId)> {
+    let (digest, id) = file.split_once('-')?;
+    Some((digest.parse().ok()?, id.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file_name(path: &Path) -> &str {
+        path.file_name().unwrap().to_str().unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let id = LayerId([0xab; 16]);
+        let sum = Digest([0x5c; 32]);
+        let debian = Name::new("team/debian:12").unwrap();
+        assert_eq!(parse_layers_entry(file_name(&layer(id))), Some(LayersEntry::Layer(id)));
+        assert_eq!(parse_layers_entry(file_name(&making(id))), Some(LayersEntry::Making(id)));
+        let escaped = debian.escaped();
+        let escaped = escaped.as_str();
+        assert_eq!(parse_names_entry(file_name(&name(&debian))), Some(NamesEntry::Name(escaped)));
+        let fresh = fresh_name(&debian);
+        assert_eq!(parse_names_entry(file_name(&fresh)), Some(NamesEntry::Fresh(escaped)));
+        let aside = name_aside(&debian, id);
+        assert_eq!(parse_names_entry(file_name(&aside)), Some(NamesEntry::Aside));
+        assert!(is_aside(file_name(&aside)));
+        assert_eq!(parse_locks_entry(file_name(&name_lock(&debian))), Some(escaped));
+        assert_eq!(parse_index_entry(file_name(&index(id))), Some(id));
+        assert_eq!(parse_digests_entry(file_name(&digest(sum, id))), Some((sum, id)));
+    }
+
+    #[test]
+    fn other_files_are_not_ours() {
+        assert_eq!(parse_layers_entry("x.layer"), Some(LayersEntry::Misnamed));
+        for file in ["", "layer", "lost+found", "README", ".hidden", "a.name~"] {
+            assert_eq!(parse_layers_entry(file), None, "{file}");
+            assert_eq!(parse_names_entry(file), None, "{file}");
+            assert_eq!(parse_index_entry(file), None, "{file}");
+            assert_eq!(parse_digests_entry(file), None, "{file}");
+        }
+    }
+}

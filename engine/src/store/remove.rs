@@ -1,0 +1,164 @@
+//! Removing: names go, snapshots are marked. What that frees is collected later.
+
+use std::collections::HashSet;
+
+use super::collect::change_header;
+use super::handle::{Inner, Store};
+use super::headers::{self, history};
+use super::locks::{NameLock, StoreLock};
+use super::names::{self, FoundName, failed};
+use super::resolve::{find_name, newest_frozen, resolve};
+use super::{Name, paths};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{LayerState, NameKind};
+use crate::units::LayerId;
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemoveReport {
+    /// The name that went, if one did.
+    pub name: Option<String>,
+    /// The layers that are removed now: snapshots marked so, and the top of a volume.
+    pub layers: Vec<LayerId>,
+}
+
+impl Store {
+    /// Removes a tag, a volume, or a snapshot, durably. Space comes back with
+    /// [`collect`](Store::collect).
+    ///
+    /// - A tag: its name goes, and with it the snapshots of its history that no other name's
+    ///   history holds.
+    /// - A volume: its name and what was written since its last snapshot go, and with them the
+    ///   snapshots of its history that no other name's history holds.
+    /// - `NAME@N`, a layer id or a digest: that one snapshot is marked removed; what stands on it
+    ///   goes on as before.
+    ///
+    /// Errors: [`ErrorKind::Locked`] for a volume that somebody has open;
+    /// [`ErrorKind::InvalidInput`] for a snapshot that has a tag, and for an open layer.
+    pub fn remove(&self, reference: &str) -> Result<RemoveReport> {
+        let inner = self.inner()?;
+        let resolved = resolve(inner, reference)?;
+        match &resolved.name {
+            Some(name) if resolved.index == 0 && !reference.contains('@') => {
+                remove_name(inner, &Name::new(name.as_str())?)
+            }
+            Some(_) if resolved.index == 0 => {
+                Err(Error::invalid("remove", "reference", reference, "the name itself, or NAME@1"))
+            }
+            _ => remove_snapshot(inner, resolved.layer),
+        }
+    }
+}
+
+fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
+    let host = inner.host();
+    // Tags are held for moments only; a volume that somebody has open is not waited for.
+    let _lock = match names::read(host, name)?.ok_or_else(|| names::missing(name))?.entry.kind {
+        NameKind::Volume => NameLock::try_take(host, name)?,
+        NameKind::Tag => NameLock::wait(host, name)?,
+    };
+    let _alone = StoreLock::exclusive(host)?;
+    let found = names::read(host, name)?.ok_or_else(|| names::missing(name))?;
+    let mut removed = Vec::new();
+    for id in held_by_name_alone(inner, &found)? {
+        mark_removed(inner, id)?;
+        removed.push(id);
+    }
+    names::remove(host, name)?;
+    if found.entry.kind == NameKind::Volume && unlink_top(inner, found.entry.top)? {
+        removed.push(found.entry.top);
+    }
+    Ok(RemoveReport { name: Some(name.to_string()), layers: removed })
+}
+
+/// The snapshots in the history of a name that no other name's history holds, and that are not
+/// removed yet. The caller holds the store's lock, so that names stay as they are.
+pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec<LayerId>> {
+    let host = inner.host();
+    let mut own = Vec::new();
+    let mut own_ids = HashSet::new();
+    for header in history(host, newest_frozen(inner, found)?) {
+        let header = header?;
+        own_ids.insert(header.layer);
+        own.push((header.layer, header.removed));
+    }
+    let mut held = HashSet::new();
+    for other in names::list(host)? {
+        if other.entry.name == found.entry.name {
+            continue;
+        }
+        for header in history(host, newest_frozen(inner, &other)?) {
+            let id = header?.layer;
+            // From here on down it has been walked already.
+            let known = !held.insert(id);
+            if known {
+                break;
+            }
+            if own_ids.contains(&id) {
+                // All below is in both histories.
+                let first = own.iter().position(|(own, _)| *own == id).unwrap_or(own.len());
+                held.extend(own[first..].iter().map(|(own, _)| *own));
+                break;
+            }
+        }
+    }
+    own.retain(|(id, removed)| !removed && !held.contains(id));
+    Ok(own.into_iter().map(|(id, _)| id).collect())
+}
+
+fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
+    let host = inner.host();
+    let _alone = StoreLock::exclusive(host)?;
+    let header = headers::read_existing(host, id)?;
+    if header.state == LayerState::Open {
+        let expected = "a snapshot; a volume is removed by its name";
+        return Err(Error::invalid("remove", "layer", format!("{id}, which is open"), expected));
+    }
+    if let Some(tag) = names::list(host)?
+        .into_iter()
+        .find(|found| found.entry.kind == NameKind::Tag && found.entry.top == id)
+    {
+        let found = format!("tagged {}", tag.entry.name);
+        return Err(Error::invalid("remove a snapshot", "snapshot", found, "no tag on it"));
+    }
+    if header.removed {
+        return Err(Error::new(ErrorKind::NotFound, format!("remove snapshot {id}")).about(
+            "snapshot",
+            "removed already",
+            "one that is kept",
+        ));
+    }
+    mark_removed(inner, id)?;
+    Ok(RemoveReport { name: None, layers: vec![id] })
+}
+
+fn mark_removed(inner: &Inner, id: LayerId) -> Result<()> {
+    change_header(inner.host(), id, "mark a layer removed", |header| header.removed = true)?;
+    inner.cache.forget(id);
+    Ok(())
+}
+
+/// Unlinks the open top of a volume that is no more; a frozen one is a snapshot and stays.
+pub(super) fn unlink_top(inner: &Inner, top: LayerId) -> Result<bool> {
+    let host = inner.host();
+    match headers::read(host, top) {
+        Ok(Some(header)) if header.state == LayerState::Frozen => return Ok(false),
+        Ok(None) => return Ok(false),
+        // Whatever is wrong with it, it goes.
+        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+        _ => {}
+    }
+    let path = paths::layer(top);
+    let folder = paths::LAYERS.as_ref();
+    host.remove(&path).map_err(failed(host, "remove the top of a volume", &path))?;
+    host.sync_folder(folder).map_err(failed(host, "sync the folder", folder))?;
+    Ok(true)
+}
+
+/// The name that a usage or a removal is about, if the reference is one.
+pub(super) fn whole_name(inner: &Inner, reference: &str) -> Result<Option<FoundName>> {
+    match Name::new(reference) {
+        Ok(name) => Ok(find_name(inner, &name)?.map(|(_, found)| found)),
+        Err(_) => Ok(None),
+    }
+}

@@ -1,0 +1,163 @@
+//! What a reference means in a store.
+
+use super::handle::{Inner, Store};
+use super::name::Name;
+use super::names::{self, FoundName, list_folder};
+use super::paths::{self, LayersEntry};
+use super::reference::Reference;
+use super::{digests, headers};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Header, LayerRef, LayerState, NameKind};
+use crate::units::LayerId;
+
+/// What a reference was resolved by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResolvedKind {
+    /// The name of a tag, or a step back from it.
+    Tag,
+    /// The name of a volume, or a step back from it.
+    Volume,
+    /// A layer id, a digest, or the beginning of one.
+    Layer,
+}
+
+/// What a reference means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The layer; of a volume itself its open top.
+    pub layer: LayerId,
+    /// What it was resolved by.
+    pub kind: ResolvedKind,
+    /// The whole name that was found, if it was one.
+    pub name: Option<String>,
+    /// How many snapshots back from the name: 0 for what the name itself stands for.
+    pub index: u64,
+}
+
+impl Resolved {
+    /// Whether it means the current, writable state of a volume.
+    pub fn is_live(&self) -> bool {
+        self.kind == ResolvedKind::Volume && self.index == 0
+    }
+}
+
+impl Store {
+    /// What `reference` means: a tag or volume name (looked up as it is, then with `:latest`),
+    /// `NAME@N` (0 the current state, 1 the newest snapshot, and so on back, removed ones not
+    /// counted), a layer id or digest, or at least four hexadecimal digits of one.
+    ///
+    /// Errors: [`ErrorKind::NotFound`]; [`ErrorKind::Ambiguous`] for a prefix of several.
+    pub fn resolve(&self, reference: &str) -> Result<Resolved> {
+        resolve(self.inner()?, reference)
+    }
+}
+
+/// See [`Store::resolve`].
+pub(super) fn resolve(inner: &Inner, text: &str) -> Result<Resolved> {
+    let reference = Reference::parse(text)?;
+    if let Some((name, found)) = find_name(inner, &reference.name)? {
+        let kind = match found.entry.kind {
+            NameKind::Tag => ResolvedKind::Tag,
+            NameKind::Volume => ResolvedKind::Volume,
+        };
+        let index = reference.back.unwrap_or(0);
+        let layer = match index {
+            0 => found.entry.top,
+            _ => step_back(inner, text, &found, index)?,
+        };
+        return Ok(Resolved { layer, kind, name: Some(name.to_string()), index });
+    }
+    match reference.prefix {
+        Some(prefix) => {
+            let layer = find_prefix(inner, text, &prefix)?;
+            Ok(Resolved { layer, kind: ResolvedKind::Layer, name: None, index: 0 })
+        }
+        None => Err(names::missing(&reference.name)),
+    }
+}
+
+/// The name as it is, else with `:latest`.
+pub(super) fn find_name(inner: &Inner, name: &Name) -> Result<Option<(Name, FoundName)>> {
+    if let Some(found) = names::read(inner.host(), name)? {
+        return Ok(Some((name.clone(), found)));
+    }
+    let Some(latest) = Reference::latest(name) else { return Ok(None) };
+    Ok(names::read(inner.host(), &latest)?.map(|found| (latest, found)))
+}
+
+/// The newest frozen layer in the history of a name: of a tag its layer, of a volume the
+/// parent of its top, or the top itself where it was frozen and the name not changed yet.
+pub(super) fn newest_frozen(inner: &Inner, found: &FoundName) -> Result<Option<LayerRef>> {
+    if found.entry.kind == NameKind::Volume {
+        match headers::read(inner.host(), found.entry.top) {
+            Ok(Some(header)) if header.state == LayerState::Frozen => {
+                return Ok(Some(header.layer_ref()));
+            }
+            // What is wrong with an open top is told by opening it, not by looking at its past.
+            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(found.entry.parent)
+}
+
+fn step_back(inner: &Inner, text: &str, found: &FoundName, index: u64) -> Result<LayerId> {
+    // Of a volume the newest snapshot is one step back, of a tag its own layer is no step.
+    let mut left = match found.entry.kind {
+        NameKind::Volume => index - 1,
+        NameKind::Tag => index,
+    };
+    for header in headers::history(inner.host(), newest_frozen(inner, found)?) {
+        let header: Header = header?;
+        if header.removed && header.layer != found.entry.top {
+            continue;
+        }
+        if left == 0 {
+            return Ok(header.layer);
+        }
+        left -= 1;
+    }
+    Err(Error::new(ErrorKind::NotFound, format!("look up {text}")).about(
+        "snapshots",
+        format!("{} fewer", left + 1),
+        format!("at least {index}"),
+    ))
+}
+
+fn find_prefix(inner: &Inner, text: &str, prefix: &str) -> Result<LayerId> {
+    let host = inner.host();
+    if let Ok(id) = prefix.parse::<LayerId>()
+        && headers::read(host, id)?.is_some()
+    {
+        return Ok(id);
+    }
+    let mut matches = Vec::new();
+    for file in list_folder(host, paths::LAYERS.as_ref())? {
+        if let Some(LayersEntry::Layer(id)) = paths::parse_layers_entry(&file)
+            && file.starts_with(prefix)
+        {
+            matches.push(id);
+        }
+    }
+    if matches.is_empty() {
+        let found = digests::find_prefix(host, prefix)?;
+        // Layers of one digest hold the same; which of them is meant makes no difference.
+        let one = found.iter().all(|(digest, _)| *digest == found[0].0);
+        matches.extend(found.iter().take(if one { 1 } else { usize::MAX }).map(|(_, id)| *id));
+    }
+    matches.sort_unstable();
+    match matches[..] {
+        [id] => Ok(id),
+        [] => Err(Error::new(ErrorKind::NotFound, format!("look up {text}")).about(
+            "reference",
+            "no name, layer id or digest like it",
+            "one of them",
+        )),
+        [first, second, ..] => Err(Error::new(ErrorKind::Ambiguous, format!("look up {text}"))
+            .about(
+                "layers",
+                format!("{} that begin so, among them {first} and {second}", matches.len()),
+                "one",
+            )),
+    }
+}

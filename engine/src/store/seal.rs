@@ -1,0 +1,77 @@
+//! Sealing: a layer and its ancestors get the digest of their content.
+
+use super::collect::change_header;
+use super::handle::{Inner, Store};
+use super::locks::StoreLock;
+use super::resolve::resolve;
+use super::{digests, headers};
+use crate::chain::Layers;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::LayerRef;
+use crate::layer::compute_digest;
+use crate::units::{Digest, LayerId};
+
+impl Store {
+    /// Seals the snapshot that `reference` means, its ancestors first, and gives its digest:
+    /// BLAKE3 over its content and its parent's digest. Durable when it returns.
+    ///
+    /// Errors: [`ErrorKind::InvalidInput`] for a volume's current state: take a snapshot first.
+    pub fn seal(&self, reference: &str) -> Result<Digest> {
+        let inner = self.inner()?;
+        let resolved = resolve(inner, reference)?;
+        if resolved.is_live() {
+            return Err(Error::invalid("seal", "reference", reference, "a snapshot"));
+        }
+        let (_lease, header) = inner.leases.take(inner.host(), resolved.layer)?;
+        seal_chain(inner, &header.layer_ref())
+    }
+}
+
+/// Seals a frozen layer and its ancestors. The caller holds no lock of the store.
+pub(super) fn seal_chain(inner: &Inner, tip: &LayerRef) -> Result<Digest> {
+    let mut unsealed = Vec::new();
+    let mut digest = None;
+    for header in headers::history(inner.host(), Some(*tip)) {
+        let header = header?;
+        if header.digest.is_some() {
+            digest = header.digest;
+            break;
+        }
+        unsealed.push(header.layer_ref());
+    }
+    while let Some(layer) = unsealed.pop() {
+        digest = Some(seal_layer(inner, &layer, digest)?);
+    }
+    digest.ok_or_else(|| headers::missing(inner.host(), tip.id))
+}
+
+fn seal_layer(inner: &Inner, layer: &LayerRef, parent: Option<Digest>) -> Result<Digest> {
+    let host = inner.host();
+    let computed =
+        inner.cache.layer(layer).and_then(|opened| compute_digest(&opened, parent, &*inner.cache));
+    let digest = match computed {
+        Ok(digest) => digest,
+        Err(error) => {
+            // A collection may have sealed it meanwhile, and then taken blocks away.
+            let now = headers::read_existing(host, layer.id)?;
+            return now.digest.ok_or(error);
+        }
+    };
+    write_digest(inner, layer.id, digest)?;
+    Ok(digest)
+}
+
+fn write_digest(inner: &Inner, id: LayerId, digest: Digest) -> Result<()> {
+    let host = inner.host();
+    let _alone = StoreLock::exclusive(host)?;
+    let stored = headers::read_existing(host, id)?.digest;
+    if let Some(stored) = stored.filter(|stored| *stored != digest) {
+        return Err(Error::new(ErrorKind::Corrupt, format!("seal layer {id}"))
+            .about("digest", digest, stored)
+            .in_file(host.display_path(&super::paths::layer(id))));
+    }
+    change_header(host, id, "seal a layer", |header| header.digest = Some(digest))?;
+    digests::note(host, digest, id);
+    inner.cache.forget(id);
+    Ok(())
+}

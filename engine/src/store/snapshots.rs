@@ -1,0 +1,127 @@
+//! Read-only views: of snapshots under a lease, of live volumes from outside.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::collect::was_never_durable;
+use super::handle::{Inner, Store};
+use super::names::{self, failed};
+use super::resolve::resolve;
+use super::tag::expect_kept;
+use super::{Name, headers, paths};
+use crate::chain::{Snapshot, View};
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::{Header, LayerRef, LayerState};
+use crate::medium::OpenMode;
+use crate::units::LayerId;
+use crate::volume::look_in;
+
+/// How often a look into a live volume is begun anew because its writer has moved on.
+const LOOKS_MAX: usize = 100;
+
+impl Store {
+    /// A read-only view of what `reference` means.
+    ///
+    /// Of a volume's current state (`NAME`, `NAME@0`) it is a look from outside, without its
+    /// lock, as of its last commit; a read of it fails as [`ErrorKind::Stale`] where the writer has
+    /// since used a block for something else: take a newer view then.
+    ///
+    /// Errors: [`ErrorKind::NotFound`], for a removed snapshot too.
+    pub fn snapshot_of(&self, reference: &str) -> Result<Snapshot> {
+        let inner = self.inner()?;
+        let resolved = resolve(inner, reference)?;
+        if resolved.is_live()
+            && let Some(name) = &resolved.name
+        {
+            return look_into(inner, &Name::new(name.as_str())?);
+        }
+        let (snapshot, header) = inner.open_snapshot(resolved.layer)?;
+        if resolved.name.is_none() {
+            expect_kept(inner, &header)?;
+        }
+        Ok(snapshot)
+    }
+}
+
+impl Inner {
+    /// Opens the frozen layer `id` with its ancestors under a lease, removed or not.
+    pub fn open_snapshot(&self, id: LayerId) -> Result<(Snapshot, Header)> {
+        let (lease, header) = self.leases.take(self.host(), id)?;
+        let view = View::open(Arc::clone(&self.layers), &header.layer_ref())?;
+        let lease: Arc<dyn Any + Send + Sync> = lease;
+        Ok((Snapshot::new(view, Some(lease))?, header))
+    }
+
+    /// As [`Inner::open_snapshot`], of the layer that was recorded as `wanted`.
+    pub fn open_recorded(&self, wanted: &LayerRef) -> Result<Snapshot> {
+        let found = headers::locate(self.host(), wanted)?;
+        wanted
+            .verify(&found.layer_ref())
+            .map_err(|error| error.in_file(self.host.display_path(&paths::layer(found.layer))))?;
+        Ok(self.open_snapshot(found.layer)?.0)
+    }
+}
+
+fn look_into(inner: &Inner, name: &Name) -> Result<Snapshot> {
+    let mut last = None;
+    for _ in 0..LOOKS_MAX {
+        let found = names::read(inner.host(), name)?.ok_or_else(|| names::missing(name))?;
+        match look_at_top(inner, found.entry.top, found.entry.parent) {
+            // Frozen, reset or collected between two steps: the name leads elsewhere by now.
+            Err(error) if moved_on(&error) => last = Some(error),
+            other => return other,
+        }
+        let now = names::read(inner.host(), name)?;
+        if now.is_some_and(|now| now.entry == found.entry)
+            && let Some(error) = last.take_if(|error| error.kind() != ErrorKind::Stale)
+        {
+            return Err(error);
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Stale, format!("look into {name}"))))
+}
+
+fn moved_on(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Stale | ErrorKind::NotFound | ErrorKind::Unsupported)
+}
+
+fn look_at_top(inner: &Inner, top: LayerId, parent: Option<LayerRef>) -> Result<Snapshot> {
+    let host = inner.host();
+    let path = paths::layer(top);
+    let header = match headers::read(host, top) {
+        Ok(Some(header)) => header,
+        // The top was lost in a crash, before anything in it was acknowledged.
+        Ok(None) => return open_parent(inner, top, parent),
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            let host_says = |error| failed(host, "look into a volume", &path)(error);
+            let medium = host.open(&path, OpenMode::Read).map_err(host_says)?;
+            return match was_never_durable(&*medium).map_err(host_says)? {
+                true => open_parent(inner, top, parent),
+                false => Err(error),
+            };
+        }
+        Err(error) => return Err(error),
+    };
+    if header.state == LayerState::Frozen {
+        return Ok(inner.open_snapshot(top)?.0);
+    }
+    // The lease first: what the look shows stands on it.
+    let below = header.parent.map(|parent| inner.open_recorded(&parent)).transpose()?;
+    let layer = look_in(&inner.host, &path)?;
+    if layer.header().parent != header.parent {
+        return Err(Error::new(ErrorKind::Stale, "look into a volume").in_file(layer.file().path()));
+    }
+    let view = match &below {
+        Some(below) => below.view().on_top(layer)?,
+        None => View::empty(Arc::clone(&inner.layers), inner.entry.block_size).on_top(layer)?,
+    };
+    let lease = below.map(|below| Arc::new(below) as Arc<dyn Any + Send + Sync>);
+    Snapshot::new(view, lease)
+}
+
+fn open_parent(inner: &Inner, top: LayerId, parent: Option<LayerRef>) -> Result<Snapshot> {
+    match parent {
+        Some(parent) => inner.open_recorded(&parent),
+        None => Err(headers::missing(inner.host(), top)),
+    }
+}

@@ -1,0 +1,130 @@
+//! What is left where a change of names stops half-way.
+
+use super::*;
+use crate::ErrorKind;
+use crate::format::NameEntry;
+use crate::medium::OpenMode;
+use crate::store::{GcOptions, Name, names, paths};
+use crate::units::LayerId;
+
+fn web() -> Name {
+    Name::new("web").unwrap()
+}
+
+/// A volume with one snapshot, and the entry of its name before and after that was taken.
+fn grown() -> (Arc<dyn Host>, Store, NameEntry, NameEntry) {
+    let (host, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 1, 1);
+    volume.flush().unwrap();
+    let before = names::read(&*host, &web()).unwrap().unwrap();
+    assert!(before.durable);
+    freeze(&volume);
+    volume.close().unwrap();
+    let after = names::read(&*host, &web()).unwrap().unwrap().entry;
+    (host, store, before.entry, after)
+}
+
+#[test]
+fn a_name_whose_layer_was_frozen_goes_on_from_it() {
+    let (host, _, before, after) = grown();
+    // The name did not arrive; the top that was made for it is an orphan.
+    names::write(&*host, &web(), &before).unwrap();
+    let store = reopened(&host);
+    assert_eq!(store.resolve("web@1").unwrap().layer, before.top);
+    assert_eq!(byte_of(&store.snapshot_of("web").unwrap(), 0), 1);
+    let report = store.collect(&GcOptions::default()).unwrap();
+    assert_eq!(report.freed.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [after.top]);
+    let volume = store.open_volume("web").unwrap();
+    assert!(volume.recovery().fresh_top);
+    assert_eq!(volume.parent().unwrap().id, before.top);
+    assert_eq!(byte_in(&volume, 0), 1);
+}
+
+#[test]
+fn a_name_whose_top_is_lost_goes_on_from_the_parent_it_gives() {
+    type Loss = fn(&dyn Host, &std::path::Path);
+    let losses: [Loss; 3] = [
+        |host, top| host.remove(top).unwrap(),
+        |host, top| {
+            host.remove(top).unwrap();
+            host.open(top, OpenMode::CreateNew).unwrap();
+        },
+        |host, top| {
+            host.open(top, OpenMode::ReadWrite).unwrap().write_at(0, &[0; 8192]).unwrap();
+        },
+    ];
+    for lose in losses {
+        let (host, _, before, after) = grown();
+        lose(&*host, &paths::layer(after.top));
+        let store = reopened(&host);
+        assert_eq!(byte_of(&store.snapshot_of("web").unwrap(), 0), 1);
+        assert_eq!(store.resolve("web@1").unwrap().layer, before.top);
+        assert!(store.layers().unwrap().len() <= 2);
+        store.collect(&GcOptions::default()).unwrap();
+        let volume = store.open_volume("web").unwrap();
+        assert_eq!(volume.parent().unwrap().id, before.top);
+        assert_eq!(byte_in(&volume, 0), 1);
+        volume.close().unwrap();
+        store.collect(&GcOptions::default()).unwrap();
+        assert_eq!(store.layers().unwrap().len(), 2, "the lost top is collected");
+    }
+}
+
+#[test]
+fn a_volume_of_which_nothing_was_made_durable_is_not_found_and_can_be_removed() {
+    let (host, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    let top = volume.layer_id();
+    drop(volume);
+    host.remove(&paths::layer(top)).unwrap();
+    let store = reopened(&host);
+    assert_eq!(store.open_volume("web").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(store.snapshot_of("web").unwrap_err().kind(), ErrorKind::NotFound);
+    store.remove("web").unwrap();
+    store.create_volume("web", DISK).unwrap();
+}
+
+#[test]
+fn a_collection_that_stopped_between_mark_and_punch_is_finished_by_the_next() {
+    let (host, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 8, 1);
+    let middle = freeze(&volume).layer_id();
+    fill(&volume, 0, 6, 2);
+    freeze(&volume);
+    store.seal("web@1").unwrap();
+    store.remove("web@2").unwrap();
+    let dry = store.collect(&GcOptions { dry_run: true }).unwrap();
+    assert_eq!(dry.thinned.len(), 1);
+    crate::store::collect::change_header(&*host, middle, "mark", |header| header.thinned = true)
+        .unwrap();
+    let store = reopened(&host);
+    let report = store.collect(&GcOptions::default()).unwrap();
+    assert_eq!(report.thinned, dry.thinned);
+    assert_eq!((byte_in(&volume, 5), byte_in(&volume, 6)), (2, 1));
+}
+
+#[test]
+fn a_mark_of_what_was_finished_does_no_harm() {
+    let (host, store) = memory();
+    let making = store.make("image", DISK).unwrap();
+    fill(making.volume(), 0, 1, 1);
+    let id = making.finish(&Annotations::default()).unwrap().layer_id();
+    let mark = |id: LayerId| {
+        host.open(&paths::making(id), OpenMode::CreateNew).unwrap();
+    };
+    // A crash between the tag and the end of the mark.
+    mark(id);
+    let dry = store.collect(&GcOptions { dry_run: true }).unwrap();
+    assert_eq!((dry.freed.len(), dry.other_files), (0, 1));
+    // The tag moves on: what it stood for stays, as a snapshot without a name.
+    let volume = store.fork("image", "web").unwrap();
+    fill(&volume, 0, 1, 2);
+    freeze(&volume);
+    store.tag("web@1", "image", crate::store::Replace::Move).unwrap();
+    volume.close().unwrap();
+    store.collect(&GcOptions::default()).unwrap();
+    assert_eq!(byte_of(&store.snapshot_of(&id.to_string()).unwrap(), 0), 1);
+    assert!(store.collect(&GcOptions::default()).unwrap().freed.is_empty());
+}

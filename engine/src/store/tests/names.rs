@@ -1,0 +1,160 @@
+//! References, tags, and what a store refuses.
+
+use super::*;
+use crate::ErrorKind;
+use crate::medium::OpenMode;
+use crate::store::{Replace, ResolvedKind, paths};
+use crate::units::LayerId;
+
+#[test]
+fn references_lead_to_names_steps_back_ids_and_digests() {
+    let (_, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    let mut ids = Vec::new();
+    for byte in 1..=3 {
+        fill(&volume, 0, 1, byte);
+        ids.push(freeze(&volume).layer_id());
+    }
+    let layer = |reference: &str| store.resolve(reference).unwrap().layer;
+    assert_eq!(layer("web"), volume.layer_id());
+    assert_eq!([layer("web@1"), layer("web@2"), layer("web@3")], [ids[2], ids[1], ids[0]]);
+    assert_eq!(store.resolve("web@4").unwrap_err().kind(), ErrorKind::NotFound);
+    store.tag("web@2", "debian:latest", Replace::Refuse).unwrap();
+    let resolved = store.resolve("debian").unwrap();
+    assert_eq!(resolved.name.as_deref(), Some("debian:latest"));
+    assert_eq!((resolved.layer, resolved.kind), (ids[1], ResolvedKind::Tag));
+    assert_eq!([layer("debian@0"), layer("debian@1")], [ids[1], ids[0]]);
+    assert_eq!(layer(&ids[0].to_string()), ids[0]);
+    assert_eq!(layer(&ids[0].to_string()[..8]), ids[0]);
+    let digest = store.seal("web@1").unwrap();
+    assert_eq!(layer(&digest.to_string()), ids[2]);
+    assert_eq!(layer(&digest.to_string()[..10]), ids[2]);
+    for missing in ["nothing", "nothing@1", "ffff"] {
+        let found = store.resolve(missing).map(|resolved| resolved.layer);
+        // Random ids may begin with anything, but hardly with this.
+        assert_eq!(found.unwrap_err().kind(), ErrorKind::NotFound, "{missing}");
+    }
+    // A removed one does not count.
+    store.remove("web@1").unwrap();
+    assert_eq!([layer("web@1"), layer("web@2")], [ids[1], ids[0]]);
+    let gone = store.snapshot_of(&ids[2].to_string()).unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn digests_are_found_without_the_derived_files() {
+    let (host, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 1, 1);
+    let id = freeze(&volume).layer_id();
+    let digest = store.seal("web@1").unwrap();
+    host.remove(&paths::digest(digest, id)).unwrap();
+    assert_eq!(store.resolve(&digest.to_string()).unwrap().layer, id);
+    // One that tells what is not so is not believed.
+    let lie = crate::units::Digest([7; 32]);
+    host.open(&paths::digest(lie, id), OpenMode::CreateNew).unwrap();
+    let error = store.resolve(&lie.to_string()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_prefix_of_several_is_ambiguous() {
+    let (host, store) = memory();
+    for last in [1, 2] {
+        let mut id = [0xab; 16];
+        id[15] = last;
+        let path = paths::layer(LayerId(id));
+        let geometry = (store.block_size(), DISK);
+        let builder =
+            crate::testing::LayerBuilder::create(&*host, &path, LayerId(id), geometry, None);
+        builder.unwrap().finish().unwrap();
+    }
+    assert_eq!(store.resolve("abab").unwrap_err().kind(), ErrorKind::Ambiguous);
+    let whole = store.resolve("abababababababababababababababa1");
+    assert_eq!(whole.unwrap_err().kind(), ErrorKind::NotFound);
+    let whole = store.resolve("ABABABABABABABABABABABABABABAB01").unwrap();
+    assert_eq!(whole.layer.0[15], 1);
+}
+
+#[test]
+fn tags_are_moved_only_when_asked_and_share_their_names_with_volumes() {
+    let (_, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 1, 1);
+    let first = freeze(&volume).layer_id();
+    fill(&volume, 0, 1, 2);
+    let second = freeze(&volume).layer_id();
+    let kind = |result: crate::Result<()>| result.unwrap_err().kind();
+    assert_eq!(kind(store.tag("web", "live", Replace::Refuse)), ErrorKind::InvalidInput);
+    store.tag("web@2", "v", Replace::Refuse).unwrap();
+    assert_eq!(kind(store.tag("web@1", "v", Replace::Refuse)), ErrorKind::AlreadyExists);
+    assert_eq!(store.resolve("v").unwrap().layer, first);
+    store.tag("web@1", "v", Replace::Move).unwrap();
+    assert_eq!(store.resolve("v").unwrap().layer, second);
+    assert_eq!(kind(store.tag("web@1", "web", Replace::Move)), ErrorKind::AlreadyExists);
+    let error = store.create_volume("v", DISK).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    assert_eq!(store.open_volume("v").unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(store.expect_free("v").unwrap_err().kind(), ErrorKind::AlreadyExists);
+    store.expect_free("free").unwrap();
+}
+
+#[test]
+fn a_second_file_of_one_layer_is_refused_by_name() {
+    let (host, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 1, 1);
+    let id = freeze(&volume).layer_id();
+    let copy = |to: &std::path::Path| {
+        let from = host.open(&paths::layer(id), OpenMode::Read).unwrap();
+        let mut bytes = vec![0; from.facts().unwrap().length as usize];
+        from.read_at(0, &mut bytes).unwrap();
+        host.open(to, OpenMode::CreateNew).unwrap().write_at(0, &bytes).unwrap();
+    };
+    let other = LayerId([0x11; 16]);
+    copy(&paths::layer(other));
+    for error in [
+        store.layers().map(|_| ()).unwrap_err(),
+        store.collect(&Default::default()).map(|_| ()).unwrap_err(),
+        store.snapshot_of(&other.to_string()).map(|_| ()).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains(&other.to_string()), "{error}");
+    }
+    host.remove(&paths::layer(other)).unwrap();
+    let copied = format!("layers/{id} (copy).layer");
+    copy(copied.as_ref());
+    let error = store.collect(&Default::default()).unwrap_err();
+    assert!(error.to_string().contains(&copied), "{error}");
+}
+
+#[test]
+fn what_is_no_store_is_told_and_never_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions::default();
+    for path in [folder.path().to_owned(), folder.path().join("missing")] {
+        assert_eq!(Store::open(&path, &options).unwrap_err().kind(), ErrorKind::NoStore);
+    }
+    assert!(!folder.path().join("missing").exists());
+    std::fs::write(folder.path().join("letter"), "dear").unwrap();
+    let error = Store::create(folder.path(), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+    let error = Store::open(folder.path().join("letter"), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoStore);
+    let made = Store::create(folder.path().join("a/b"), &options).unwrap();
+    assert_eq!(made.path(), folder.path().join("a/b"));
+    let again = Store::create(folder.path().join("a/b"), &options).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+    Store::open(folder.path().join("a/b"), &options).unwrap();
+}
+
+#[test]
+fn a_creation_that_stopped_half_way_is_finished_by_the_next() {
+    let host: Arc<dyn Host> = Arc::new(MemoryHost::new());
+    host.create_folder(paths::LAYERS.as_ref()).unwrap();
+    host.open(".store.12345678.tmp".as_ref(), OpenMode::CreateNew).unwrap();
+    let error = Store::open_on(Arc::clone(&host), &StoreOptions::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoStore);
+    store_on(&host);
+    reopened(&host);
+}

@@ -1,0 +1,174 @@
+//! Flattening, making, cloning, and collecting beside them.
+
+use super::*;
+use crate::ErrorKind;
+use crate::store::{GcOptions, Progress, Replace, paths};
+use crate::volume::CloneSource;
+
+const REAL: GcOptions = GcOptions { dry_run: false };
+
+#[test]
+fn a_flat_layer_shows_the_same_and_needs_nobody() {
+    let (_folder, host, store) = files();
+    let volume = store.create_volume("web", DISK + 100).unwrap();
+    fill(&volume, 0, 30, 1);
+    freeze(&volume);
+    fill(&volume, 10, 10, 2);
+    volume.discard(0, BLOCK as u64).unwrap();
+    volume.write_at(DISK + 10, &[9; 90]).unwrap();
+    let annotations = Annotations { comment: Some("why".into()), ..Default::default() };
+    let snapshot = volume.snapshot(&annotations).unwrap();
+    volume.close().unwrap();
+    let mut told = Vec::new();
+    let flat =
+        store.flatten("web@1", "flat", &mut |progress: Progress| told.push(progress)).unwrap();
+    assert_eq!(told.first().unwrap().done_bytes, 0);
+    assert_eq!(told.last().unwrap().done_bytes, told.last().unwrap().total_bytes);
+    assert_eq!(told.last().unwrap().total_bytes, 30 * BLOCK as u64);
+    assert_eq!((flat.depth(), flat.parent(), flat.size_bytes()), (1, None, DISK + 100));
+    assert_eq!(flat.annotations().unwrap(), annotations);
+    let whole = |snapshot: &Snapshot| {
+        let mut bytes = vec![0; snapshot.size_bytes() as usize];
+        snapshot.read_at(0, &mut bytes).unwrap();
+        bytes
+    };
+    let expected = whole(&snapshot);
+    assert!(whole(&flat) == expected);
+    drop(snapshot);
+    store.remove("web").unwrap();
+    store.collect(&REAL).unwrap();
+    let store = reopened(&host);
+    assert!(whole(&store.snapshot_of("flat").unwrap()) == expected);
+    let layers: Vec<_> = store.layers().unwrap().iter().map(|layer| layer.id).collect();
+    assert_eq!(layers, [flat.layer_id()]);
+    assert_eq!(host.list(paths::LAYERS.as_ref()).unwrap().len(), 1, "no mark is left");
+    let taken = store.flatten("flat", "flat", &mut |_| ()).unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn what_was_being_made_is_an_orphan_also_once_it_is_frozen() {
+    let (host, store) = memory();
+    let making = store.make("image", DISK).unwrap();
+    fill(making.volume(), 0, 4, 1);
+    making.volume().flush().unwrap();
+    assert!(store.collect(&REAL).unwrap().freed.is_empty(), "its maker is at work");
+    let frozen = freeze(making.volume());
+    assert!(store.collect(&REAL).unwrap().freed.is_empty(), "its maker holds a lease");
+    // The maker stops here, without a name for what it made.
+    drop((making, frozen));
+    assert!(store.names().unwrap().is_empty());
+    let outside = reopened(&host);
+    assert_eq!(outside.collect(&REAL).unwrap().freed.len(), 2);
+    assert!(host.list(paths::LAYERS.as_ref()).unwrap().is_empty());
+
+    let making = store.make("image", DISK).unwrap();
+    fill(making.volume(), 0, 4, 2);
+    let snapshot = making.finish(&Annotations::default()).unwrap();
+    outside.collect(&REAL).unwrap();
+    assert_eq!(outside.resolve("image").unwrap().layer, snapshot.layer_id());
+    assert_eq!(byte_of(&outside.snapshot_of("image").unwrap(), 3), 2);
+    assert_eq!(host.list(paths::LAYERS.as_ref()).unwrap().len(), 1);
+}
+
+#[test]
+fn cloned_blocks_outlive_the_snapshot_they_came_from() {
+    let (_folder, host, store) = files();
+    let source = store.create_volume("source", DISK).unwrap();
+    fill(&source, 0, 16, 1);
+    let snapshot = freeze(&source);
+    source.close().unwrap();
+    let holder = snapshot.layer_id();
+    let target = store.create_volume("target", DISK).unwrap();
+    let size = BLOCK as u64;
+    target.clone_range(CloneSource::Snapshot(&snapshot), 4 * size, 40 * size, 4 * size).unwrap();
+    drop(snapshot);
+    let outside = reopened(&host);
+    outside.remove("source").unwrap();
+    // Not committed yet: the clone holds the lease of its source.
+    assert_eq!(outside.collect(&REAL).unwrap().freed_bytes(), 0);
+    target.flush().unwrap();
+    // Committed in the journal of an open layer: every block of the source stays.
+    assert_eq!(outside.collect(&REAL).unwrap().freed_bytes(), 0);
+    assert_eq!([byte_in(&target, 40), byte_in(&target, 43), byte_in(&target, 44)], [1, 1, 0]);
+    freeze(&target);
+    target.close().unwrap();
+    // Frozen: its map is read, and only the blocks that it targets stay.
+    let report = outside.collect(&REAL).unwrap();
+    assert_eq!(report.thinned.len(), 1);
+    assert!(report.thinned[0].1 >= 12 * size && report.thinned[0].0 == holder);
+    let seen = reopened(&host).snapshot_of("target@1").unwrap();
+    assert_eq!([byte_of(&seen, 40), byte_of(&seen, 43), byte_of(&seen, 44)], [1, 1, 0]);
+    outside.seal("target@1").unwrap();
+    outside.remove("target").unwrap();
+    drop(seen);
+    outside.collect(&REAL).unwrap();
+    assert!(outside.layers().unwrap().is_empty());
+}
+
+#[test]
+fn equal_content_on_equal_parents_has_one_digest() {
+    let (_, store) = memory();
+    let mut digests = Vec::new();
+    for name in ["one", "two"] {
+        let volume = store.create_volume(name, DISK).unwrap();
+        let blocks: Vec<u64> = if name == "one" { vec![0, 1, 2] } else { vec![2, 0, 1] };
+        for block in blocks {
+            fill(&volume, block, 1, 1 + block as u8);
+        }
+        freeze(&volume);
+        fill(&volume, 5, 2, 7);
+        freeze(&volume);
+        digests.push(store.seal(&format!("{name}@1")).unwrap());
+    }
+    assert_eq!(digests[0], digests[1]);
+    // Which of the two is meant makes no difference.
+    store.snapshot_of(&digests[0].to_string()).unwrap();
+    store.tag("one@1", "a", Replace::Refuse).unwrap();
+    assert_eq!(store.seal("a").unwrap(), digests[0]);
+}
+
+#[test]
+fn readers_forks_and_collections_at_once_never_meet_a_block_that_went() {
+    let (_folder, host, store) = files();
+    let base = store.create_volume("base", DISK).unwrap();
+    fill(&base, 0, 32, 1);
+    freeze(&base);
+    base.close().unwrap();
+    store.tag("base@1", "image", Replace::Refuse).unwrap();
+    std::thread::scope(|scope| {
+        for worker in 0..3_u8 {
+            let host = &host;
+            scope.spawn(move || {
+                let store = reopened(host);
+                for round in 0..12_u8 {
+                    let name = format!("w{worker}-{round}");
+                    let volume = store.fork("image", &name).unwrap();
+                    let byte = 10 + worker * 12 + round;
+                    fill(&volume, u64::from(round), 4, byte);
+                    let snapshot = freeze(&volume);
+                    fill(&volume, 0, 2, byte.wrapping_add(100));
+                    volume.close().unwrap();
+                    store.remove(&format!("{name}@1")).unwrap();
+                    let seen = store.snapshot_of(&name).unwrap();
+                    assert_eq!(byte_of(&snapshot, u64::from(round)), byte);
+                    assert_eq!(byte_of(&seen, u64::from(round) + 3), byte);
+                    assert_eq!(byte_of(&seen, 31), 1);
+                    drop((snapshot, seen));
+                    store.remove(&name).unwrap();
+                }
+            });
+        }
+        let host = &host;
+        scope.spawn(move || {
+            let store = reopened(host);
+            for _ in 0..30 {
+                store.collect(&REAL).unwrap();
+            }
+        });
+    });
+    store.collect(&REAL).unwrap();
+    let names: Vec<_> = store.names().unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["base", "image"]);
+    assert_eq!(store.layers().unwrap().len(), 2);
+}

@@ -1,0 +1,194 @@
+//! Removing, usage, and what comes back.
+
+use super::*;
+use crate::ErrorKind;
+use crate::store::{GcOptions, Replace, paths};
+
+const DRY: GcOptions = GcOptions { dry_run: true };
+const REAL: GcOptions = GcOptions { dry_run: false };
+
+#[test]
+fn removing_a_volume_takes_the_snapshots_that_no_other_name_holds() {
+    let (_, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    let mut ids = Vec::new();
+    for byte in 1..=4 {
+        fill(&volume, 0, 4, byte);
+        ids.push(freeze(&volume).layer_id());
+    }
+    let top = volume.layer_id();
+    volume.close().unwrap();
+    store.tag("web@3", "kept", Replace::Refuse).unwrap();
+    let report = store.remove("web").unwrap();
+    assert_eq!(report.name.as_deref(), Some("web"));
+    assert_eq!(report.layers, [ids[3], ids[2], top]);
+    assert_eq!(store.resolve("web").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(byte_of(&store.snapshot_of("kept").unwrap(), 0), 2);
+    assert_eq!(byte_of(&store.snapshot_of("kept@1").unwrap(), 0), 1);
+    let freed = store.collect(&REAL).unwrap();
+    let mut gone: Vec<_> = freed.freed.iter().map(|(id, _)| *id).collect();
+    gone.sort_unstable();
+    let mut expected = vec![ids[2], ids[3]];
+    expected.sort_unstable();
+    assert_eq!(gone, expected);
+    // The last name takes its history along.
+    assert_eq!(store.remove("kept").unwrap().layers, [ids[1], ids[0]]);
+    store.collect(&REAL).unwrap();
+    assert!(store.layers().unwrap().is_empty());
+}
+
+#[test]
+fn untagging_keeps_what_is_in_the_history_of_a_volume() {
+    let (_, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 1, 1);
+    freeze(&volume);
+    store.tag("web@1", "v1", Replace::Refuse).unwrap();
+    store.tag("web@1", "v2", Replace::Refuse).unwrap();
+    assert_eq!(store.remove("web@1").unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert!(store.remove("v1").unwrap().layers.is_empty());
+    assert!(store.remove("v2").unwrap().layers.is_empty());
+    store.snapshot_of("web@1").unwrap();
+    assert_eq!(store.remove("web@0").unwrap_err().kind(), ErrorKind::InvalidInput);
+    store.remove("web@1").unwrap();
+    assert_eq!(store.snapshot_of("web@1").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(byte_in(&volume, 0), 1);
+}
+
+#[test]
+fn space_comes_back_from_the_middle_of_a_chain_and_usage_told_so_before() {
+    let (_folder, host, store) = files();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 48, 1);
+    freeze(&volume);
+    fill(&volume, 0, 32, 2);
+    let middle = freeze(&volume).layer_id();
+    fill(&volume, 0, 30, 3);
+    freeze(&volume);
+    fill(&volume, 60, 1, 4);
+    volume.flush().unwrap();
+    store.remove("web@2").unwrap();
+    let dry = store.collect(&DRY).unwrap();
+    let middle_allocated = || host.facts(&paths::layer(middle)).unwrap().allocated_bytes;
+    let before = middle_allocated();
+    let report = store.collect(&REAL).unwrap();
+    assert_eq!(report, dry);
+    assert_eq!(report.thinned.len(), 1);
+    let (id, bytes) = report.thinned[0];
+    assert_eq!(id, middle);
+    // 30 of its 32 blocks are hidden.
+    assert!(bytes >= 30 * BLOCK as u64, "{bytes}");
+    assert_eq!(before - middle_allocated(), bytes);
+    let expected = [(0, 3), (29, 3), (30, 2), (31, 2), (32, 1), (47, 1), (48, 0), (60, 4)];
+    for store in [&store, &reopened(&host)] {
+        for (block, byte) in expected {
+            assert_eq!(byte_of(&store.snapshot_of("web").unwrap(), block), byte, "{block}");
+            assert_eq!(byte_in(&volume, block), byte, "{block}");
+        }
+    }
+    store.seal("web@1").unwrap();
+    assert!(store.layer(middle).unwrap().thinned);
+}
+
+#[test]
+fn exclusive_bytes_are_what_removing_frees() {
+    let (_, store) = memory();
+    let base = store.create_volume("base", DISK).unwrap();
+    fill(&base, 0, 40, 1);
+    freeze(&base);
+    let one = store.fork("base@1", "one").unwrap();
+    fill(&one, 0, 20, 2);
+    freeze(&one);
+    fill(&one, 0, 5, 3);
+    one.close().unwrap();
+    store.fork("base@1", "two").unwrap().close().unwrap();
+    base.close().unwrap();
+    let total = |store: &Store| store.usage().unwrap();
+    let before = total(&store);
+    assert_eq!(before.allocated_bytes, before.exclusive_bytes + before.shared_bytes);
+    assert_eq!((before.volumes, before.tags, before.unnamed_bytes), (3, 0, 0));
+    assert_eq!(before.virtual_bytes, 3 * DISK);
+    let usage = store.usage_of("one").unwrap();
+    assert_eq!(usage.virtual_bytes, DISK);
+    assert_eq!(usage.allocated_bytes, usage.exclusive_bytes + usage.shared_bytes);
+    assert!(usage.exclusive_bytes >= 25 * BLOCK as u64 && usage.shared_bytes >= 40 * BLOCK as u64);
+    store.remove("one").unwrap();
+    store.collect(&REAL).unwrap();
+    assert_eq!(before.allocated_bytes - total(&store).allocated_bytes, usage.exclusive_bytes);
+    let nothing = store.usage_of("two").unwrap();
+    let base = store.usage_of("base@1").unwrap();
+    // The others still stand on it, and see all of it.
+    assert_eq!(base.exclusive_bytes, 0);
+    assert!(nothing.exclusive_bytes < 10 * BLOCK as u64);
+}
+
+#[test]
+fn an_open_view_of_a_removed_snapshot_keeps_it_until_it_is_dropped() {
+    let (_folder, host, store) = files();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 8, 1);
+    let snapshot = freeze(&volume);
+    volume.close().unwrap();
+    let outside = reopened(&host);
+    outside.remove("web").unwrap();
+    assert_eq!(outside.collect(&REAL).unwrap().freed, []);
+    assert_eq!(byte_of(&snapshot, 7), 1);
+    // What is open can be forked, and named, though it was removed.
+    drop(store.fork_snapshot(&snapshot, "again").unwrap());
+    let id = snapshot.layer_id();
+    drop(snapshot);
+    assert_eq!(outside.collect(&REAL).unwrap().freed, []);
+    outside.remove("again").unwrap();
+    assert_eq!(outside.collect(&REAL).unwrap().freed[0].0, id);
+}
+
+#[test]
+fn orphans_go_and_what_is_at_work_stays() {
+    let (host, store) = memory();
+    // A fork whose name was lost: its top is an orphan once nobody holds it.
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 1, 1);
+    let name = crate::store::Name::new("web").unwrap();
+    host.remove(&paths::fresh_name(&name)).unwrap();
+    let outside = reopened(&host);
+    let before = outside.collect(&DRY).unwrap();
+    assert!(before.freed.is_empty(), "its writer is at work");
+    let top = volume.layer_id();
+    drop(volume);
+    assert_eq!(outside.collect(&REAL).unwrap().freed[0].0, top);
+    let locks = host.list(paths::LOCKS.as_ref()).unwrap();
+    assert!(locks.is_empty(), "{locks:?}");
+    // Files written aside, and one that was made and never written.
+    let aside = paths::name_aside(&name, top);
+    host.open(&aside, crate::medium::OpenMode::CreateNew).unwrap();
+    host.open(&paths::layer(top), crate::medium::OpenMode::CreateNew).unwrap();
+    let report = outside.collect(&REAL).unwrap();
+    assert_eq!((report.freed.len(), report.other_files), (1, 1));
+    assert!(store.layers().unwrap().is_empty());
+}
+
+#[test]
+fn a_layer_that_cannot_be_sealed_stays_whole_and_the_rest_is_freed() {
+    let (host, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 8, 1);
+    let rotten = freeze(&volume).layer_id();
+    fill(&volume, 0, 4, 2);
+    freeze(&volume);
+    let other = store.create_volume("other", DISK).unwrap();
+    fill(&other, 0, 4, 3);
+    let gone = freeze(&other).layer_id();
+    other.close().unwrap();
+    store.remove("web@2").unwrap();
+    store.remove("other").unwrap();
+    let layer = host.open(&paths::layer(rotten), crate::medium::OpenMode::ReadWrite).unwrap();
+    let mut bytes = vec![0; layer.facts().unwrap().length as usize];
+    layer.read_at(0, &mut bytes).unwrap();
+    let data = bytes.chunks(BLOCK).position(|block| block == [1; BLOCK]).unwrap();
+    layer.write_at((data * BLOCK) as u64 + 9, &[0]).unwrap();
+    let store = reopened(&host);
+    assert_eq!(store.collect(&REAL).unwrap_err().kind(), ErrorKind::Corrupt);
+    let header = store.layer(rotten).unwrap();
+    assert!(!header.thinned && header.digest.is_none());
+    assert_eq!(store.layer(gone).unwrap_err().kind(), ErrorKind::NotFound);
+}

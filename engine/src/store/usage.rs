@@ -1,0 +1,183 @@
+//! Who takes how much space.
+
+use std::collections::HashMap;
+
+use super::collect::{Assume, Census, Plan, census, plan};
+use super::handle::{Inner, Store};
+use super::headers::history;
+use super::locks::StoreLock;
+use super::names::{failed, list_folder};
+use super::remove::{held_by_name_alone, whole_name};
+use super::resolve::{newest_frozen, resolve};
+use super::{headers, names, paths};
+use crate::error::{ErrorKind, Result};
+use crate::format::NameKind;
+use crate::units::LayerId;
+
+/// What one name or snapshot takes, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The size of the disk, of a volume as of its last checkpoint.
+    pub virtual_bytes: u64,
+    /// What the host has allocated for the files of the layer and all its ancestors.
+    pub allocated_bytes: u64,
+    /// What removing it and collecting would free, once nobody has it open.
+    pub exclusive_bytes: u64,
+    /// The rest of what is allocated: others need it too.
+    pub shared_bytes: u64,
+}
+
+/// What a whole store takes, in bytes: each byte is counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreUsage {
+    /// How many tags.
+    pub tags: u64,
+    /// How many volumes.
+    pub volumes: u64,
+    /// How many layers.
+    pub layers: u64,
+    /// The sizes of all disks that have a name, added up.
+    pub virtual_bytes: u64,
+    /// What the host has allocated for all layer files: the sum of the three that follow.
+    pub allocated_bytes: u64,
+    /// Of these, in layers that are in the history of one name.
+    pub exclusive_bytes: u64,
+    /// In layers that are in the histories of several.
+    pub shared_bytes: u64,
+    /// In layers that are in the history of none: snapshots without a name, and garbage.
+    pub unnamed_bytes: u64,
+    /// What the merged indexes take besides.
+    pub index_bytes: u64,
+}
+
+impl Store {
+    /// What `reference` takes.
+    pub fn usage_of(&self, reference: &str) -> Result<Usage> {
+        let inner = self.inner()?;
+        let resolved = resolve(inner, reference)?;
+        let _lock = StoreLock::shared(inner.host())?;
+        let census = census(inner.host())?;
+        let mut assume = Assume::default();
+        let mut tip = Some(resolved.layer);
+        let history_from;
+        match whole_name(inner, reference)? {
+            Some(found) => {
+                assume.removed.extend(held_by_name_alone(inner, &found)?);
+                if found.entry.kind == NameKind::Volume {
+                    assume.removed.insert(found.entry.top);
+                    history_from = newest_frozen(inner, &found)?;
+                } else {
+                    tip = None;
+                    history_from = found.entry.parent;
+                }
+                assume.without_name = Some(found.entry.name);
+            }
+            None => {
+                assume.removed.insert(resolved.layer);
+                let header = headers::read_existing(inner.host(), resolved.layer)?;
+                history_from = header.parent;
+            }
+        }
+        let mut usage = Usage::default();
+        let mut add = |id: LayerId| {
+            let resident = census.layers.get(&id);
+            usage.allocated_bytes += resident.map_or(0, |resident| resident.allocated_bytes);
+        };
+        let mut below = None;
+        for header in history(inner.host(), history_from) {
+            let header = header?;
+            below.get_or_insert(header.volume_bytes);
+            if tip != Some(header.layer) {
+                add(header.layer);
+            }
+        }
+        tip.into_iter().for_each(&mut add);
+        let top = tip.and_then(|tip| census.layers.get(&tip)?.header.as_ref());
+        usage.virtual_bytes = top.map(|header| header.volume_bytes).or(below).unwrap_or(0);
+        let bytes = |assume: &Assume| total(inner, &census, assume);
+        usage.exclusive_bytes = bytes(&assume)?.saturating_sub(bytes(&Assume::default())?);
+        usage.shared_bytes = usage.allocated_bytes.saturating_sub(usage.exclusive_bytes);
+        Ok(usage)
+    }
+
+    /// What the store takes.
+    pub fn usage(&self) -> Result<StoreUsage> {
+        let inner = self.inner()?;
+        let host = inner.host();
+        let mut usage = StoreUsage::default();
+        // Per layer: no name, one, or several. A walk stops at what two have met before.
+        let mut owners: HashMap<LayerId, Owner> = HashMap::new();
+        for found in &names::list(host)? {
+            match found.entry.kind {
+                NameKind::Tag => usage.tags += 1,
+                NameKind::Volume => usage.volumes += 1,
+            }
+            let tip = newest_frozen(inner, found)?;
+            let mut size = None;
+            if found.entry.kind == NameKind::Volume {
+                let top = match headers::read(host, found.entry.top) {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                    other => other?,
+                };
+                size = top.map(|header| header.volume_bytes);
+                if tip.is_none_or(|tip| tip.id != found.entry.top) {
+                    owners.insert(found.entry.top, Owner::One);
+                }
+            }
+            for header in history(host, tip) {
+                let header = header?;
+                size.get_or_insert(header.volume_bytes);
+                match owners.insert(header.layer, Owner::One) {
+                    None => {}
+                    Some(Owner::Several) => {
+                        owners.insert(header.layer, Owner::Several);
+                        break;
+                    }
+                    Some(Owner::One) => {
+                        owners.insert(header.layer, Owner::Several);
+                    }
+                }
+            }
+            usage.virtual_bytes = usage.virtual_bytes.saturating_add(size.unwrap_or(0));
+        }
+        for file in list_folder(host, paths::LAYERS.as_ref())? {
+            let Some(paths::LayersEntry::Layer(id)) = paths::parse_layers_entry(&file) else {
+                continue;
+            };
+            let path = paths::layer(id);
+            let facts = match host.facts(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.map_err(failed(host, "look at a layer", &path))?,
+            };
+            usage.layers += 1;
+            usage.allocated_bytes += facts.allocated_bytes;
+            *match owners.get(&id) {
+                Some(Owner::One) => &mut usage.exclusive_bytes,
+                Some(Owner::Several) => &mut usage.shared_bytes,
+                None => &mut usage.unnamed_bytes,
+            } += facts.allocated_bytes;
+        }
+        for file in list_folder(host, paths::INDEX.as_ref())? {
+            let path = std::path::Path::new(paths::INDEX).join(file);
+            usage.index_bytes += match host.facts(&path) {
+                Ok(facts) => facts.allocated_bytes,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(failed(host, "look at an index", &path)(error)),
+            };
+        }
+        Ok(usage)
+    }
+}
+
+enum Owner {
+    One,
+    Several,
+}
+
+/// What a collection would free.
+fn total(inner: &Inner, census: &Census, assume: &Assume) -> Result<u64> {
+    let plan: Plan = plan(&inner.host, inner.options.volume.read, census, assume)?;
+    let unlinked: u64 = plan.unlink.iter().map(|(_, bytes)| bytes).sum();
+    let thinned: u64 = plan.thin.iter().map(|thinning| thinning.bytes).sum();
+    Ok(unlinked + thinned)
+}
