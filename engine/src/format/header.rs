@@ -78,11 +78,8 @@ pub struct Features {
 impl Features {
     /// The incompatible features known here: none yet.
     pub const INCOMPATIBLE_KNOWN: u64 = 0;
-    /// Set once blocks of the file are shared by clones inside it: a writer
-    /// must count extents before it frees a block.
-    pub const SHARED_BLOCKS: u64 = 1 << 0;
-    /// The read-only compatible features known here.
-    pub const READ_ONLY_COMPATIBLE_KNOWN: u64 = Features::SHARED_BLOCKS;
+    /// The read-only compatible features known here: none yet.
+    pub const READ_ONLY_COMPATIBLE_KNOWN: u64 = 0;
 }
 
 /// What a layer's addresses hold.

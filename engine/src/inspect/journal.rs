@@ -9,7 +9,7 @@ use super::run::{InspectedRun, Mapped};
 use crate::error::{Error, Result};
 use crate::extent::Target;
 use crate::format::header::Header;
-use crate::format::page::PageKind;
+use crate::format::page::{MAGIC, PageKind};
 use crate::format::record::{EXTENT_BYTES, Record, extents_offset};
 use crate::format::{LayerRef, PieceRef, blob, sources};
 use crate::units::{FileBlock, LayerId};
@@ -58,7 +58,8 @@ pub fn replay(file: &InspectedFile, header: &Header, sources: Vec<LayerRef>) -> 
     loop {
         let [place, second] = replay.next;
         let sequence = replay.sequence + 1;
-        let (record, crc) = match reader.whole(place, sequence, chain)? {
+        let expected = Expected { sequence, chain, next: Some(second) };
+        let (record, crc) = match reader.whole(place, expected)? {
             Ok(whole) => whole,
             Err(error) => {
                 if sequence <= journal.durable_sequence {
@@ -79,7 +80,8 @@ pub fn replay(file: &InspectedFile, header: &Header, sources: Vec<LayerRef>) -> 
             replay.damage.push(reader.bad(place, "place", "used twice", "a block of its own"));
             return Ok(replay);
         }
-        let last = reader.whole(second, sequence + 1, crc)?.is_err();
+        let after = Expected { sequence: sequence + 1, chain: crc, next: None };
+        let last = reader.whole(second, after)?.is_err();
         // Where a later record is there the next round finds the gap before it.
         if last
             && !reader.is_sequence(record.after_next, sequence + 2)?
@@ -92,15 +94,19 @@ pub fn replay(file: &InspectedFile, header: &Header, sources: Vec<LayerRef>) -> 
             }
             return Ok(replay);
         }
-        if record.next != second {
-            let expected = format!("block {second}, as the record before says");
-            let found = format!("block {}", record.next);
-            replay.damage.push(reader.bad(place, "next place", &found, &expected));
-            return Ok(replay);
-        }
         reader.apply(&mut replay, place, &record)?;
         chain = crc;
     }
+}
+
+/// What a record must say to be the one that follows.
+#[derive(Clone, Copy)]
+struct Expected {
+    sequence: u64,
+    /// The checksum of the record before.
+    chain: u32,
+    /// The place of the record after it, where that was promised before.
+    next: Option<FileBlock>,
 }
 
 struct Reader<'a> {
@@ -128,23 +134,30 @@ impl Reader<'_> {
     }
 
     /// The record at `place` if it is the one that follows; the outer error is the host's.
-    fn whole(&self, place: FileBlock, sequence: u64, chain: u32) -> Result<Result<Whole>> {
+    fn whole(&self, place: FileBlock, expected: Expected) -> Result<Result<Whole>> {
         let (record, crc) = match self.record(place) {
             Ok(whole) => whole,
             Err(error) if error.io_source().is_some() => return Err(error),
             Err(error) => return Ok(Err(error)),
         };
-        if record.sequence != sequence {
-            let (found, expected) = (record.sequence.to_string(), sequence.to_string());
-            return Ok(Err(self.bad(place, "sequence number", &found, &expected)));
+        let bad = |field, found: String, expected: String| {
+            Ok(Err(self.bad(place, field, &found, &expected)))
+        };
+        if record.sequence != expected.sequence {
+            let (found, expected) = (record.sequence.to_string(), expected.sequence.to_string());
+            return bad("sequence number", found, expected);
         }
-        if record.previous != chain {
-            let (found, expected) =
-                (format!("{:#010x}", record.previous), format!("{chain:#010x}"));
+        if record.previous != expected.chain {
+            let found = format!("{:#010x}", record.previous);
             let field = "checksum of the record before";
-            return Ok(Err(self.bad(place, field, &found, &expected)));
+            return bad(field, found, format!("{:#010x}", expected.chain));
         }
-        Ok(Ok((record, crc)))
+        match expected.next {
+            Some(next) if record.next != next => {
+                bad("next place", record.next.to_string(), next.to_string())
+            }
+            _ => Ok(Ok((record, crc))),
+        }
     }
 
     /// Whether a record of that sequence number verifies at `place`.
@@ -164,40 +177,72 @@ impl Reader<'_> {
             return Ok(false);
         }
         let page = self.file.page(offset)?;
-        let magic = page[..4] == crate::format::page::MAGIC.to_le_bytes();
-        Ok(magic && page[24..32] == sequence.to_le_bytes())
+        let kind = (PageKind::Record as u16).to_le_bytes();
+        Ok(page[..4] == MAGIC.to_le_bytes()
+            && page[4..6] == kind
+            && page[8..24] == self.layer().0
+            && page[24..32] == sequence.to_le_bytes())
     }
 
-    /// Why the data or the runs of the last record do not verify; `None` where they do.
+    /// Why the data or the pieces of the last record do not verify; `None` where they do.
     fn missing_data(&self, place: FileBlock, record: &Record) -> Result<Option<Error>> {
-        if record.data_durable {
-            return Ok(None);
+        let judged = match record.data_durable {
+            true => self.judge_places(record),
+            false => self.judge_content(place, record),
+        };
+        match judged {
+            Ok(()) => Ok(None),
+            Err(error) if error.io_source().is_some() => Err(error),
+            Err(error) => Ok(Some(error)),
+        }
+    }
+
+    /// That the pieces lie inside the file: it was as long when the head was written.
+    fn judge_places(&self, record: &Record) -> Result<()> {
+        for piece in record.runs.iter().chain(&record.sources) {
+            let end = self.offset(piece.place)?.checked_add(piece.bytes);
+            if end.is_none_or(|end| end > self.file.length()) {
+                let expected = format!("inside the file of {} bytes", self.file.length());
+                let found = format!("{} bytes", piece.bytes);
+                return Err(self.bad(piece.place, "piece bytes", &found, &expected));
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_content(&self, place: FileBlock, record: &Record) -> Result<()> {
+        if let Some(piece) = &record.sources {
+            self.sources(piece)?;
         }
         for piece in &record.runs {
-            let broken = match self.run(piece) {
-                Ok(run) => {
-                    let mut broken = None;
-                    run.verify_chunks(&mut |error| broken = broken.take().or(Some(error)))?;
-                    broken
+            let run = self.run(piece)?;
+            let mut broken = Ok(());
+            run.verify_chunks(&mut |error| {
+                if broken.is_ok() {
+                    broken = Err(error);
                 }
-                Err(error) if error.io_source().is_some() => return Err(error),
-                Err(error) => Some(error),
-            };
-            if broken.is_some() {
-                return Ok(broken);
+            })?;
+            broken?;
+            let mut cursor = run.cursor();
+            while let Some(mapped) = cursor.next()? {
+                self.judge_blocks(&mapped)?;
             }
         }
-        let items = self.mapped(place, record);
-        for mapped in items.filter(blocks::is_own_data) {
-            let mut broken = None;
-            let layer = self.layer();
-            let blocks = blocks::Blocks { file: self.file, layer, size: self.header.block_size };
-            blocks.verify(&mapped, &mut |error| broken = broken.take().or(Some(error)))?;
-            if broken.is_some() {
-                return Ok(broken.map(|broken| broken.error));
-            }
+        self.mapped(place, record).try_for_each(|mapped| self.judge_blocks(&mapped))
+    }
+
+    fn judge_blocks(&self, mapped: &Mapped) -> Result<()> {
+        if !blocks::is_own_data(mapped) {
+            return Ok(());
         }
-        Ok(None)
+        let (file, layer, size) = (self.file, self.layer(), self.header.block_size);
+        let mut broken = Ok(());
+        blocks::Blocks { file, layer, size }.verify(mapped, &mut |bad| {
+            if broken.is_ok() {
+                broken = Err(bad.error);
+            }
+        })?;
+        broken
     }
 
     fn run(&self, piece: &PieceRef) -> Result<InspectedRun> {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::*;
 use crate::chain::{Layers, Snapshot, View};
 use crate::format::{Annotations, NameEntry, NameKind};
+use crate::inspect::{CheckOptions, Severity, check_layer};
 use crate::layer::{Descriptors, Layer, ReadPolicy};
 use crate::medium::{Host, MemoryHost, OpenMode};
 use crate::units::BlockSize;
@@ -127,6 +128,19 @@ fn reopen(home: &Arc<MemoryHome>, options: VolumeOptions) -> Volume {
     Volume::open(Arc::<MemoryHome>::clone(home), &home.entry(), options).unwrap()
 }
 
+/// That a second reading of the format finds nothing wrong with any layer, whatever its writer is doing.
+fn assert_sound(home: &MemoryHome, when: &str) {
+    let host = home.layers.host();
+    for file in host.list(Path::new("")).unwrap() {
+        if Path::new(&file).extension().is_some_and(|extension| extension == "layer") {
+            let options = CheckOptions { data: true };
+            let report = check_layer(host, Path::new(&file), &options, &mut |_| ()).unwrap();
+            let wrong = report.findings.iter().find(|finding| finding.severity > Severity::Note);
+            assert_eq!(wrong, None, "{when}");
+        }
+    }
+}
+
 /// Small bounds, so that a short test meets all of them.
 fn small() -> VolumeOptions {
     VolumeOptions {
@@ -222,6 +236,7 @@ fn what_was_flushed_is_there_after_a_reopen_and_nothing_else() {
                 12 => {
                     volume.close().unwrap();
                     durable = now.clone();
+                    assert_sound(&home, &format!("seed {seed} step {step}, closed"));
                     volume = reopen(&home, options);
                 }
                 _ => volume.checkpoint().unwrap(),
@@ -233,6 +248,7 @@ fn what_was_flushed_is_there_after_a_reopen_and_nothing_else() {
                 panic!("seed {seed} step {step}: byte {at} is {}, not {}", read[at], now[at]);
             }
         }
+        assert_sound(&home, &format!("seed {seed}"));
         for (snapshot, held) in &snapshots {
             let mut read = vec![0xee; held.len()];
             snapshot.read_at(0, &mut read).unwrap();

@@ -54,7 +54,7 @@ pub fn open_header() -> Header {
     Header {
         layer: LAYER,
         generation: 12,
-        features: Features { read_only_compatible: Features::SHARED_BLOCKS, ..Features::default() },
+        features: Features { read_only_compatible: 2, compatible: 1 << 63, incompatible: 0 },
         kind: LayerKind::Disk,
         state: LayerState::Open,
         block_size: BlockSize::DEFAULT,

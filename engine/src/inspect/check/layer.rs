@@ -7,7 +7,7 @@ use super::space::Space;
 use super::{CheckOptions, Progress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Target;
-use crate::format::header::{Features, Header, LayerState};
+use crate::format::header::{Header, LayerState};
 use crate::format::page::PageKind;
 use crate::format::{Annotations, FreeSpace, LayerRef, PieceRef, blob, sources};
 use crate::inspect::blocks::{BadBlock, Blocks, is_own_data, portions};
@@ -131,8 +131,15 @@ impl<'a, 'p> Look<'a, 'p> {
         let slots = Slots::read(self.file);
         let agreement = slots.agreement();
         self.layer = slots.header().map(|header| header.layer);
-        self.slots(&slots);
         self.looked.report.counts.layers = 1;
+        if let Some(id) = id
+            && slots.never_synced(self.file, id)?
+        {
+            let what = "made and never synced: nothing in it was acknowledged".to_owned();
+            self.push(Severity::Note, None, what);
+            return Ok(self.looked);
+        }
+        self.slots(&slots);
         let Some(header) = slots.header() else { return Ok(self.looked) };
         if let Some(id) = id.filter(|&id| id != header.layer) {
             let what = format!("the slots are of layer {}, the name of layer {id}", header.layer);
@@ -214,8 +221,11 @@ impl<'a, 'p> Look<'a, 'p> {
             LayerState::Open => (found < said, format!("at least {said} bytes")),
         };
         if wrong {
+            // The first length of a new layer is durable with its first commit.
+            let new = header.state == LayerState::Open && header.generation == 1;
+            let severity = if new { Severity::Note } else { Severity::Damage };
             let what = format!("file length: found {found} bytes, expected {expected}");
-            self.push(Severity::Damage, Some(found.min(said)), what);
+            self.push(severity, Some(found.min(said)), what);
         }
     }
 
@@ -362,8 +372,7 @@ impl<'a, 'p> Look<'a, 'p> {
             self.error(Severity::Damage, &error);
             return Ok(());
         }
-        let shared = header.features.read_only_compatible & Features::SHARED_BLOCKS != 0;
-        let leaked = space.compare(shared, free.as_ref(), &mut |(block, what)| {
+        let leaked = space.compare(free.as_ref(), &mut |(block, what)| {
             let offset = block.byte_offset_checked(header.block_size);
             self.push_block(Severity::Damage, offset, Some(block), what);
         });

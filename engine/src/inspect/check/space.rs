@@ -67,10 +67,10 @@ impl Space {
         }
     }
 
-    /// Compares all claims with each other and with the saved free space.
+    /// Compares all claims with each other and with the saved free space; gives how many blocks
+    /// that one holds to be in use and nothing claims.
     pub fn compare(
         mut self,
-        shared_blocks: bool,
         free_space: Option<&FreeSpace>,
         conflict: &mut dyn FnMut(Conflict),
     ) -> u64 {
@@ -89,13 +89,6 @@ impl Space {
                 let block = FileBlock(claim.start.max(stretch.start));
                 conflict((block, format!("an extent maps the {} as data", claim.what)));
             }
-            if stretch.extents > 1 && !shared_blocks {
-                let what = format!(
-                    "{} extents map the block in a layer without shared blocks",
-                    stretch.extents
-                );
-                conflict((FileBlock(stretch.start), what));
-            }
         }
         match free_space {
             Some(free_space) => self.compare_free(&stretches, free_space, conflict),
@@ -103,7 +96,6 @@ impl Space {
         }
     }
 
-    /// How many blocks the free space holds to be in use that nothing claims.
     fn compare_free(
         &self,
         stretches: &[Stretch],
@@ -184,9 +176,9 @@ mod tests {
         PieceRef { place: FileBlock(place), bytes, generation: 1, head_crc: 0 }
     }
 
-    fn conflicts(space: Space, shared: bool, free: Option<&FreeSpace>) -> Vec<u64> {
+    fn conflicts(space: Space, free: Option<&FreeSpace>) -> Vec<u64> {
         let mut found = Vec::new();
-        space.compare(shared, free, &mut |(block, _)| found.push(block.0));
+        space.compare(free, &mut |(block, _)| found.push(block.0));
         found
     }
 
@@ -197,33 +189,32 @@ mod tests {
         space.record(FileBlock(4), "record");
         space.data(FileBlock(5), 10);
         space.data(FileBlock(15), 10);
-        assert_eq!(conflicts(space, false, None), []);
+        assert_eq!(conflicts(space, None), []);
 
         let mut space = Space::new(BlockSize::DEFAULT);
         space.piece(&piece(1, 4096), "run");
         space.record(FileBlock(7), "record");
         space.data(FileBlock(5), 10);
-        assert_eq!(conflicts(space, false, None), [1, 7]);
+        assert_eq!(conflicts(space, None), [1, 7]);
     }
 
     #[test]
-    fn blocks_of_two_extents_are_shared_or_a_conflict() {
+    fn blocks_of_two_extents_are_counted_as_often() {
         let space = || {
             let mut space = Space::new(BlockSize::DEFAULT);
             space.data(FileBlock(5), 10);
             space.data(FileBlock(8), 2);
             space
         };
-        assert_eq!(conflicts(space(), false, None), [8]);
-        assert_eq!(conflicts(space(), true, None), []);
+        assert_eq!(conflicts(space(), None), []);
         let shared = vec![(FileBlock(8), 1), (FileBlock(9), 1)];
         let free = FreeSpace { sequence: 0, blocks: 20, used: vec![0x7fff | 1 << 19], shared };
-        assert_eq!(conflicts(space(), true, Some(&free)), []);
-        assert_eq!(space().compare(true, Some(&free), &mut |_| ()), 4);
+        assert_eq!(conflicts(space(), Some(&free)), []);
+        assert_eq!(space().compare(Some(&free), &mut |_| ()), 4);
         let fewer = FreeSpace { shared: vec![(FileBlock(8), 1)], ..free.clone() };
-        assert_eq!(conflicts(space(), true, Some(&fewer)), [9]);
+        assert_eq!(conflicts(space(), Some(&fewer)), [9]);
         let more = FreeSpace { shared: vec![(FileBlock(7), 1)], ..free };
-        assert_eq!(conflicts(space(), true, Some(&more)), [7, 8, 9]);
+        assert_eq!(conflicts(space(), Some(&more)), [7, 8, 9]);
     }
 
     #[test]
@@ -231,6 +222,6 @@ mod tests {
         let mut space = Space::new(BlockSize::DEFAULT);
         space.data(FileBlock(5), 3);
         let free = FreeSpace { sequence: 0, blocks: 7, used: vec![0b010_0011], shared: Vec::new() };
-        assert_eq!(conflicts(space, false, Some(&free)), [7, 6]);
+        assert_eq!(conflicts(space, Some(&free)), [7, 6]);
     }
 }
