@@ -158,8 +158,8 @@ impl Volume {
 
     /// Sets aside what is pending, between batches; `None` where there is nothing.
     pub(super) fn cut_aside(&self) -> Result<Option<CutAside>> {
-        let _fold = self.fold_lock.lock();
         let _cut = self.gate.cut();
+        let _fold = self.fold_lock.lock();
         let mut guard = self.state.write();
         let state = &mut *guard;
         state.check_poison("flush")?;

@@ -312,3 +312,36 @@ fn overwriting_keeps_the_file_within_twice_its_live_blocks() {
     let facts = home.layers.host().facts(&path_of(volume.layer_id())).unwrap();
     assert!(facts.length < 2 * 1024 * 4096 + (4 << 20), "{} bytes", facts.length);
 }
+
+/// A writer that found the pending map full once asked for the lock of folding while a flush
+/// held that lock and waited for the writer's call to end: neither came back.
+#[test]
+fn writers_that_fill_the_map_and_flushes_wait_in_one_order() {
+    const WRITERS: u64 = 3;
+    let home = MemoryHome::new();
+    let options = VolumeOptions { map_extents_max: 4, ..small() };
+    let volume = create(&home, 4096 * 1024, options);
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let volume = &volume;
+            scope.spawn(move || {
+                for round in 0..4000 {
+                    let block = (round * 7 * WRITERS + writer) % 1023 / WRITERS * WRITERS + writer;
+                    volume.write_at(block * 4096, &[writer as u8 + 1; 4096]).unwrap();
+                }
+            });
+        }
+        for round in 0..1000 {
+            match round % 100 {
+                0 => drop(volume.snapshot(&Annotations::default()).unwrap()),
+                _ => volume.flush().unwrap(),
+            }
+        }
+    });
+    let mut block = [0; 4096];
+    for address in 0..1023 {
+        volume.read_at(address * 4096, &mut block).unwrap();
+        let expected = (address % WRITERS) as u8 + 1;
+        assert!(block == [0; 4096] || block == [expected; 4096], "block {address}");
+    }
+}
