@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::names::{self, FoundName, failed, list_folder};
-use super::super::paths::{self, LayersEntry, NamesEntry};
-use super::super::{headers, name::Name};
 use super::journal::sources_of_open;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::header::HEADER_BYTES;
 use crate::format::{Header, LayerState, PageKind, sources};
 use crate::layer::read_blob;
 use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
+use crate::store::names::{self, FoundName, failed, list_folder};
+use crate::store::paths::{self, LayersEntry, NamesEntry};
+use crate::store::{headers, name::Name};
 use crate::units::{Digest, LayerId, PAGE_BYTES};
 
 /// All that is in a store, at one moment: the caller holds the store's lock.

@@ -5,9 +5,6 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::super::names::failed;
-use super::super::paths;
-use super::super::ranges::RangeSet;
 use super::census::{Census, Resident};
 use super::reach::{Forest, Node, Reach, reach};
 use super::see::{Maps, Sight, see};
@@ -17,6 +14,9 @@ use crate::format::header::HEADER_BYTES;
 use crate::format::{Header, LayerRef, NameKind};
 use crate::layer::{Descriptors, Layer, ReadPolicy};
 use crate::medium::{Host, Medium, OpenMode};
+use crate::store::names::failed;
+use crate::store::paths;
+use crate::store::ranges::RangeSet;
 use crate::units::{BlockAddress, LayerId};
 
 /// How many layers are open at once while their maps are walked, one after another.

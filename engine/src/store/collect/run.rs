@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::super::handle::{Inner, Store};
-use super::super::locks::StoreLock;
-use super::super::{headers, seal};
 use super::census::census;
 use super::plan::{Assume, Plan, plan};
 use super::sweep;
 use crate::error::{Error, Result};
+use crate::store::handle::{Inner, Store};
+use crate::store::locks::StoreLock;
+use crate::store::{headers, seal};
 use crate::units::LayerId;
 
 /// How a collection is done.

@@ -13,10 +13,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use super::super::ranges::RangeSet;
 use super::reach::{Forest, Reach};
 use crate::error::Result;
 use crate::extent::{Extent, Target};
+use crate::store::ranges::RangeSet;
 use crate::units::{ADDRESS_END, LayerId, SourceIndex};
 
 /// The maps of frozen layers.
@@ -101,9 +101,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::reach::{Node, reach};
     use super::*;
     use crate::extent::ExtentMap;
+    use crate::store::reach::{Node, reach};
     use crate::units::{BlockAddress, FileBlock};
 
     const ADDRESSES: u64 = 12;

@@ -3,12 +3,12 @@
 use std::io::ErrorKind::{NotFound, Unsupported};
 use std::path::Path;
 
-use super::super::names::failed;
-use super::super::paths;
 use super::plan::{Plan, Thinning};
 use crate::error::Result;
 use crate::layer::{read_header, update_header};
 use crate::medium::{Host, LockMode, LockWait, OpenMode};
+use crate::store::names::failed;
+use crate::store::paths;
 use crate::units::LayerId;
 
 /// Unlinks files and sets marks, durably. The caller holds the store's lock alone since
