@@ -256,6 +256,7 @@ impl RunBuilder {
         if !self.lows.is_empty() {
             self.firsts.push(self.lows.len() as u32);
         }
+        self.sort_wide();
         let mut head = self.head();
         let layout = head.layout()?;
         let mut bytes = AlignedBytes::zeroed(layout.total_bytes as usize);
@@ -346,6 +347,22 @@ impl RunBuilder {
                 }
             };
         }
+    }
+
+    /// Brings the wide table into the order of the extents, which growing widths disturb.
+    fn sort_wide(&mut self) {
+        if self.wide.is_empty() {
+            return;
+        }
+        let mut sorted = Vec::with_capacity(self.wide.len());
+        for word in &mut self.words {
+            if self.widths.unpack(*word).code == self.widths.wide_code() {
+                let entry = self.wide[self.widths.unpack_wide(*word) as usize];
+                *word = self.widths.pack_wide(sorted.len() as u64);
+                sorted.push(entry);
+            }
+        }
+        self.wide = sorted;
     }
 
     fn write_sections(&self, layout: &RunLayout, bytes: &mut [u8]) {

@@ -3,7 +3,7 @@
 use super::Run;
 use crate::error::Result;
 use crate::extent::Target;
-use crate::format::run::{EXTENTS_PER_NODE, SAMPLE_EXTENTS, Section, TREE_EXTENTS_MIN};
+use crate::format::run::{CODE_DATA, EXTENTS_PER_NODE, SAMPLE_EXTENTS, Section, TREE_EXTENTS_MIN};
 use crate::format::tree::{NODE_KEYS, Node, TreeShape, build_tree};
 use crate::raw::as_bytes;
 use crate::units::BlockAddress;
@@ -15,6 +15,7 @@ impl Run {
         let end = self.layout.body.offset + self.layout.body.bytes;
         self.chunks.verify_until(&self.bytes, end).map_err(|error| self.locate_error(error))?;
         self.check_extents()?;
+        self.check_words()?;
         self.check_trees()?;
         self.intact()
     }
@@ -44,6 +45,25 @@ impl Run {
             Some(found) => self.agree("block checksums", 0, found, checksums),
             None => Ok(()),
         }
+    }
+
+    /// That each thing a word can say is said in one way only.
+    fn check_words(&self) -> Result<()> {
+        let widths = self.head.widths;
+        let mut wide = 0;
+        for (index, &word) in self.words.iter().enumerate() {
+            let offset = self.layout.words.offset + 8 * index as u64;
+            let mut parts = widths.unpack(word);
+            if parts.code == widths.wide_code() {
+                self.agree("wide index", offset, widths.unpack_wide(word), wide)?;
+                wide += 1;
+                parts = self.wide_parts(index)?;
+            }
+            if parts.code < CODE_DATA {
+                self.agree("block of no data", offset, parts.block, 0)?;
+            }
+        }
+        self.agree("wide", 0, self.head.wide, wide)
     }
 
     fn check_trees(&self) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::units::{ADDRESS_END, BlockAddress, SourceIndex};
 /// in each other are joined.
 ///
 /// The sources of `older` count from `first_source` on. Each source, newer or older, goes
-/// through `renumber` before it is packed.
+/// through `renumber` before it is packed, which keeps different ones different.
 pub fn merge_over_run(
     newer: impl Iterator<Item = Result<Extent>>,
     older: &Run,

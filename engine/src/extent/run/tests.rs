@@ -121,7 +121,7 @@ proptest! {
     ) {
         let (newer, older) = (map_of(&newer), map_of(&older));
         let run = open(&encode(&older)).unwrap();
-        let spread = |source: SourceIndex| SourceIndex(source.0 / 2 * 3);
+        let spread = |source: SourceIndex| SourceIndex(source.0 * 3);
         for holes in [Holes::Keep, Holes::Drop] {
             let builder =
                 merge_over_run(newer.iter().map(Ok), &run, 7, holes, |source| Ok(spread(source)));
