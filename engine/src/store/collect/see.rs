@@ -103,7 +103,7 @@ mod tests {
 
     use super::*;
     use crate::extent::ExtentMap;
-    use crate::store::reach::{Node, reach};
+    use crate::store::collect::reach::{Node, reach};
     use crate::units::{BlockAddress, FileBlock};
 
     const ADDRESSES: u64 = 12;
