@@ -110,6 +110,17 @@ impl Level {
         }
     }
 
+    /// The one run that is all of the level's map, where it is one.
+    pub(super) fn single_run(&self) -> Option<&Run> {
+        match &self.map {
+            LevelMap::Index(index) => Some(&index.run),
+            LevelMap::Layer(layer) => match layer.runs() {
+                [run] => Some(run),
+                _ => None,
+            },
+        }
+    }
+
     /// The extents from `start` on, without holes.
     pub(super) fn extents_from(
         &self,

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::level::Level;
 use super::slots::Slots;
 use crate::error::{Error, ErrorKind, Result};
-use crate::extent::{Extent, Holes, RunBuilder, RunOrigin, Target, joined, overlay};
+use crate::extent::{
+    Extent, Holes, RunBuilder, RunOrigin, Target, joined, merge_over_run, overlay,
+};
 use crate::format::index::{IndexHead, IndexSlot, SLOTS_MAX, encode_slots, run_page};
 use crate::format::page::Prelude;
 use crate::format::{LayerRef, PageKind};
@@ -28,22 +30,37 @@ struct Part<'a> {
 /// Slots that nothing leads to any more are left out.
 pub(super) fn merge_levels(levels: &[Arc<Level>], block_size: BlockSize) -> Result<Level> {
     let (parts, layers) = number(levels)?;
-    let all_slots = levels.iter().map(|level| level.slots().len()).sum();
+    let all_slots: usize = levels.iter().map(|level| level.slots().len()).sum();
     let mut new_numbers: Vec<u32> = vec![u32::MAX; all_slots];
     let mut kept_slots = Vec::new();
-    let mut builder = RunBuilder::without_checksums();
-    for extent in joined(overlaid(&parts)?, Holes::Drop) {
-        let mut extent = extent?;
-        if let Target::Data { source, block } = extent.target {
-            let number = &mut new_numbers[source.0 as usize];
-            if *number == u32::MAX {
-                *number = kept_slots.len() as u32;
-                kept_slots.push(slot_of(&parts, source.0)?);
-            }
-            extent.target = Target::Data { source: SourceIndex(*number), block };
+    let mut renumber = |source: SourceIndex| {
+        let bad = || Error::corrupt("merge the maps of a chain", "source", source.0, all_slots);
+        let number = new_numbers.get_mut(source.0 as usize).ok_or_else(bad)?;
+        if *number == u32::MAX {
+            *number = kept_slots.len() as u32;
+            kept_slots.push(slot_of(&parts, source.0)?);
         }
-        builder.push(extent)?;
-    }
+        Ok(SourceIndex(*number))
+    };
+    let oldest = &parts[parts.len() - 1];
+    let builder = match oldest.level.single_run() {
+        // The oldest part, mostly the largest by far, is copied rather than merged.
+        Some(run) => {
+            let newer = overlaid(&parts[..parts.len() - 1])?;
+            merge_over_run(newer, run, oldest.first_slot, Holes::Drop, renumber)?
+        }
+        None => {
+            let mut builder = RunBuilder::without_checksums();
+            for extent in joined(overlaid(&parts)?, Holes::Drop) {
+                let mut extent = extent?;
+                if let Target::Data { source, block } = extent.target {
+                    extent.target = Target::Data { source: renumber(source)?, block };
+                }
+                builder.push(extent)?;
+            }
+            builder
+        }
+    };
     let tip = LayerRef { digest: None, ..*levels[0].tip() };
     let below = levels[levels.len() - 1].below().copied();
     let (table, slots_crc) = encode_slots(&kept_slots);
@@ -90,12 +107,13 @@ fn number(levels: &[Arc<Level>]) -> Result<(Vec<Part<'_>>, u64)> {
 /// What all parts say together. The parts are split where their extents are halved, so
 /// that those of a large part pass through few merges.
 fn overlaid<'a>(parts: &[Part<'a>]) -> Result<Extents<'a>> {
-    if let [part] = parts {
+    let [part, ..] = parts else { return Ok(Box::new(std::iter::empty())) };
+    if parts.len() == 1 {
         let first_slot = part.first_slot;
         return Ok(Box::new(part.level.extents_from(BlockAddress(0))?.map(move |extent| {
             let mut extent = extent?;
             if let Target::Data { source, block } = extent.target {
-                let source = SourceIndex(source.0 + first_slot);
+                let source = SourceIndex(source.0.saturating_add(first_slot));
                 extent.target = Target::Data { source, block };
             }
             Ok(extent)
