@@ -1,0 +1,477 @@
+//! The grammar of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::output::size::parse_size;
+
+const REFERENCES: &str = "\
+References (REF):
+  NAME        a tag or a volume; a name without `:tag` is looked up as it is,
+              then with `:latest`
+  NAME@N      0 the current state, 1 the newest snapshot, and so on back;
+              removed snapshots are not counted
+  ID, DIGEST  a layer id or digest, or a unique prefix of one (4 digits or more)
+
+Sizes and offsets are in bytes, or end in K, M, G, T, P or E (also KiB, MiB, ...;
+powers of 1024), or in kB, MB, GB, ... (powers of 1000).";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   done
+  1   the answer is no: `diff` found differences, `check` found damage
+  2   the command line is wrong
+  3   no store
+  4   locked by another writer
+  5   corrupt: stored bytes do not verify
+  6   wrong parent: a layer is not the one its child recorded
+  7   no space
+  8   not found
+  9   already exists
+  10  another I/O error
+
+With --json every verb prints one JSON document on standard output, with
+`schema` (1) and `verb`; an error is one on standard error, with `error`. Where
+standard output carries data (`read`, `export REF -`), the document goes to
+standard error.";
+
+/// Copy-on-write block-level snapshots in plain files: store, fork, snapshot, diff and read
+/// disk images without root, daemon or kernel module
+#[derive(Debug, Parser)]
+#[command(
+    name = "sapwood",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    max_term_width = 100,
+    after_help = REFERENCES,
+    after_long_help = format!("{REFERENCES}\n\n{EXIT_CODES}")
+)]
+pub struct Command {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What every verb understands.
+#[derive(Args, Clone, Debug)]
+pub struct Global {
+    /// The store [default: `sapwood` in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR", env = "SAPWOOD_STORE", hide_env_values = true)]
+    pub store: Option<PathBuf>,
+    /// Print JSON, errors included
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print sizes in bytes instead of KiB, MiB, ...
+    #[arg(long, global = true)]
+    pub bytes: bool,
+    /// Print no progress and no confirmations
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Use a store on a network filesystem, where locks and syncs may promise less
+    #[arg(long, global = true)]
+    pub network: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make a store
+    Init(InitArgs),
+    /// Make an empty volume
+    Create(CreateArgs),
+    /// Bring a raw disk image in, as a tag
+    Import(ImportArgs),
+    /// Write a snapshot or a volume out as a raw disk image
+    Export(ExportArgs),
+    /// Make a volume on top of a snapshot
+    Fork(ForkArgs),
+    /// Freeze what a volume holds
+    Snapshot(SnapshotArgs),
+    /// Name a snapshot, and all below it, by the digest of its content
+    Seal(ReferenceArgs),
+    /// List tags and volumes
+    Ls,
+    /// Tell all about one layer
+    Show(ReferenceArgs),
+    /// List a layer and its ancestors, newest first, each with its own size
+    Log(LogArgs),
+    /// Give a snapshot a name
+    Tag(TagArgs),
+    /// Remove tags, volumes or snapshots; `gc` then frees their space
+    Rm(RmArgs),
+    /// Drop what a volume holds over its parent
+    Reset(NameArgs),
+    /// Change the size of a volume
+    Resize(ResizeArgs),
+    /// Write bytes of a snapshot or a volume to standard output
+    Read(ReadArgs),
+    /// Write standard input into a volume
+    Write(WriteArgs),
+    /// Picture which layer owns what, and list the extents
+    Map(MapArgs),
+    /// List the ranges that differ, from metadata alone; a range rewritten with the same bytes counts
+    Diff(DiffArgs),
+    /// Tell virtual, allocated, exclusive and shared bytes of names
+    Du(DuArgs),
+    /// Tell what the whole store holds
+    Df,
+    /// Give the space of removed layers back
+    Gc(GcArgs),
+    /// Make a layer without ancestors that reads the same, as a tag
+    Flatten(FlattenArgs),
+    /// Verify every structure of the store; writes nothing
+    Check(CheckArgs),
+    /// Print every structure of a layer with its file offset; works on damaged files
+    Dump(DumpArgs),
+    /// Show the main job on real input, in a temporary store
+    Tour(TourArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual
+    Man(ManArgs),
+}
+
+impl Verb {
+    /// The verb as it is typed.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Verb::Init(_) => "init",
+            Verb::Create(_) => "create",
+            Verb::Import(_) => "import",
+            Verb::Export(_) => "export",
+            Verb::Fork(_) => "fork",
+            Verb::Snapshot(_) => "snapshot",
+            Verb::Seal(_) => "seal",
+            Verb::Ls => "ls",
+            Verb::Show(_) => "show",
+            Verb::Log(_) => "log",
+            Verb::Tag(_) => "tag",
+            Verb::Rm(_) => "rm",
+            Verb::Reset(_) => "reset",
+            Verb::Resize(_) => "resize",
+            Verb::Read(_) => "read",
+            Verb::Write(_) => "write",
+            Verb::Map(_) => "map",
+            Verb::Diff(_) => "diff",
+            Verb::Du(_) => "du",
+            Verb::Df => "df",
+            Verb::Gc(_) => "gc",
+            Verb::Flatten(_) => "flatten",
+            Verb::Check(_) => "check",
+            Verb::Dump(_) => "dump",
+            Verb::Tour(_) => "tour",
+            Verb::Completions(_) => "completions",
+            Verb::Man(_) => "man",
+        }
+    }
+}
+
+/// The form of a disk image. A file is raw unless this says otherwise, never by its content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ImageFormat {
+    /// The bytes of the disk, nothing else
+    #[default]
+    Raw,
+}
+
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// The size of a block, a power of two from 4K to 64K
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4K")]
+    pub block_size: u64,
+}
+
+#[derive(Args, Debug)]
+pub struct CreateArgs {
+    /// The volume's name
+    pub name: String,
+    /// Its size
+    #[arg(value_parser = parse_size)]
+    pub size: u64,
+}
+
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// The image, or `-` for standard input
+    pub file: PathBuf,
+    /// The tag it gets
+    pub tag: String,
+    /// The form of the image
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ImageFormat,
+    /// A comment for people
+    #[arg(long)]
+    pub comment: Option<String>,
+    /// A label, as often as needed
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
+}
+
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// What to write out; of a volume, its last commit
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// The image to make, or `-` for standard output
+    pub file: PathBuf,
+    /// The form of the image
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ImageFormat,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ForkArgs {
+    /// The snapshot
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// The new volume's name
+    pub name: String,
+}
+
+#[derive(Args, Debug)]
+pub struct SnapshotArgs {
+    /// The volume
+    pub name: String,
+    /// Give the snapshot this tag
+    #[arg(short, long)]
+    pub tag: Option<String>,
+    /// A label, as often as needed
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
+    /// A comment for people
+    #[arg(long)]
+    pub comment: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct ReferenceArgs {
+    /// The layer
+    #[arg(value_name = "REF")]
+    pub reference: String,
+}
+
+#[derive(Args, Debug)]
+pub struct LogArgs {
+    /// The newest layer to list
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// Draw the whole tree that the layer stands in
+    #[arg(long)]
+    pub graph: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct TagArgs {
+    /// The snapshot
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// Its new tag
+    pub tag: String,
+    /// Move the tag if it is there already
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct RmArgs {
+    /// Tags, volumes, or snapshots as NAME@N
+    #[arg(value_name = "REF", required = true)]
+    pub references: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct NameArgs {
+    /// The volume
+    pub name: String,
+}
+
+#[derive(Args, Debug)]
+pub struct ResizeArgs {
+    /// The volume
+    pub name: String,
+    /// Its new size
+    #[arg(value_parser = parse_size)]
+    pub size: u64,
+    /// Allow a smaller size: what lies past it is gone
+    #[arg(long)]
+    pub shrink: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ReadArgs {
+    /// What to read; of a volume, its last commit
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// Where to begin
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "0")]
+    pub offset: u64,
+    /// How much to read [default: up to the end]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub length: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub struct WriteArgs {
+    /// The volume
+    pub name: String,
+    /// Where to begin
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "0")]
+    pub offset: u64,
+}
+
+#[derive(Args, Debug)]
+pub struct MapArgs {
+    /// What to picture; of a volume, its last commit
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// Only the ranges that changed since this one
+    #[arg(long, value_name = "REF")]
+    pub since: Option<String>,
+    /// How many cells the picture has [default: as many as fit]
+    #[arg(long, value_name = "CELLS", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub width: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// The one
+    pub a: String,
+    /// The other
+    pub b: String,
+}
+
+#[derive(Args, Debug)]
+pub struct DuArgs {
+    /// What to tell about [default: every name]
+    #[arg(value_name = "REF")]
+    pub reference: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct GcArgs {
+    /// Say what would be freed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct FlattenArgs {
+    /// What to flatten
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// The tag of the new layer
+    pub tag: String,
+}
+
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Verify the checksum of every data block too
+    #[arg(long)]
+    pub data: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DumpArgs {
+    /// A file of a store, beginning with `/` or `./`, or a REF
+    #[arg(value_name = "LAYER|REF")]
+    pub layer: String,
+}
+
+#[derive(Args, Debug)]
+pub struct TourArgs {
+    /// A disk image, or a directory to make one of [default: what /usr/share holds]
+    pub path: Option<PathBuf>,
+    /// How many forks to make
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub forks: u32,
+}
+
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// The verb to print the page of [default: the command's own page]
+    pub verb: Option<String>,
+    /// Write every page into this directory instead
+    #[arg(long, value_name = "DIR", conflicts_with = "verb")]
+    pub directory: Option<PathBuf>,
+}
+
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a label is KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_is_named_as_it_is_typed() {
+        let typed = |words: &[&str]| Command::try_parse_from(words).unwrap().verb.name();
+        let words: &[&[&str]] = &[
+            &["init"],
+            &["create", "a", "1G"],
+            &["import", "a", "b"],
+            &["export", "a", "b"],
+            &["fork", "a", "b"],
+            &["snapshot", "a"],
+            &["seal", "a"],
+            &["ls"],
+            &["show", "a"],
+            &["log", "a"],
+            &["tag", "a", "b"],
+            &["rm", "a"],
+            &["reset", "a"],
+            &["resize", "a", "1G"],
+            &["read", "a"],
+            &["write", "a"],
+            &["map", "a"],
+            &["diff", "a", "b"],
+            &["du"],
+            &["df"],
+            &["gc"],
+            &["flatten", "a", "b"],
+            &["check"],
+            &["dump", "a"],
+            &["tour"],
+            &["completions", "bash"],
+            &["man"],
+        ];
+        let known: Vec<_> =
+            Command::command().get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+        assert_eq!(words.iter().map(|words| words[0]).collect::<Vec<_>>(), known);
+        for words in words {
+            assert_eq!(typed(&[&["sapwood"], *words].concat()), words[0]);
+        }
+    }
+
+    #[test]
+    fn labels_have_a_key() {
+        assert_eq!(parse_label("a=b=c").unwrap(), ("a".to_owned(), "b=c".to_owned()));
+        assert_eq!(parse_label("a=").unwrap(), ("a".to_owned(), String::new()));
+        assert!(parse_label("=b").is_err());
+        assert!(parse_label("a").is_err());
+    }
+}

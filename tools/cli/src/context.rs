@@ -1,0 +1,137 @@
+//! One run of the command: where the store is, and how reports are printed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sapwood::ErrorKind;
+use sapwood::layer::{MapPolicy, ReadPolicy};
+use sapwood::medium::{FileHost, Host, Network};
+use sapwood::store::{Store, StoreOptions};
+use sapwood::units::BlockSize;
+use sapwood::volume::VolumeOptions;
+
+use crate::args::Global;
+use crate::error::{CliError, Result, Verdict};
+use crate::output::{Output, Report};
+
+/// The folder of the store in the user's data directory.
+const DEFAULT_FOLDER: &str = "sapwood";
+
+/// What every verb is given.
+pub struct Context<'a> {
+    /// How reports are printed.
+    pub output: &'a Output,
+    /// The verb as it was typed.
+    pub verb: &'static str,
+    global: &'a Global,
+}
+
+impl<'a> Context<'a> {
+    /// A run of `verb`.
+    pub fn new(global: &'a Global, verb: &'static str, output: &'a Output) -> Context<'a> {
+        Context { output, verb, global }
+    }
+
+    /// The store's folder: `--store`, else `SAPWOOD_STORE`, else in the user's data directory.
+    pub fn store_path(&self) -> Result<PathBuf> {
+        match &self.global.store {
+            Some(path) => Ok(path.clone()),
+            None => default_path(|name| std::env::var_os(name).map(PathBuf::from)),
+        }
+    }
+
+    /// Opens the store; a folder that is none is an error, never an empty store.
+    pub fn open_store(&self) -> Result<Store> {
+        Ok(Store::open(self.store_path()?, &self.options(BlockSize::DEFAULT))?)
+    }
+
+    /// Makes the store, which must not be there, and the folders that lead to it.
+    pub fn create_store(&self, block_size: BlockSize) -> Result<Store> {
+        Ok(Store::create(self.store_path()?, &self.options(block_size))?)
+    }
+
+    /// Opens the store, or makes it where nothing is there. A path that was given must lead to an
+    /// existing folder: a mistyped one must not become a tree of folders.
+    pub fn open_or_create_store(&self) -> Result<Store> {
+        let path = self.store_path()?;
+        let is_there =
+            |path: &Path| path.try_exists().map_err(CliError::file("look for the store", path));
+        if is_there(&path)? {
+            return self.open_store();
+        }
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        if let (Some(_), Some(folder)) = (&self.global.store, folder)
+            && !is_there(folder)?
+        {
+            let error = sapwood::Error::new(ErrorKind::NoStore, "make the store");
+            return Err(error.in_file(&path).about("folder", "nothing", folder.display()).into());
+        }
+        self.create_store(BlockSize::DEFAULT)
+    }
+
+    /// Opens the store's folder without asking whether it is a good store, for those who look.
+    pub fn open_host(&self) -> Result<Arc<dyn Host>> {
+        let path = self.store_path()?;
+        let host = FileHost::open_root(&path, self.network()).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => error.with_kind(ErrorKind::NoStore),
+            _ => error,
+        });
+        Ok(Arc::new(host?))
+    }
+
+    /// Prints the report of the verb, which is done with it.
+    pub fn print(&self, report: &impl Report) -> Result<Verdict> {
+        self.output.print(self.verb, report)?;
+        Ok(Verdict::Done)
+    }
+
+    /// Prints the report of the verb on standard error, as standard output carries data: only
+    /// where JSON is asked for, since the data are the answer.
+    pub fn print_beside_data(&self, report: &impl Report) -> Result<Verdict> {
+        if self.output.is_json() {
+            self.output.print_beside_data(self.verb, report)?;
+        }
+        Ok(Verdict::Done)
+    }
+
+    fn options(&self, block_size: BlockSize) -> StoreOptions {
+        let defaults = StoreOptions::default();
+        // A file that a third party cuts while it is mapped ends a read, not the process.
+        let read = ReadPolicy { map: MapPolicy::Guarded, ..defaults.volume.read };
+        let volume = VolumeOptions { read, ..defaults.volume };
+        StoreOptions { block_size, volume, network: self.network(), ..defaults }
+    }
+
+    /// What to do with a network filesystem.
+    pub fn network(&self) -> Network {
+        if self.global.network { Network::Allow } else { Network::Refuse }
+    }
+}
+
+fn default_path(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
+    // The XDG rules: a relative path in the variable counts as none.
+    let data = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+    let home = || variable("HOME").filter(|path| path.is_absolute());
+    data.or_else(|| Some(home()?.join(".local/share")))
+        .map(|data| data.join(DEFAULT_FOLDER))
+        .ok_or_else(|| CliError::usage("no store named: use --store, SAPWOOD_STORE or HOME"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_store_is_in_the_users_data_directory() {
+        let path = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<_> = pairs.to_vec();
+            default_path(|name| {
+                pairs.iter().find(|pair| pair.0 == name).map(|pair| PathBuf::from(pair.1))
+            })
+        };
+        let of = |pairs: &[(&str, &str)]| path(pairs).unwrap().display().to_string();
+        assert_eq!(of(&[("XDG_DATA_HOME", "/d"), ("HOME", "/h")]), "/d/sapwood");
+        assert_eq!(of(&[("XDG_DATA_HOME", "d"), ("HOME", "/h")]), "/h/.local/share/sapwood");
+        assert!(matches!(path(&[("HOME", "h")]), Err(CliError::Usage(_))));
+    }
+}

@@ -1,0 +1,222 @@
+//! What a verb fails with, and the exit code that says so.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use sapwood::ErrorKind;
+
+/// How the command ends. The numbers are part of its interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// The answer is no: `diff` found differences, `check` found damage.
+    No = 1,
+    /// The command line is not understood, or asks for what cannot be.
+    Usage = 2,
+    /// The directory is not a store.
+    NoStore = 3,
+    /// Somebody else writes there.
+    Locked = 4,
+    /// Stored bytes do not verify.
+    Corrupt = 5,
+    /// A layer is not the parent that its child recorded.
+    WrongParent = 6,
+    /// The host has no room.
+    NoSpace = 7,
+    /// No such name, layer, digest or file.
+    NotFound = 8,
+    /// The name, layer or file is there already.
+    AlreadyExists = 9,
+    /// Any other I/O error.
+    Io = 10,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// The answer of a verb that ran to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done, or yes.
+    Done,
+    /// The answer is no.
+    No,
+}
+
+impl Verdict {
+    /// The exit code of the answer.
+    pub fn exit(self) -> Exit {
+        match self {
+            Verdict::Done => Exit::Done,
+            Verdict::No => Exit::No,
+        }
+    }
+}
+
+/// What every verb returns.
+pub type Result<T, E = CliError> = std::result::Result<T, E>;
+
+/// What stops a verb.
+#[derive(Debug)]
+pub enum CliError {
+    /// The engine's own error.
+    Engine(sapwood::Error),
+    /// The arguments fit the grammar, but not each other or the world.
+    Usage(String),
+    /// A file of the user, by name or a standard stream.
+    File { operation: &'static str, path: PathBuf, source: io::Error },
+    /// Nobody reads the report any more: a reason to stop, not to complain.
+    ReaderGone,
+    /// A file of the user that is there already and must not be replaced.
+    FileExists(PathBuf),
+    /// A program that the tour calls did not do its part.
+    Program { command: String, said: String },
+}
+
+impl CliError {
+    /// A misuse, in words.
+    pub fn usage(text: impl Into<String>) -> CliError {
+        CliError::Usage(text.into())
+    }
+
+    /// What the host said of the user's own file.
+    pub fn file(
+        operation: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(io::Error) -> CliError {
+        let path = path.as_ref().to_owned();
+        move |source| CliError::File { operation, path, source }
+    }
+
+    /// What the host said of standard output, where a report goes.
+    pub fn report(source: io::Error) -> CliError {
+        if source.kind() == io::ErrorKind::BrokenPipe {
+            CliError::ReaderGone
+        } else {
+            CliError::file("write the report", "standard output")(source)
+        }
+    }
+
+    /// The kind, as JSON names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            CliError::Engine(error) => error.kind().as_str(),
+            _ => match self.exit() {
+                Exit::Usage => "usage",
+                Exit::NoSpace => "no space",
+                Exit::NotFound => "not found",
+                Exit::AlreadyExists => "already exists",
+                _ => "I/O error",
+            },
+        }
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            CliError::Engine(error) => exit_of_kind(error.kind()),
+            CliError::Usage(_) => Exit::Usage,
+            CliError::ReaderGone => Exit::Done,
+            CliError::FileExists(_) => Exit::AlreadyExists,
+            CliError::Program { .. } => Exit::Io,
+            CliError::File { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => Exit::NotFound,
+                io::ErrorKind::AlreadyExists => Exit::AlreadyExists,
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => Exit::NoSpace,
+                _ => Exit::Io,
+            },
+        }
+    }
+
+    /// Whether the error is worth a line: a closed pipe is its own message.
+    pub fn is_silent(&self) -> bool {
+        match self {
+            CliError::ReaderGone => true,
+            CliError::File { source, .. } => source.kind() == io::ErrorKind::BrokenPipe,
+            _ => false,
+        }
+    }
+}
+
+fn exit_of_kind(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::NoStore => Exit::NoStore,
+        ErrorKind::Locked => Exit::Locked,
+        ErrorKind::Corrupt => Exit::Corrupt,
+        ErrorKind::WrongParent => Exit::WrongParent,
+        ErrorKind::NoSpace => Exit::NoSpace,
+        ErrorKind::NotFound => Exit::NotFound,
+        ErrorKind::AlreadyExists => Exit::AlreadyExists,
+        ErrorKind::InvalidInput | ErrorKind::Ambiguous => Exit::Usage,
+        _ => Exit::Io,
+    }
+}
+
+impl From<sapwood::Error> for CliError {
+    fn from(error: sapwood::Error) -> CliError {
+        CliError::Engine(error)
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CliError::Engine(error) => error.fmt(f),
+            CliError::Usage(text) => f.write_str(text),
+            CliError::File { operation, path, source } => {
+                write!(f, "{operation}: {}: {source}", path.display())
+            }
+            CliError::ReaderGone => f.write_str("nobody reads standard output"),
+            CliError::FileExists(path) => {
+                write!(f, "already exists: {} (--force replaces it)", path.display())
+            }
+            CliError::Program { command, said } => write!(f, "{command}: {said}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_the_engine_has_its_documented_exit_code() {
+        let codes = [
+            (ErrorKind::NoStore, 3),
+            (ErrorKind::Locked, 4),
+            (ErrorKind::Corrupt, 5),
+            (ErrorKind::WrongParent, 6),
+            (ErrorKind::NoSpace, 7),
+            (ErrorKind::NotFound, 8),
+            (ErrorKind::AlreadyExists, 9),
+            (ErrorKind::InvalidInput, 2),
+            (ErrorKind::Ambiguous, 2),
+            (ErrorKind::Poisoned, 10),
+            (ErrorKind::Stale, 10),
+            (ErrorKind::Unsupported, 10),
+            (ErrorKind::Io, 10),
+        ];
+        for (kind, code) in codes {
+            let error = CliError::from(sapwood::Error::new(kind, "test"));
+            assert_eq!(error.exit() as u8, code, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn files_of_the_user_map_to_the_same_codes() {
+        let exit = |kind: io::ErrorKind| CliError::file("read", "x")(kind.into()).exit();
+        assert_eq!(exit(io::ErrorKind::NotFound), Exit::NotFound);
+        assert_eq!(exit(io::ErrorKind::AlreadyExists), Exit::AlreadyExists);
+        assert_eq!(exit(io::ErrorKind::StorageFull), Exit::NoSpace);
+        assert_eq!(exit(io::ErrorKind::PermissionDenied), Exit::Io);
+    }
+}

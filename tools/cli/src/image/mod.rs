@@ -1,0 +1,9 @@
+//! Raw disk images of the host: read with their holes, written with holes, in one go or not at all.
+
+mod pump;
+mod source;
+mod target;
+
+pub use self::pump::pump;
+pub use self::source::{RawSource, StreamSource};
+pub use self::target::{FileTarget, StreamTarget, Target};

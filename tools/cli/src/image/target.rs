@@ -1,0 +1,167 @@
+//! Raw images to write: a file with holes that appears whole or not at all, or a stream.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::error::{CliError, Result};
+
+/// Where an image goes: what is not written reads as zeros.
+pub trait Target {
+    /// Writes `bytes` at `offset`; offsets only grow.
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Ends the image at `size` bytes; it is durable, where it can be, once this returned.
+    fn finish(self: Box<Self>, size: u64) -> Result<()>;
+}
+
+/// A file, written under another name and renamed once it is whole and durable. Dropped before
+/// that, it is gone.
+pub struct FileTarget {
+    aside: NamedTempFile,
+    path: PathBuf,
+    folder: PathBuf,
+    replace: bool,
+}
+
+impl FileTarget {
+    /// Begins the image of `path`, replacing a regular file there only where asked to.
+    pub fn create(path: &Path, replace: bool) -> Result<FileTarget> {
+        match path.symlink_metadata() {
+            Ok(_) if !replace => return Err(CliError::FileExists(path.to_owned())),
+            Ok(facts) if !facts.is_file() => {
+                let path = path.display();
+                return Err(CliError::usage(format!(
+                    "{path} is not a regular file: write to `-` and direct that there"
+                )));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(CliError::file("look for the image", path)(error));
+            }
+            _ => {}
+        }
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let aside = tempfile::Builder::new()
+            .prefix(".sapwood-export-")
+            // Less what the umask takes away, as for any file that a user makes.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(&folder)
+            .map_err(CliError::file("make the image in", &folder))?;
+        Ok(FileTarget { aside, path: path.to_owned(), folder, replace })
+    }
+}
+
+impl Target for FileTarget {
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let written = self.aside.as_file().write_all_at(bytes, offset);
+        written.map_err(CliError::file("write the image", &self.path))
+    }
+
+    fn finish(self: Box<Self>, size: u64) -> Result<()> {
+        let FileTarget { aside, path, folder, replace } = *self;
+        let file = aside.as_file();
+        file.set_len(size)
+            .and_then(|()| file.sync_all())
+            .map_err(CliError::file("make the image durable", &path))?;
+        let renamed = if replace { aside.persist(&path) } else { aside.persist_noclobber(&path) };
+        renamed.map_err(|failed| match failed.error.kind() {
+            io::ErrorKind::AlreadyExists => CliError::FileExists(path.clone()),
+            _ => CliError::file("rename the image", &path)(failed.error),
+        })?;
+        let synced = File::open(&folder).and_then(|folder| folder.sync_all());
+        synced.map_err(CliError::file("make the image's name durable in", &folder))
+    }
+}
+
+/// Standard output: holes are written as zeros.
+pub struct StreamTarget {
+    /// Standard output without the buffer that cuts at line ends.
+    output: File,
+    written: u64,
+}
+
+impl StreamTarget {
+    /// A stream whose first byte stands at `start`.
+    pub fn starting_at(start: u64) -> Result<StreamTarget> {
+        let output = io::stdout().as_fd().try_clone_to_owned();
+        let output = output.map_err(CliError::file("open", "standard output"))?;
+        Ok(StreamTarget { output: output.into(), written: start })
+    }
+
+    fn zeros_until(&mut self, offset: u64) -> Result<()> {
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        while self.written < offset {
+            let length = (offset - self.written).min(ZEROS.len() as u64) as usize;
+            self.put(&ZEROS[..length])?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.output.write_all(bytes).map_err(CliError::file("write", "standard output"))?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+impl Target for StreamTarget {
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.zeros_until(offset)?;
+        self.put(bytes)
+    }
+
+    fn finish(mut self: Box<Self>, size: u64) -> Result<()> {
+        self.zeros_until(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        let names = || std::fs::read_dir(folder.path()).unwrap().count();
+
+        let mut dropped = FileTarget::create(&path, false).unwrap();
+        dropped.write(0, b"half").unwrap();
+        assert_eq!(names(), 1);
+        drop(dropped);
+        assert_eq!(names(), 0);
+
+        let mut target = FileTarget::create(&path, false).unwrap();
+        target.write(4096, b"data").unwrap();
+        assert!(!path.exists());
+        Box::new(target).finish(1 << 30).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 30);
+        assert_eq!(names(), 1);
+        use std::os::unix::fs::MetadataExt;
+        assert!(std::fs::metadata(&path).unwrap().blocks() * 512 <= 64 << 10);
+
+        let refused = FileTarget::create(&path, false).err().unwrap();
+        assert_eq!(refused.exit() as u8, 9);
+        Box::new(FileTarget::create(&path, true).unwrap()).finish(3).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), [0; 3]);
+    }
+
+    #[test]
+    fn a_file_that_came_meanwhile_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        let target = FileTarget::create(&path, false).unwrap();
+        std::fs::write(&path, "precious").unwrap();
+        let refused = Box::new(target).finish(0).unwrap_err();
+        assert_eq!(refused.exit() as u8, 9);
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+        assert!(FileTarget::create(folder.path(), true).is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! The command `sapwood`: parsing and printing over the engine of the same name.
+
+mod args;
+mod context;
+mod error;
+mod image;
+mod output;
+mod picture;
+mod reports;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Command;
+use crate::error::{CliError, Exit};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let command = match Command::try_parse() {
+        Ok(command) => command,
+        Err(refusal) => return answer_refusal(&refusal),
+    };
+    let output = Output::new(&command.global);
+    let verb = command.verb.name();
+    let exit = match verbs::run(&command, &output) {
+        Ok(verdict) => verdict.exit(),
+        Err(CliError::ReaderGone) => Exit::Done,
+        Err(error) => {
+            output.print_error(Some(verb), &error);
+            error.exit()
+        }
+    };
+    exit.into()
+}
+
+/// What clap did not turn into a command: help and version are answers, the rest is misuse.
+fn answer_refusal(refusal: &clap::Error) -> ExitCode {
+    if !refusal.use_stderr() {
+        // A closed pipe is the only way to fail here, and then nobody reads an error either.
+        let _ = refusal.print();
+        return Exit::Done.into();
+    }
+    if std::env::args_os().any(|argument| argument == "--json") {
+        let text = refusal.render().to_string();
+        let error = CliError::usage(text.trim_end().trim_start_matches("error: "));
+        Output::json().print_error(None, &error);
+    } else {
+        let _ = refusal.print();
+    }
+    Exit::Usage.into()
+}

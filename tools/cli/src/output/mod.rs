@@ -1,0 +1,175 @@
+//! Where reports go: text for people or JSON, on standard output.
+
+pub mod colour;
+pub mod json;
+pub mod progress;
+pub mod size;
+pub mod table;
+pub mod time;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use self::colour::Palette;
+use self::json::Document;
+use self::progress::Progress;
+use self::size::Units;
+use crate::args::Global;
+use crate::error::{CliError, Result};
+
+/// What a verb found or did, as JSON by [`Serialize`] and as text.
+pub trait Report: Serialize {
+    /// Whether the text only confirms what was asked for: `--quiet` leaves it out.
+    const CONFIRMS: bool = false;
+
+    /// Writes the text.
+    fn write_text(&self, text: &mut Text<'_>) -> io::Result<()>;
+}
+
+/// How to print: what the command line and the terminal ask for.
+#[derive(Clone, Debug)]
+pub struct Output {
+    json: bool,
+    quiet: bool,
+    units: Units,
+    palette: Palette,
+}
+
+/// A place for text, with the ways to print sizes and colours at hand.
+pub struct Text<'a> {
+    writer: &'a mut dyn Write,
+    /// How sizes are printed.
+    pub units: Units,
+    /// How colours are printed.
+    pub palette: Palette,
+}
+
+/// Where a long report goes.
+pub enum Page<'a, 'b> {
+    /// Into a JSON document.
+    Json(&'a mut Document<'b>),
+    /// To people.
+    Text(&'a mut Text<'b>),
+}
+
+impl<'a> Text<'a> {
+    /// Text that goes to `writer`.
+    pub fn new(writer: &'a mut dyn Write, units: Units, palette: Palette) -> Text<'a> {
+        Text { writer, units, palette }
+    }
+}
+
+impl Write for Text<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+impl Output {
+    /// As the command line asks.
+    pub fn new(global: &Global) -> Output {
+        Output {
+            json: global.json,
+            quiet: global.quiet,
+            units: if global.bytes { Units::Bytes } else { Units::Iec },
+            palette: Palette::of_terminal(),
+        }
+    }
+
+    /// JSON, for errors that come before the command line is understood.
+    pub fn json() -> Output {
+        Output { json: true, quiet: false, units: Units::Bytes, palette: Palette::Plain }
+    }
+
+    /// Whether reports are JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// The colours of the text.
+    pub fn palette(&self) -> Palette {
+        self.palette
+    }
+
+    /// A bar on standard error for `total` bytes, or a spinner where that is not known.
+    pub fn progress(&self, what: &'static str, total: Option<u64>) -> Progress {
+        Progress::new(what, total, self.json || self.quiet)
+    }
+
+    /// Prints a report on standard output.
+    pub fn print(&self, verb: &str, report: &impl Report) -> Result<()> {
+        self.print_to(&mut io::stdout().lock(), verb, report).map_err(CliError::report)
+    }
+
+    /// Prints a report on standard error: standard output carries data.
+    pub fn print_beside_data(&self, verb: &str, report: &impl Report) -> Result<()> {
+        let printed = self.print_to(&mut io::stderr().lock(), verb, report);
+        printed.map_err(CliError::file("write the report", "standard error"))
+    }
+
+    /// Hands standard output to `write`, buffered, for reports too long to hold: as a page of
+    /// text or, where JSON is asked for, as a document written piece by piece.
+    pub fn stream(&self, verb: &str, write: impl FnOnce(Page<'_, '_>) -> Result<()>) -> Result<()> {
+        let mut buffered = io::BufWriter::new(io::stdout().lock());
+        if self.json {
+            let mut document = Document::begin(&mut buffered, verb)?;
+            write(Page::Json(&mut document))?;
+            document.finish()?;
+        } else {
+            write(Page::Text(&mut self.text(&mut buffered)))?;
+        }
+        buffered.flush().map_err(CliError::report)
+    }
+
+    /// Prints an error on standard error.
+    pub fn print_error(&self, verb: Option<&str>, error: &CliError) {
+        if error.is_silent() {
+            return;
+        }
+        let stderr = io::stderr();
+        // There is no further place to complain about a standard error that does not take it.
+        let _ = if self.json {
+            writeln!(stderr.lock(), "{}", json::error_document(verb, error))
+        } else {
+            writeln!(stderr.lock(), "sapwood: {error}")
+        };
+    }
+
+    fn text<'a>(&self, writer: &'a mut dyn Write) -> Text<'a> {
+        Text::new(writer, self.units, self.palette)
+    }
+
+    fn print_to<R: Report>(&self, to: &mut dyn Write, verb: &str, report: &R) -> io::Result<()> {
+        let mut buffered = io::BufWriter::new(to);
+        if self.json {
+            json::write_report(&mut buffered, verb, report)?;
+        } else if !(R::CONFIRMS && self.quiet) {
+            report.write_text(&mut self.text(&mut buffered))?;
+        }
+        buffered.flush()
+    }
+}
+
+/// Text from a stored file as it may go to a terminal: control characters, which could draw
+/// anything anywhere, are escaped.
+pub fn printable(text: &str) -> String {
+    let escape = |c: char| -> String {
+        if c.is_control() { c.escape_default().collect() } else { c.into() }
+    };
+    text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_text_cannot_steer_the_terminal() {
+        assert_eq!(printable("größe\n\x1b[2J"), "größe\\n\\u{1b}[2J");
+    }
+}

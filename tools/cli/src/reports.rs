@@ -1,0 +1,96 @@
+//! What several verbs report in the same words.
+
+use std::collections::BTreeMap;
+
+use sapwood::format::header::{LayerKind, LayerState};
+use sapwood::format::name::NameKind;
+use sapwood::store::{LayerInfo, Store};
+use serde::Serialize;
+
+use crate::output::time::utc;
+
+/// A layer, as every verb reports it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerReport {
+    pub layer: String,
+    pub digest: Option<String>,
+    pub parent: Option<String>,
+    pub layer_kind: &'static str,
+    pub state: &'static str,
+    pub removed: bool,
+    pub thinned: bool,
+    pub size_bytes: u64,
+    /// What its own file holds of the volume; not known of an open layer, whose map is its writer's.
+    pub data_bytes: Option<u64>,
+    pub file_bytes: u64,
+    pub allocated_bytes: u64,
+    /// In nanoseconds since 1970 UTC.
+    pub created: Option<i64>,
+    pub created_by: Option<String>,
+    pub comment: Option<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+impl LayerReport {
+    /// What the store says of a layer.
+    pub fn new(info: &LayerInfo, store: &Store) -> LayerReport {
+        LayerReport {
+            layer: info.id.to_string(),
+            digest: info.digest.map(|digest| digest.to_string()),
+            parent: info.parent.map(|parent| parent.id.to_string()),
+            layer_kind: match info.kind {
+                LayerKind::Disk => "disk",
+                LayerKind::Tree => "tree",
+            },
+            state: match (info.state, info.digest) {
+                (LayerState::Open, _) => "open",
+                (LayerState::Frozen, None) => "frozen",
+                (LayerState::Frozen, Some(_)) => "sealed",
+            },
+            removed: info.removed,
+            thinned: info.thinned,
+            size_bytes: info.volume_bytes,
+            data_bytes: match info.state {
+                LayerState::Open => None,
+                LayerState::Frozen => {
+                    Some(info.data_blocks.saturating_mul(store.block_size().bytes()))
+                }
+            },
+            file_bytes: info.file_bytes,
+            allocated_bytes: info.allocated_bytes,
+            created: info.annotations.created,
+            created_by: info.annotations.created_by.clone(),
+            comment: info.annotations.comment.clone(),
+            labels: info.annotations.labels.clone(),
+        }
+    }
+
+    /// The state with its marks, in words.
+    pub fn state_text(&self) -> String {
+        let mut text = self.state.to_owned();
+        for (is_set, word) in [(self.removed, "removed"), (self.thinned, "thinned")] {
+            if is_set {
+                text = format!("{text}, {word}");
+            }
+        }
+        text
+    }
+}
+
+/// The kind of a name, in a word.
+pub fn name_kind(kind: NameKind) -> &'static str {
+    match kind {
+        NameKind::Tag => "tag",
+        NameKind::Volume => "volume",
+    }
+}
+
+/// As much of an id or digest as people need to tell it from others.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
+/// A time, or nothing where none is known.
+pub fn when(created: Option<i64>) -> String {
+    created.map(utc).unwrap_or_default()
+}

@@ -1,0 +1,103 @@
+//! `check`: verifies every structure of the store, and writes nothing.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use sapwood::inspect::{self, CheckOptions, CheckProgress, Finding};
+use serde::Serialize;
+
+use crate::args::CheckArgs;
+use crate::context::Context;
+use crate::error::{Result, Verdict};
+use crate::output::size::counted;
+use crate::output::{Report, Text, printable};
+
+#[derive(Serialize)]
+struct Checked {
+    store: String,
+    is_sound: bool,
+    layers: u64,
+    names: u64,
+    indexes: u64,
+    runs: u64,
+    records: u64,
+    extents: u64,
+    data_blocks: u64,
+    torn_tails: u64,
+    findings: Vec<Row>,
+    findings_left_out: u64,
+}
+
+#[derive(Serialize)]
+struct Row {
+    severity: &'static str,
+    path: String,
+    offset_bytes: Option<u64>,
+    layer: Option<String>,
+    block: Option<u64>,
+    what: String,
+    #[serde(skip)]
+    line: String,
+}
+
+impl Row {
+    fn new(finding: &Finding) -> Row {
+        Row {
+            severity: finding.severity.as_str(),
+            path: finding.path.display().to_string(),
+            offset_bytes: finding.offset,
+            layer: finding.layer.map(|layer| layer.to_string()),
+            block: finding.block.map(|block| block.0),
+            what: finding.what.clone(),
+            line: finding.to_string(),
+        }
+    }
+}
+
+impl Report for Checked {
+    fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
+        for finding in &self.findings {
+            writeln!(text, "{}", printable(&finding.line))?;
+        }
+        if self.findings_left_out > 0 {
+            writeln!(text, "and {} more", self.findings_left_out)?;
+        }
+        let verdict = if self.is_sound { "sound" } else { "damaged" };
+        let looked_at = [
+            (self.layers, "layer"),
+            (self.names, "name"),
+            (self.runs, "run"),
+            (self.records, "record"),
+            (self.extents, "extent"),
+            (self.data_blocks, "data block"),
+        ];
+        let looked_at = looked_at.map(|(count, noun)| counted(count, noun)).join(", ");
+        writeln!(text, "{verdict}: {looked_at}")
+    }
+}
+
+pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
+    let path = context.store_path()?;
+    let host = context.open_host()?;
+    let bar = context.output.progress("checking", None);
+    let options = CheckOptions { data: args.data };
+    let mut tell = |progress: CheckProgress| bar.set(progress.data_bytes);
+    let report = inspect::check(&host, Path::new(""), &options, &mut tell)?;
+    drop(bar);
+    let counts = report.counts;
+    context.print(&Checked {
+        store: path.display().to_string(),
+        is_sound: report.is_sound(),
+        layers: counts.layers,
+        names: counts.names,
+        indexes: counts.indexes,
+        runs: counts.runs,
+        records: counts.records,
+        extents: counts.extents,
+        data_blocks: counts.data_blocks,
+        torn_tails: counts.torn_tails,
+        findings: report.findings.iter().map(Row::new).collect(),
+        findings_left_out: report.findings_left_out,
+    })?;
+    Ok(if report.is_sound() { Verdict::Done } else { Verdict::No })
+}

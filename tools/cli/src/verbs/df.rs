@@ -1,0 +1,73 @@
+//! `df`: tells what the whole store holds.
+
+use std::io;
+
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::error::{CliError, Result, Verdict};
+use crate::output::size::counted;
+use crate::output::table::write_fields;
+use crate::output::{Report, Text};
+
+#[derive(Serialize)]
+struct Disk {
+    store: String,
+    block_bytes: u64,
+    tags: u64,
+    volumes: u64,
+    layers: u64,
+    virtual_bytes: u64,
+    allocated_bytes: u64,
+    exclusive_bytes: u64,
+    shared_bytes: u64,
+    unnamed_bytes: u64,
+    index_bytes: u64,
+    host_free_bytes: u64,
+}
+
+impl Report for Disk {
+    fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
+        let units = text.units;
+        write_fields(
+            text,
+            &[
+                ("store", self.store.clone()),
+                (
+                    "names",
+                    format!("{}, {}", counted(self.tags, "tag"), counted(self.volumes, "volume")),
+                ),
+                ("layers", self.layers.to_string()),
+                ("virtual", units.size(self.virtual_bytes)),
+                ("allocated", units.size(self.allocated_bytes)),
+                ("exclusive", units.size(self.exclusive_bytes)),
+                ("shared", units.size(self.shared_bytes)),
+                ("unnamed", units.size(self.unnamed_bytes)),
+                ("indexes", units.size(self.index_bytes)),
+                ("free on host", units.size(self.host_free_bytes)),
+            ],
+        )
+    }
+}
+
+pub fn run(context: &Context<'_>) -> Result<Verdict> {
+    let store = context.open_store()?;
+    let usage = store.usage()?;
+    let host = rustix::fs::statvfs(store.path()).map_err(|error| {
+        CliError::file("ask the host for its free space", store.path())(error.into())
+    })?;
+    context.print(&Disk {
+        store: context.store_path()?.display().to_string(),
+        block_bytes: store.block_size().bytes(),
+        tags: usage.tags,
+        volumes: usage.volumes,
+        layers: usage.layers,
+        virtual_bytes: usage.virtual_bytes,
+        allocated_bytes: usage.allocated_bytes,
+        exclusive_bytes: usage.exclusive_bytes,
+        shared_bytes: usage.shared_bytes,
+        unnamed_bytes: usage.unnamed_bytes,
+        index_bytes: usage.index_bytes,
+        host_free_bytes: host.f_bavail.saturating_mul(host.f_frsize),
+    })
+}

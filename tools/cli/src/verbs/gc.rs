@@ -1,0 +1,70 @@
+//! `gc`: gives the space of removed layers back, and says what frees how much.
+
+use std::io::{self, Write};
+
+use sapwood::store::GcOptions;
+use serde::Serialize;
+
+use crate::args::GcArgs;
+use crate::context::Context;
+use crate::error::{Result, Verdict};
+use crate::output::size::counted;
+use crate::output::table::{Column, Table};
+use crate::output::{Report, Text};
+use crate::reports::short;
+
+#[derive(Serialize)]
+struct Collected {
+    dry_run: bool,
+    freed_bytes: u64,
+    freed: Vec<Gain>,
+    thinned: Vec<Gain>,
+    other_files: u64,
+    kept_layers: u64,
+    host_cannot_punch: bool,
+}
+
+#[derive(Serialize)]
+struct Gain {
+    layer: String,
+    bytes: u64,
+}
+
+impl Report for Collected {
+    fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
+        let mut table =
+            Table::new(&[Column::Left("LAYER"), Column::Right("SPACE"), Column::Left("HOW")]);
+        let whole = self.freed.iter().map(|gain| (gain, "file removed"));
+        let thinned = self.thinned.iter().map(|gain| (gain, "blocks punched, others stand on it"));
+        for (gain, how) in whole.chain(thinned) {
+            table.row([short(&gain.layer), &text.units.size(gain.bytes), how]);
+        }
+        if !(self.freed.is_empty() && self.thinned.is_empty()) {
+            table.write(text)?;
+        }
+        if self.host_cannot_punch {
+            writeln!(text, "the host cannot give space inside files back: punched blocks stay")?;
+        }
+        let verb = if self.dry_run { "would free" } else { "freed" };
+        let (freed, kept) = (text.units.size(self.freed_bytes), counted(self.kept_layers, "layer"));
+        writeln!(text, "{verb} {freed}; kept: {kept}")
+    }
+}
+
+pub fn run(args: &GcArgs, context: &Context<'_>) -> Result<Verdict> {
+    let store = context.open_store()?;
+    let report = store.collect(&GcOptions { dry_run: args.dry_run })?;
+    let gains = |of: &[(sapwood::units::LayerId, u64)]| -> Vec<Gain> {
+        of.iter().map(|&(layer, bytes)| Gain { layer: layer.to_string(), bytes }).collect()
+    };
+    let (freed, thinned) = (gains(&report.freed), gains(&report.thinned));
+    context.print(&Collected {
+        dry_run: args.dry_run,
+        freed_bytes: report.freed_bytes(),
+        freed,
+        thinned,
+        other_files: report.other_files,
+        kept_layers: report.kept_layers,
+        host_cannot_punch: report.host_cannot_punch,
+    })
+}

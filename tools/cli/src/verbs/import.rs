@@ -1,0 +1,83 @@
+//! `import`: brings a raw disk image in, as a tag.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use sapwood::volume::Volume;
+use serde::Serialize;
+
+use super::annotate::annotations;
+use crate::args::{ImageFormat, ImportArgs};
+use crate::context::Context;
+use crate::error::{Result, Verdict};
+use crate::image::{RawSource, StreamSource, pump};
+use crate::output::progress::Progress;
+use crate::output::{Report, Text};
+
+#[derive(Serialize)]
+struct Imported<'a> {
+    file: String,
+    tag: &'a str,
+    layer: String,
+    size_bytes: u64,
+    data_bytes: u64,
+}
+
+impl Report for Imported<'_> {
+    const CONFIRMS: bool = true;
+
+    fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
+        let (size, data) = (text.units.size(self.size_bytes), text.units.size(self.data_bytes));
+        writeln!(text, "imported {} as {}: {size}, {data} of data", self.file, self.tag)
+    }
+}
+
+pub fn run(args: &ImportArgs, context: &Context<'_>) -> Result<Verdict> {
+    let ImageFormat::Raw = args.format;
+    // What can be refused is refused before a store is made.
+    let source = match args.file.as_path() {
+        file if file == Path::new("-") => None,
+        file => Some(RawSource::open(file)?),
+    };
+    let store = context.open_or_create_store()?;
+    let size = source.as_ref().map(RawSource::size);
+    let making = store.make(&args.tag, size.unwrap_or(0))?;
+    let progress = context.output.progress("importing", size);
+    match &source {
+        Some(source) => fill_from_file(source, making.volume(), &progress)?,
+        None => fill_from_stream(making.volume(), &progress)?,
+    }
+    let comment = args.comment.as_deref();
+    let snapshot = making.finish(&annotations("import", comment, &args.labels))?;
+    drop(progress);
+    let layer = snapshot.layer_id();
+    let size_bytes = snapshot.size_bytes();
+    let data_bytes = store.layer(layer)?.data_blocks * store.block_size().bytes();
+    let layer = layer.to_string();
+    let file = args.file.display().to_string();
+    context.print(&Imported { file, tag: &args.tag, layer, size_bytes, data_bytes })
+}
+
+fn fill_from_file(source: &RawSource, volume: &Volume, progress: &Progress) -> Result<()> {
+    pump(
+        |filler| source.fill(filler),
+        |offset, bytes| {
+            volume.write_at(offset, bytes)?;
+            progress.set(offset + bytes.len() as u64);
+            Ok(())
+        },
+    )
+}
+
+fn fill_from_stream(volume: &Volume, progress: &Progress) -> Result<()> {
+    pump(
+        |filler| StreamSource::fill(filler, 0),
+        |offset, bytes| {
+            // How long a stream is shows when it ends.
+            volume.resize(offset + bytes.len() as u64)?;
+            volume.write_at(offset, bytes)?;
+            progress.set(offset + bytes.len() as u64);
+            Ok(())
+        },
+    )
+}

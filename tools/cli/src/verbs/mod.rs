@@ -1,0 +1,70 @@
+//! The verbs, one file each: they ask the engine and print what it says.
+
+mod annotate;
+mod check;
+mod completions;
+mod create;
+mod df;
+mod diff;
+mod du;
+mod dump;
+mod export;
+mod flatten;
+mod fork;
+mod gc;
+mod import;
+mod init;
+mod log;
+mod ls;
+mod man;
+mod map;
+mod ranges;
+mod read;
+mod reset;
+mod resize;
+mod rm;
+mod seal;
+mod show;
+mod snapshot;
+mod tag;
+mod tour;
+mod write;
+
+use crate::args::{Command, Verb};
+use crate::context::Context;
+use crate::error::{Result, Verdict};
+use crate::output::Output;
+
+/// Runs a command.
+pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
+    let context = &Context::new(&command.global, command.verb.name(), output);
+    match &command.verb {
+        Verb::Init(args) => init::run(args, context),
+        Verb::Create(args) => create::run(args, context),
+        Verb::Import(args) => import::run(args, context),
+        Verb::Export(args) => export::run(args, context),
+        Verb::Fork(args) => fork::run(args, context),
+        Verb::Snapshot(args) => snapshot::run(args, context),
+        Verb::Seal(args) => seal::run(args, context),
+        Verb::Ls => ls::run(context),
+        Verb::Show(args) => show::run(args, context),
+        Verb::Log(args) => log::run(args, context),
+        Verb::Tag(args) => tag::run(args, context),
+        Verb::Rm(args) => rm::run(args, context),
+        Verb::Reset(args) => reset::run(args, context),
+        Verb::Resize(args) => resize::run(args, context),
+        Verb::Read(args) => read::run(args, context),
+        Verb::Write(args) => write::run(args, context),
+        Verb::Map(args) => map::run(args, context),
+        Verb::Diff(args) => diff::run(args, context),
+        Verb::Du(args) => du::run(args, context),
+        Verb::Df => df::run(context),
+        Verb::Gc(args) => gc::run(args, context),
+        Verb::Flatten(args) => flatten::run(args, context),
+        Verb::Check(args) => check::run(args, context),
+        Verb::Dump(args) => dump::run(args, context),
+        Verb::Tour(args) => tour::run(args, context),
+        Verb::Completions(args) => completions::run(args, context),
+        Verb::Man(args) => man::run(args, context),
+    }
+}

@@ -1,0 +1,31 @@
+//! `reset`: drops what a volume holds over its parent.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::args::NameArgs;
+use crate::context::Context;
+use crate::error::{Result, Verdict};
+use crate::output::{Report, Text};
+
+#[derive(Serialize)]
+struct Reset<'a> {
+    name: &'a str,
+    layer: String,
+}
+
+impl Report for Reset<'_> {
+    const CONFIRMS: bool = true;
+
+    fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
+        writeln!(text, "reset {} to its parent", self.name)
+    }
+}
+
+pub fn run(args: &NameArgs, context: &Context<'_>) -> Result<Verdict> {
+    let store = context.open_store()?;
+    store.reset(&args.name)?;
+    let layer = store.resolve(&args.name)?.layer.to_string();
+    context.print(&Reset { name: &args.name, layer })
+}

@@ -1,0 +1,241 @@
+//! Every documented exit code, each met for real.
+
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::process::{Command as Process, Stdio};
+
+use super::support::{Place, Said, files_in, pattern};
+
+fn program() -> std::path::PathBuf {
+    assert_cmd::cargo::cargo_bin("sapwood")
+}
+
+/// A shell in the folder of `place`, with `sapwood` as `$sapwood`.
+fn shell(place: &Place, script: &str) -> Said {
+    let output = Process::new("sh")
+        .args(["-c", script])
+        .current_dir(place.path(""))
+        .env("SAPWOOD_STORE", place.store())
+        .env("sapwood", program())
+        .output()
+        .unwrap();
+    Said::of(output)
+}
+
+#[test]
+fn done_is_0_and_no_is_1() {
+    let place = Place::with_fork();
+    assert_eq!(place.run(&["diff", "base:1", "base:1"]).code, 0);
+    assert_eq!(place.run(&["diff", "base:1", "vm"]).code, 1);
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+    let layer = files_in(&place.store().join("layers"), ".layer").remove(0);
+    let file = std::fs::OpenOptions::new().write(true).open(layer).unwrap();
+    // One bad header slot of two is a crash's doing, both are damage.
+    file.write_all_at(b"x", 100).unwrap();
+    assert_eq!(place.run(&["check"]).code, 0);
+    file.write_all_at(b"x", 4096 + 100).unwrap();
+    assert_eq!(place.run(&["check"]).code, 1);
+}
+
+#[test]
+fn misuse_is_2() {
+    let place = Place::with_fork();
+    let misuses: &[&[&str]] = &[
+        &[],
+        &["frobnicate"],
+        &["fork", "base:1"],
+        &["create", "x", "12Q"],
+        &["create", "-x", "1M"],
+        &["create", "x y", "1M"],
+        &["init", "--block-size", "5000", "--store", "elsewhere"],
+        &["resize", "vm", "4K"],
+        &["read", "vm", "--offset", "2M"],
+        &["read", "vm", "--offset", "1M", "--length", "1"],
+        &["write", "base:1"],
+        &["import", ".", "x"],
+        &["show", "vm@x"],
+    ];
+    for words in misuses {
+        let said = place.run(words);
+        assert_eq!(said.code, 2, "{words:?}: {}", said.stderr);
+        assert!(!said.stderr.is_empty());
+    }
+    assert!(!place.path("elsewhere").exists());
+}
+
+#[test]
+fn no_store_is_3_and_makes_none() {
+    let place = Place::empty();
+    let verbs: &[&[&str]] = &[
+        &["ls"],
+        &["fork", "a", "b"],
+        &["snapshot", "a"],
+        &["check"],
+        &["gc"],
+        &["df"],
+        &["write", "a"],
+    ];
+    for words in verbs {
+        let said = place.run(words);
+        assert_eq!(said.code, 3, "{words:?}: {}", said.stderr);
+        assert!(said.stderr.contains("no store"), "{}", said.stderr);
+    }
+    std::fs::create_dir(place.store()).unwrap();
+    assert_eq!(place.run(&["ls"]).code, 3);
+    assert_eq!(place.run(&["check"]).code, 3);
+    // A path with a mistyped folder is no store for those who make stores, either.
+    assert_eq!(place.run(&["create", "a", "1M", "--store", "mistyped/store"]).code, 3);
+    assert!(!place.path("mistyped").exists());
+}
+
+#[test]
+fn locked_is_4_and_names_the_holder() {
+    let place = Place::with_fork();
+    let mut holder = Process::new(program())
+        .args(["write", "vm"])
+        .env("SAPWOOD_STORE", place.store())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The holder has the volume open for as long as its input is: it takes a moment to get there.
+    let said = loop {
+        let said = place.feed(&["write", "vm"], b"");
+        if said.code != 0 {
+            break said;
+        }
+    };
+    assert_eq!(said.code, 4, "{}", said.stderr);
+    assert!(said.stderr.contains(&holder.id().to_string()), "{}", said.stderr);
+    assert_eq!(place.run(&["snapshot", "vm"]).code, 4);
+    // Looking in needs no lock.
+    for words in [&["map", "vm"][..], &["read", "vm"], &["check"], &["show", "vm"], &["ls"]] {
+        let said = place.run(words);
+        assert_eq!(said.code, 0, "{words:?}: {}", said.stderr);
+    }
+    drop(holder.stdin.take());
+    assert!(holder.wait().unwrap().success());
+    assert_eq!(place.run(&["snapshot", "vm"]).code, 0);
+}
+
+#[test]
+fn corrupt_is_5() {
+    let place = Place::with_store();
+    std::fs::write(place.path("base.img"), pattern(1, 1 << 20)).unwrap();
+    place.ok(&["import", "base.img", "base"]);
+    let needle = &pattern(1, 1 << 20)[40_000..40_016];
+    let layer = files_in(&place.store().join("layers"), ".layer").remove(0);
+    let bytes = std::fs::read(&layer).unwrap();
+    let at = bytes.windows(16).position(|window| window == needle).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(layer).unwrap();
+    file.write_all_at(&[!bytes[at]], at as u64).unwrap();
+
+    let said = place.run(&["read", "base"]);
+    assert_eq!(said.code, 5, "{}", said.stderr);
+    assert_eq!(place.run(&["export", "base", "out.img"]).code, 5);
+    assert!(!place.path("out.img").exists(), "a failed export leaves nothing");
+    assert_eq!(files_in(&place.path(""), "").len(), 2, "only the store and the image stay");
+    assert_eq!(place.run(&["check"]).code, 0, "its metadata is whole");
+    assert_eq!(place.run(&["check", "--data"]).code, 1);
+}
+
+#[test]
+fn wrong_parent_is_6() {
+    // A layer is frozen twice with different content, in a store and in a copy of it; then the
+    // child of the one is given the other.
+    let place = Place::with_store();
+    place.ok(&["create", "vm", "1M"]);
+    let copied = Process::new("cp").arg("-r").arg(place.store()).arg(place.path("copy")).status();
+    assert!(copied.unwrap().success());
+    place.feed(&["write", "vm"], &pattern(1, 4096));
+    place.ok(&["snapshot", "vm", "-t", "one"]);
+    place.feed(&["write", "vm", "--store", "copy"], &pattern(2, 9000));
+    let other = place.json(&["snapshot", "vm", "--store", "copy"], 0);
+    let file = format!("layers/{}.layer", other["layer"].as_str().unwrap());
+    std::fs::copy(place.path("copy").join(&file), place.store().join(&file)).unwrap();
+    let said = place.run(&["read", "vm"]);
+    assert_eq!(said.code, 6, "{}", said.stderr);
+}
+
+#[test]
+fn no_space_is_7() {
+    let place = Place::with_store();
+    std::fs::write(place.path("base.img"), pattern(1, 8 << 20)).unwrap();
+    // A limit on the size of files is how a host without room is met without filling one.
+    let said = shell(&place, "trap '' XFSZ; ulimit -f 2048; \"$sapwood\" import base.img base");
+    assert_eq!(said.code, 7, "{}", said.stderr);
+    assert_eq!(place.json(&["ls"], 0)["names"].as_array().unwrap().len(), 0);
+    assert_eq!(place.run(&["check"]).code, 0);
+
+    place.ok(&["import", "base.img", "base"]);
+    let said = shell(&place, "\"$sapwood\" read base > /dev/full");
+    assert_eq!(said.code, 7, "{}", said.stderr);
+    let said = shell(&place, "trap '' XFSZ; ulimit -f 2048; \"$sapwood\" export base out.img");
+    assert_eq!(said.code, 7, "{}", said.stderr);
+    assert!(!place.path("out.img").exists());
+}
+
+#[test]
+fn not_found_is_8_and_already_exists_is_9() {
+    let place = Place::with_fork();
+    let missing: &[&[&str]] = &[
+        &["show", "nothing"],
+        &["show", "vm@7"],
+        &["show", "0123abcd"],
+        &["fork", "nothing", "x"],
+        &["write", "nothing"],
+        &["rm", "vm", "nothing"],
+        &["import", "nothing.img", "x"],
+    ];
+    for words in missing {
+        let said = place.run(words);
+        assert_eq!(said.code, 8, "{words:?}: {}", said.stderr);
+    }
+    place.ok(&["show", "vm"]);
+    std::fs::write(place.path("there"), "precious").unwrap();
+    let there: &[&[&str]] = &[
+        &["init"],
+        &["create", "vm", "1M"],
+        &["create", "base:1", "1M"],
+        &["fork", "base:1", "vm"],
+        &["import", "base.img", "base:1"],
+        &["tag", "vm:monday", "base:1"],
+        &["snapshot", "vm", "-t", "base:1"],
+        &["export", "vm", "there"],
+    ];
+    for words in there {
+        let said = place.run(words);
+        assert_eq!(said.code, 9, "{words:?}: {}", said.stderr);
+    }
+    assert_eq!(std::fs::read(place.path("there")).unwrap(), b"precious");
+}
+
+#[test]
+fn any_other_failure_of_the_host_is_10() {
+    let place = Place::with_store();
+    let said = place.run(&["import", "/proc/self/mem", "x"]);
+    assert_eq!(said.code, 10, "{}", said.stderr);
+    assert!(said.stderr.contains("/proc/self/mem"), "{}", said.stderr);
+}
+
+#[test]
+fn a_closed_pipe_is_quiet() {
+    let place = Place::with_fork();
+    let report = shell(&place, "\"$sapwood\" ls | true; \"$sapwood\" map vm | head -n 1 > map");
+    assert_eq!((report.code, report.stderr.as_str()), (0, ""));
+    // Data that did not arrive is not done, but needs no words either.
+    let script = "{ \"$sapwood\" read base:1; echo $? > code; } | head -c 1 > byte; cat code";
+    let data = shell(&place, script);
+    assert_eq!((data.stdout.as_slice(), data.stderr.as_str()), (&b"10\n"[..], ""));
+}
+
+#[test]
+fn errors_go_to_standard_error_and_answers_to_standard_output() {
+    let place = Place::with_fork();
+    let said = place.run(&["show", "nothing"]);
+    assert!(said.stdout.is_empty() && said.stderr.starts_with("sapwood: not found"));
+    let mut process = place.command();
+    let said = Said::of(process.args(["show", "vm"]).output().unwrap());
+    assert!(said.stderr.is_empty() && !said.stdout.is_empty());
+    std::io::stdout().flush().unwrap();
+}

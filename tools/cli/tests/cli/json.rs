@@ -1,0 +1,122 @@
+//! Every document of every verb: its schema, its fields and their types.
+
+use serde_json::{Map, Value, json};
+
+use super::support::{Place, pattern};
+
+/// The value with each scalar replaced by its type, and each list by the shape of its elements.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Null => json!("null"),
+        Value::Bool(_) => json!("boolean"),
+        Value::String(_) => json!("string"),
+        Value::Number(number) => {
+            assert!(number.is_u64() || number.is_i64(), "not an integer: {number}");
+            json!("integer")
+        }
+        Value::Array(elements) => {
+            let mut shapes: Vec<Value> = Vec::new();
+            for element in elements.iter().map(shape) {
+                if !shapes.contains(&element) {
+                    shapes.push(element);
+                }
+            }
+            Value::Array(shapes)
+        }
+        Value::Object(fields) => {
+            let shapes = fields.iter().map(|(name, value)| (name.clone(), shape(value)));
+            Value::Object(shapes.collect::<Map<_, _>>())
+        }
+    }
+}
+
+fn expect_schema(document: &Value, verb: &str) {
+    assert_eq!(document["schema"], 1, "{document}");
+    assert_eq!(document["verb"], verb, "{document}");
+}
+
+#[test]
+fn every_verb_speaks_json() {
+    let place = Place::empty();
+    std::fs::write(place.path("base.img"), pattern(1, 1 << 20)).unwrap();
+    let commands: &[(&[&str], i32)] = &[
+        (&["init"], 0),
+        (&["create", "scratch", "1M"], 0),
+        (&["import", "base.img", "base:1"], 0),
+        (&["export", "base:1", "out.img"], 0),
+        (&["fork", "base:1", "vm"], 0),
+        (&["snapshot", "vm", "-t", "vm:1", "--comment", "c", "--label", "k=v"], 0),
+        (&["seal", "base:1"], 0),
+        (&["ls"], 0),
+        (&["show", "vm:1"], 0),
+        (&["log", "vm"], 0),
+        (&["log", "vm", "--graph"], 0),
+        (&["tag", "vm@1", "again"], 0),
+        (&["write", "vm", "--offset", "4K"], 0),
+        (&["resize", "vm", "2M"], 0),
+        (&["map", "vm"], 0),
+        (&["map", "vm", "--since", "base:1"], 0),
+        (&["diff", "base:1", "vm"], 1),
+        (&["du"], 0),
+        (&["du", "vm"], 0),
+        (&["df"], 0),
+        (&["flatten", "vm@1", "flat"], 0),
+        (&["reset", "vm"], 0),
+        (&["rm", "again", "scratch"], 0),
+        (&["gc", "--dry-run"], 0),
+        (&["gc"], 0),
+        (&["check", "--data"], 0),
+        (&["dump", "vm:1"], 0),
+        (&["completions", "bash"], 0),
+        (&["man"], 0),
+    ];
+    let mut shapes = String::new();
+    for (words, code) in commands {
+        let said = place.feed(&[*words, &["--json"]].concat(), &pattern(2, 5000));
+        assert_eq!(said.code, *code, "{words:?}: {}", said.stderr);
+        assert_eq!(said.stderr, "", "{words:?}");
+        let document: Value = serde_json::from_slice(&said.stdout)
+            .unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        expect_schema(&document, words[0]);
+        shapes += &format!("{}\n{:#}\n\n", words.join(" "), shape(&document));
+    }
+    insta::assert_snapshot!("json_shapes", shapes);
+}
+
+#[test]
+fn beside_data_the_document_goes_to_standard_error() {
+    let place = Place::with_fork();
+    for words in [&["read", "base:1"][..], &["export", "base:1", "-"]] {
+        let said = place.run(&[words, &["--json"]].concat());
+        assert_eq!(said.stdout, pattern(1, 1 << 20));
+        let document: Value = serde_json::from_str(&said.stderr).unwrap();
+        expect_schema(&document, words[0]);
+        assert!(place.run(words).stderr.is_empty());
+    }
+}
+
+#[test]
+fn errors_are_json_too() {
+    let place = Place::with_store();
+    let cases: &[(&[&str], &str, u64)] = &[
+        (&["show", "nothing"], "not found", 8),
+        (&["ls", "--store", "missing"], "no store", 3),
+        (&["create", "@", "1M"], "invalid input", 2),
+        (&["import", "missing.img", "x"], "not found", 8),
+    ];
+    for (words, kind, code) in cases {
+        let said = place.run(&[*words, &["--json"]].concat());
+        assert!(said.stdout.is_empty());
+        let document: Value = serde_json::from_str(&said.stderr).unwrap();
+        expect_schema(&document, words[0]);
+        assert_eq!(document["error"]["kind"], *kind);
+        assert_eq!(document["error"]["exit_code"], *code);
+        assert_eq!(said.code as u64, *code);
+        assert!(document["error"]["message"].as_str().unwrap().len() > 5);
+    }
+    // Before the command line is understood, there is no verb.
+    let said = place.run(&["fork", "--json"]);
+    let document: Value = serde_json::from_str(&said.stderr).unwrap();
+    assert_eq!((said.code, &document["verb"]), (2, &Value::Null));
+    assert_eq!(document["error"]["kind"], "usage");
+}

@@ -1,0 +1,8 @@
+//! The command as people and programs use it: every verb, every JSON document, every exit code.
+
+mod exit_codes;
+mod images;
+mod json;
+mod support;
+mod tour;
+mod verbs;

@@ -1,0 +1,184 @@
+//! Every verb as a person sees it.
+
+use super::support::{Place, pattern};
+
+#[test]
+fn help_names_every_verb_and_exit_code() {
+    let place = Place::empty();
+    insta::assert_snapshot!("help", place.transcript(&[&["--help"]]));
+}
+
+#[test]
+fn making_and_listing() {
+    let place = Place::empty();
+    std::fs::write(place.path("base.img"), pattern(1, 1 << 20)).unwrap();
+    insta::assert_snapshot!(
+        "making_and_listing",
+        place.transcript(&[
+            &["init"],
+            &["create", "scratch", "1G"],
+            &["import", "base.img", "base"],
+            &["fork", "base", "vm"],
+            &["snapshot", "vm", "-t", "vm:monday", "--comment", "quiet"],
+            &["tag", "vm@1", "vm:latest"],
+            &["tag", "base", "vm:latest", "--force"],
+            &["resize", "vm", "2M"],
+            &["resize", "vm", "1M"],
+            &["resize", "vm", "1M", "--shrink"],
+            &["reset", "vm"],
+            &["ls"],
+            &["ls", "--bytes"],
+            &["-q", "fork", "base", "quiet"],
+            &["rm", "vm", "scratch"],
+            &["fork", "nothing", "x"],
+        ])
+    );
+}
+
+#[test]
+fn looking() {
+    let place = Place::with_fork();
+    insta::assert_snapshot!(
+        "looking",
+        place.transcript(&[
+            &["map", "vm", "--width", "32"],
+            &["map", "vm", "--since", "vm:monday", "--width", "32", "--bytes"],
+            &["diff", "base:1", "vm"],
+            &["diff", "vm:monday", "vm:monday"],
+            &["log", "vm", "--graph"],
+        ])
+    );
+    let shown = String::from_utf8(place.ok(&["show", "vm:monday"])).unwrap();
+    for line in ["names:       vm:monday", "comment:     quiet", "label:       k=v"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    let log = String::from_utf8(place.ok(&["log", "vm"])).unwrap();
+    assert_eq!(log.lines().count(), 4, "{log}");
+}
+
+#[test]
+fn the_graph_joins_what_is_alike() {
+    let place = Place::with_fork();
+    for number in 1..=9 {
+        place.ok(&["fork", "base:1", &format!("fork-{number}")]);
+    }
+    place.feed(&["write", "fork-3"], &pattern(4, 200_000));
+    insta::assert_snapshot!("graph", place.transcript(&[&["log", "base:1", "--graph"]]));
+}
+
+#[test]
+fn space_comes_back_from_the_middle() {
+    let place = Place::with_store();
+    place.ok(&["create", "vm", "16M"]);
+    for round in 0..3 {
+        place.feed(&["write", "vm"], &pattern(round, 4 << 20));
+        place.ok(&["snapshot", "vm"]);
+    }
+    let allocated = || place.json(&["df"], 0)["allocated_bytes"].as_u64().unwrap();
+    let before = allocated();
+    place.ok(&["rm", "vm@2"]);
+    let said = place.json(&["gc", "--dry-run"], 0);
+    assert!(said["freed_bytes"].as_u64().unwrap() >= 4 << 20, "{said}");
+    assert_eq!(allocated(), before, "a dry run frees nothing");
+    let done = place.json(&["gc"], 0);
+    assert_eq!(done["freed_bytes"], said["freed_bytes"]);
+    assert!(before - allocated() >= 4 << 20);
+    assert!(place.ok(&["read", "vm@2", "--length", "4M"]) == pattern(0, 4 << 20));
+    assert!(place.ok(&["read", "vm@1", "--length", "4M"]) == pattern(2, 4 << 20));
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+}
+
+#[test]
+fn equal_content_seals_to_equal_digests() {
+    let place = Place::with_store();
+    for (name, order) in [("a", [0, 1]), ("b", [1, 0])] {
+        place.ok(&["create", name, "1M"]);
+        for part in order {
+            let offset = format!("{}", part * 8192);
+            place.feed(&["write", name, "--offset", &offset], &pattern(part, 8192));
+        }
+        place.ok(&["snapshot", name, "-t", &format!("{name}:1")]);
+    }
+    let digest = |name| String::from_utf8(place.ok(&["seal", name])).unwrap();
+    let (a, b) = (digest("a:1"), digest("b:1"));
+    assert_eq!((a.len(), &a), (65, &b));
+    place.ok(&["show", a.trim()]);
+    place.ok(&["show", &a[..10]]);
+}
+
+#[test]
+fn flattened_reads_the_same_and_stands_alone() {
+    let place = Place::with_fork();
+    place.ok(&["flatten", "vm:monday", "flat"]);
+    assert!(place.ok(&["read", "flat"]) == place.ok(&["read", "vm:monday"]));
+    let shown = place.json(&["show", "flat"], 0);
+    assert_eq!(shown["parent"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_dump_names_offsets_and_works_on_damage() {
+    let place = Place::with_fork();
+    let layer = place.json(&["show", "vm:monday"], 0)["layer"].as_str().unwrap().to_owned();
+    let whole = String::from_utf8(place.ok(&["dump", "vm:monday"])).unwrap();
+    assert!(whole.contains("header"), "{whole}");
+    let file = place.store().join("layers").join(format!("{layer}.layer"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[4096 + 100] ^= 1;
+    bytes.truncate(bytes.len() - 4096);
+    std::fs::write(place.path("damaged.layer"), bytes).unwrap();
+    let damaged = String::from_utf8(place.ok(&["dump", "./damaged.layer"])).unwrap();
+    assert!(damaged.contains("header"), "{damaged}");
+    assert_ne!(damaged, whole);
+}
+
+#[test]
+fn looking_changes_nothing() {
+    let place = Place::with_fork();
+    let listing = || {
+        let mut entries = Vec::new();
+        for folder in ["", "layers", "names"] {
+            for path in super::support::files_in(&place.store().join(folder), "") {
+                let facts = std::fs::metadata(&path).unwrap();
+                let modified = facts.is_file().then(|| facts.modified().unwrap());
+                let bytes = facts.is_file().then(|| std::fs::read(&path).unwrap());
+                entries.push((path, modified, bytes));
+            }
+        }
+        entries
+    };
+    let before = listing();
+    let looks: &[&[&str]] = &[
+        &["ls"],
+        &["show", "vm"],
+        &["log", "vm"],
+        &["log", "vm", "--graph"],
+        &["map", "vm"],
+        &["diff", "vm:monday", "base:1"],
+        &["du"],
+        &["df"],
+        &["check", "--data"],
+        &["dump", "vm"],
+        &["gc", "--dry-run"],
+        &["read", "vm"],
+        &["export", "vm", "-"],
+    ];
+    for words in looks {
+        let said = place.run(words);
+        assert!(said.code <= 1, "{words:?}: {}", said.stderr);
+        assert!(listing() == before, "{words:?} changed the store");
+    }
+}
+
+#[test]
+fn the_manual_and_completions() {
+    let place = Place::empty();
+    let page = String::from_utf8(place.ok(&["man", "fork"])).unwrap();
+    assert!(page.contains("sapwood\\-fork"), "{page}");
+    assert_eq!(place.run(&["man", "frobnicate"]).code, 2);
+    place.ok(&["man", "--directory", "pages"]);
+    assert_eq!(super::support::files_in(&place.path("pages"), ".1").len(), 28);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = String::from_utf8(place.ok(&["completions", shell])).unwrap();
+        assert!(script.contains("snapshot"), "{shell}");
+    }
+}
