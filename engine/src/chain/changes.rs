@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use super::Layers;
 use super::slots::open_verified;
 use super::view::{View, ViewTarget};
 use crate::error::Result;
 use crate::extent::{Extent, Holes, Target, joined, overlay};
-use crate::format::LayerRef;
+use crate::format::{LayerRef, LayerState};
 use crate::layer::Layer;
-use crate::units::{ADDRESS_END, BlockAddress};
+use crate::units::{ADDRESS_END, BlockAddress, LayerId};
 
 /// Opening a layer costs about as much as comparing so many extents: what decides when
 /// comparing everything is cheaper than looking for an ancestor.
@@ -34,6 +35,9 @@ pub struct Changes<'a> {
     before: &'a View,
     after: &'a View,
     touched: std::vec::IntoIter<(BlockAddress, BlockAddress)>,
+    /// Open layers that were looked into at two different moments: their blocks may have
+    /// been written anew between the two.
+    rewritten: Vec<LayerId>,
     /// What is left to compare of the stretch being looked at.
     stretch: (BlockAddress, BlockAddress),
     /// Found, and perhaps to be joined with what follows.
@@ -45,7 +49,8 @@ pub struct Changes<'a> {
 ///
 /// Only layers that the two do not share are looked at, and of the rest only the addresses
 /// that those touch. Addresses that come from the same block of the same layer are equal
-/// whatever layers name them; content is not compared.
+/// whatever layers name them; content is not compared. Only blocks of a layer that was open
+/// when it was looked into are compared by their checksums.
 pub fn changes<'a>(before: &'a View, after: &'a View) -> Result<Changes<'a>> {
     let touched = match unshared_layers(before, after)? {
         Some(layers) => touched(&layers)?,
@@ -53,7 +58,16 @@ pub fn changes<'a>(before: &'a View, after: &'a View) -> Result<Changes<'a>> {
     };
     let touched = touched.into_iter();
     let stretch = (BlockAddress(0), BlockAddress(0));
-    Ok(Changes { before, after, touched, stretch, held: None, done: false })
+    let rewritten = match (before.tip(), after.tip()) {
+        (Some(before), Some(after)) if !Arc::ptr_eq(before, after) => [before, after]
+            .map(|tip| tip.header())
+            .into_iter()
+            .filter(|header| header.state == LayerState::Open)
+            .map(|header| header.layer)
+            .collect(),
+        _ => Vec::new(),
+    };
+    Ok(Changes { before, after, touched, rewritten, stretch, held: None, done: false })
 }
 
 impl Changes<'_> {
@@ -69,14 +83,25 @@ impl Changes<'_> {
                 continue;
             }
             let (before, after) = (self.before.find(start)?, self.after.find(start)?);
-            let past = before.end.min(after.end).min(end);
+            let mut past = before.end.min(after.end).min(end);
+            let mut equal = same(before.target, after.target);
+            if equal && self.may_be_rewritten(before.target) {
+                past = BlockAddress(start.0 + 1);
+                equal = self.before.checksum(start)? == self.after.checksum(start)?;
+            }
             self.stretch.0 = past;
-            if !same(before.target, after.target) {
+            if !equal {
                 let (before, after) = (before.target, after.target);
                 let length = past.0 - start.0;
                 return Ok(Some(ChangedExtent { start, length, before, after }));
             }
         }
+    }
+}
+
+impl Changes<'_> {
+    fn may_be_rewritten(&self, target: ViewTarget) -> bool {
+        matches!(target, ViewTarget::Data { owner, .. } if self.rewritten.contains(&owner))
     }
 }
 
@@ -139,58 +164,80 @@ fn unshared_layers(before: &View, after: &View) -> Result<Option<Vec<Arc<Layer>>
     let mut chains = [Chain::of(before), Chain::of(after)];
     let mut unshared = Vec::new();
     loop {
-        let [first, second] = &chains;
-        // A layer is known by its id, size, freeze generation and map checksum: one that was
-        // sealed meanwhile is still the same.
-        // An open one may have changed between two looks.
-        let same = first.left == second.left && first.identity() == second.identity();
-        if same && !first.is_open() {
+        let [first, second] = &mut chains;
+        if first.left == second.left && first.place == second.place {
             return Ok(Some(unshared));
         }
         if unshared.len() as u64 >= layers_max {
             return Ok(None);
         }
-        let deeper = usize::from(second.left > first.left);
-        if chains[0].left == chains[1].left {
-            unshared.extend(chains[0].descend(before)?);
-            unshared.extend(chains[1].descend(after)?);
-        } else {
-            let view = if deeper == 0 { before } else { after };
-            unshared.extend(chains[deeper].descend(view)?);
+        let (first_left, second_left) = (first.left, second.left);
+        if first_left >= second_left {
+            unshared.extend(first.descend()?);
+        }
+        if second_left >= first_left {
+            unshared.extend(second.descend()?);
         }
     }
 }
 
-/// A place in a chain.
-struct Chain {
-    next: Option<LayerRef>,
-    /// How many layers are left, with the next one.
+/// A walk down a chain.
+struct Chain<'a> {
+    layers: &'a dyn Layers,
+    place: Place,
+    /// How many layers are left, with the one at `place`.
     left: u64,
 }
 
-impl Chain {
-    fn of(view: &View) -> Chain {
-        Chain { next: view.tip().map(|tip| tip.reference()), left: view.depth() }
-    }
+/// Where a walk has come to.
+enum Place {
+    Tip(Arc<Layer>),
+    Ancestor(LayerRef),
+    End,
+}
 
-    fn identity(&self) -> Option<LayerRef> {
-        self.next.map(|next| LayerRef { digest: None, ..next })
-    }
-
-    fn is_open(&self) -> bool {
-        self.next.is_some_and(|next| next.freeze_generation == 0)
+impl<'a> Chain<'a> {
+    fn of(view: &'a View) -> Chain<'a> {
+        let place = view.tip().map_or(Place::End, |tip| Place::Tip(Arc::clone(tip)));
+        Chain { layers: &**view.layers(), place, left: view.depth() }
     }
 
     /// Goes on to the parent; gives the layer that is left behind.
-    fn descend(&mut self, view: &View) -> Result<Option<Arc<Layer>>> {
-        let Some(wanted) = self.next else { return Ok(None) };
-        let layer = match view.tip() {
-            Some(tip) if tip.reference() == wanted => Arc::clone(tip),
-            _ => open_verified(&**view.layers(), &wanted)?,
+    fn descend(&mut self) -> Result<Option<Arc<Layer>>> {
+        let layer = match &self.place {
+            Place::Tip(layer) => Arc::clone(layer),
+            Place::Ancestor(wanted) => open_verified(self.layers, wanted)?,
+            Place::End => return Ok(None),
         };
-        self.next = layer.header().parent;
+        self.place = layer.header().parent.map_or(Place::End, Place::Ancestor);
         self.left = self.left.saturating_sub(1);
         Ok(Some(layer))
+    }
+}
+
+impl Place {
+    /// A frozen layer is known by its id, size, freeze generation and map checksum: one that
+    /// was sealed meanwhile is still the same. An open one is the same only as itself.
+    fn identity(&self) -> Option<LayerRef> {
+        let layer = match self {
+            Place::Tip(layer) => layer.reference(),
+            Place::Ancestor(layer) => *layer,
+            Place::End => return None,
+        };
+        Some(LayerRef { digest: None, ..layer })
+    }
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Place) -> bool {
+        match (self, other) {
+            (Place::Tip(one), Place::Tip(other)) if Arc::ptr_eq(one, other) => true,
+            _ => {
+                let identity = self.identity();
+                let open = identity.is_some_and(|layer| layer.freeze_generation == 0);
+                !open && identity == other.identity()
+            }
+        }
     }
 }
 

@@ -151,6 +151,11 @@ impl Level {
         }
     }
 
+    /// Whether what the level says never changes; an open layer is looked at as it was once.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.tip.freeze_generation != 0
+    }
+
     pub(super) fn slots(&self) -> &Slots {
         &self.slots
     }

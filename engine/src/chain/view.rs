@@ -110,36 +110,22 @@ impl View {
     /// The view of `layer`, whose parent is the tip of this view: what a snapshot makes.
     ///
     /// Costs little and reads nothing: what there is to merge beyond a few extents, and to
-    /// write to an index file, is done on another thread.
+    /// write to an index file, is done on another thread. The layer may be an open one that
+    /// was looked into from outside; what that says enters no index.
     pub fn on_top(&self, layer: Arc<Layer>) -> Result<Arc<View>> {
         let base = self.current();
         base.check_child(&layer)?;
         let mut levels = vec![Arc::new(Level::of_layer(Arc::clone(&layer)))];
         levels.extend(base.levels.iter().cloned());
-        if layer.header().state == LayerState::Open {
-            // A look into a live volume: nobody can open that layer by what an index would say
-            // of it, and the next look finds it changed.
-            let (layers, size) = (Arc::clone(&base.layers), base.block_size);
-            let view = View::of_levels(layers, size, Some(layer), levels, Arc::default());
-            return Ok(Arc::new(view));
-        }
-        let weights: Vec<_> = levels.iter().map(|level| weight(level)).collect();
-        let mut work_left = false;
-        let mut merged = Vec::with_capacity(levels.len());
-        for range in groups(&weights, Effort::Growing) {
-            let heavy = weights[range.clone()].iter().sum::<u64>() > INLINE_WEIGHT_MAX;
-            if range.len() > 1 && !heavy {
-                merged.push(Arc::new(merge_levels(&levels[range], base.block_size)?));
-            } else {
-                work_left |= range.len() > 1;
-                merged.extend_from_slice(&levels[range]);
-            }
-        }
-        work_left |= merged.iter().any(|level| worth_a_file(level));
+        let work_left;
+        (levels, work_left) = match layer.header().state {
+            LayerState::Open => (levels, false),
+            LayerState::Frozen => merge_light_groups(levels, base.block_size)?,
+        };
         let compaction = Arc::clone(&base.compaction);
         let layers = Arc::clone(&base.layers);
         let view =
-            Arc::new(View::of_levels(layers, base.block_size, Some(layer), merged, compaction));
+            Arc::new(View::of_levels(layers, base.block_size, Some(layer), levels, compaction));
         if work_left {
             base.compaction.start(&view);
         }
@@ -218,13 +204,12 @@ impl View {
     }
 
     /// Merges all levels into one and writes it to an index file, whatever that is worth.
+    /// The view of an open layer has none.
     pub fn persist_index(&self) -> Result<()> {
         self.compaction.wait();
         let view = self.current();
-        let Some(tip) = &view.tip else { return Ok(()) };
-        if tip.header().state == LayerState::Open {
-            return Ok(());
-        }
+        let frozen = |tip: &&Arc<Layer>| tip.header().state == LayerState::Frozen;
+        let Some(tip) = view.tip.as_ref().filter(frozen) else { return Ok(()) };
         if let [level] = &view.levels[..]
             && level.index_files() == [level.tip().id]
             && level.unwritten_index().is_none()
@@ -428,19 +413,42 @@ impl View {
     }
 }
 
+/// Merges those groups of `levels` that are light enough for the path of a snapshot; and
+/// whether there is more to merge, or something to write.
+fn merge_light_groups(
+    levels: Vec<Arc<Level>>,
+    block_size: BlockSize,
+) -> Result<(Vec<Arc<Level>>, bool)> {
+    let weights: Vec<_> = levels.iter().map(|level| weight(level)).collect();
+    let mut work_left = false;
+    let mut merged = Vec::with_capacity(levels.len());
+    for range in groups(&weights, Effort::Growing) {
+        let heavy = weights[range.clone()].iter().sum::<u64>() > INLINE_WEIGHT_MAX;
+        if range.len() > 1 && !heavy {
+            merged.push(Arc::new(merge_levels(&levels[range], block_size)?));
+        } else {
+            work_left |= range.len() > 1;
+            merged.extend_from_slice(&levels[range]);
+        }
+    }
+    work_left |= merged.iter().any(|level| worth_a_file(level));
+    Ok((merged, work_left))
+}
+
 fn merge_groups(
     levels: &[Arc<Level>],
     effort: Effort,
     block_size: BlockSize,
 ) -> Result<Vec<Arc<Level>>> {
-    let weights: Vec<_> = levels.iter().map(|level| weight(level)).collect();
-    groups(&weights, effort)
-        .into_iter()
-        .map(|range| match &levels[range] {
-            [level] => Ok(Arc::clone(level)),
-            group => merge_levels(group, block_size).map(Arc::new),
-        })
-        .collect()
+    // What an open layer says may change: it stays apart.
+    let open = levels.iter().take_while(|level| !level.is_frozen()).count();
+    let (open, frozen) = levels.split_at(open);
+    let weights: Vec<_> = frozen.iter().map(|level| weight(level)).collect();
+    let merged = groups(&weights, effort).into_iter().map(|range| match &frozen[range] {
+        [level] => Ok(Arc::clone(level)),
+        group => merge_levels(group, block_size).map(Arc::new),
+    });
+    open.iter().cloned().map(Ok).chain(merged).collect()
 }
 
 /// The levels, those that are worth a file mapped from it. Where a file cannot be written, the

@@ -85,7 +85,8 @@ impl Walk<'_> {
 
     fn add(&mut self, level: Level) -> Result<()> {
         let level = Arc::new(level);
-        if level.layers() == 1 && level.extents() < HEAVY_LAYER_EXTENTS {
+        let light = level.layers() == 1 && level.extents() < HEAVY_LAYER_EXTENTS;
+        if light && level.is_frozen() {
             self.light.push(level);
             if self.light.len() < LAYERS_AT_ONCE {
                 return Ok(());

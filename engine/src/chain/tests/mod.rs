@@ -3,6 +3,7 @@
 mod depth;
 mod index;
 mod model;
+mod outside;
 mod view;
 
 use std::path::Path;
