@@ -109,11 +109,15 @@ fn number(levels: &[Arc<Level>]) -> Result<(Vec<Part<'_>>, u64)> {
 fn overlaid<'a>(parts: &[Part<'a>]) -> Result<Extents<'a>> {
     let [part, ..] = parts else { return Ok(Box::new(std::iter::empty())) };
     if parts.len() == 1 {
-        let first_slot = part.first_slot;
+        let (first_slot, slots) = (part.first_slot, part.level.slots());
         return Ok(Box::new(part.level.extents_from(BlockAddress(0))?.map(move |extent| {
             let mut extent = extent?;
             if let Target::Data { source, block } = extent.target {
-                let source = SourceIndex(source.0.saturating_add(first_slot));
+                // Past its own table it would lead to the layers of another part.
+                if source.0 as usize >= slots.len() {
+                    return Err(slots.beyond(source.0));
+                }
+                let source = SourceIndex(source.0 + first_slot);
                 extent.target = Target::Data { source, block };
             }
             Ok(extent)

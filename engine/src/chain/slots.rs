@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::Layers;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::index::{self, IndexSlot};
 use crate::format::{IndexHead, LayerRef};
 use crate::layer::Layer;
 use crate::raw::PieceBytes;
+use crate::units::SourceIndex;
 
 /// How many layers the views of a process hold on to, each with a map of its file: half of
 /// what Linux lets a process map by default. Layers past it are asked for at each read.
@@ -84,12 +85,13 @@ impl Slots {
         match &self.names {
             Names::Layer(layer) => {
                 let mapper = layer.reference();
-                let owner = match number.checked_sub(1) {
-                    None => mapper,
-                    Some(source) => layer.sources()[source as usize],
+                let owner = match SourceIndex(number) {
+                    SourceIndex::OWN => mapper,
+                    source => *layer.source(source)?,
                 };
                 Ok(IndexSlot { owner, mapper, distance: 0 })
             }
+            Names::Index(_) if number as usize >= self.len() => Err(self.beyond(number)),
             Names::Index(table) => index::slot(table.bytes(), number),
         }
     }
@@ -97,8 +99,8 @@ impl Slots {
     /// The layer whose file holds the blocks of slot `number`.
     #[inline]
     pub(super) fn owner(&self, number: u32, layers: &dyn Layers) -> Result<OpenLayer<'_>> {
-        match self.owners[number as usize].get() {
-            Some(pinned) => Ok(OpenLayer::Pinned(&pinned.layer)),
+        match self.held_owner(number) {
+            Some(layer) => Ok(OpenLayer::Pinned(layer)),
             None => self.open_owner(number, layers),
         }
     }
@@ -106,7 +108,7 @@ impl Slots {
     /// As [`owner`](Self::owner), where it is open and held already.
     #[inline]
     pub(super) fn held_owner(&self, number: u32) -> Option<&Layer> {
-        self.owners[number as usize].get().map(|pinned| &*pinned.layer)
+        self.owners.get(number as usize)?.get().map(|pinned| &*pinned.layer)
     }
 
     /// As [`owner`](Self::owner), for as long as the view lives; `None` where too many are held.
@@ -126,7 +128,7 @@ impl Slots {
         if slot.mapper == slot.owner {
             return self.owner(number, layers);
         }
-        layers.layer(&slot.mapper).map(OpenLayer::Passing)
+        open_verified(layers, &slot.mapper).map(OpenLayer::Passing)
     }
 
     #[cold]
@@ -135,9 +137,16 @@ impl Slots {
             (Names::Layer(layer), 0) => Arc::clone(layer),
             _ => open_verified(layers, &self.get(number)?.owner)?,
         };
+        let place = self.owners.get(number as usize).ok_or_else(|| self.beyond(number))?;
         let Some(pinned) = self.pins.pin(&layer) else { return Ok(OpenLayer::Passing(layer)) };
-        let pinned = self.owners[number as usize].get_or_init(|| pinned);
-        Ok(OpenLayer::Pinned(&pinned.layer))
+        Ok(OpenLayer::Pinned(&place.get_or_init(|| pinned).layer))
+    }
+
+    /// A map led to a slot that the table does not have.
+    #[cold]
+    pub(super) fn beyond(&self, number: u32) -> Error {
+        let expected = format!("less than {}", self.len());
+        Error::corrupt("look up the layer of a block", "source", number, expected)
     }
 }
 

@@ -11,7 +11,7 @@ use super::slots::read_header;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Extent, Holes, Run, Span, merge};
 use crate::format::{Annotations, Header, LayerRef, LayerState, PageKind, annotations, sources};
-use crate::units::BlockAddress;
+use crate::units::{BlockAddress, SourceIndex};
 
 /// A layer whose blocks and map do not change any more.
 #[derive(Debug)]
@@ -106,6 +106,18 @@ impl Layer {
     /// The layers whose blocks this one refers to besides its own, by source index less one.
     pub fn sources(&self) -> &[LayerRef] {
         &self.sources
+    }
+
+    /// The layer behind `source`, which is not [`SourceIndex::OWN`].
+    ///
+    /// Errors: [`ErrorKind::Corrupt`] where the table has no such entry.
+    pub fn source(&self, source: SourceIndex) -> Result<&LayerRef> {
+        let entry = source.0.checked_sub(1).and_then(|entry| self.sources.get(entry as usize));
+        entry.ok_or_else(|| {
+            let expected = format!("1 to {}", self.sources.len());
+            Error::corrupt("look up a source of a layer", "source", source.0, expected)
+                .in_file(self.file.path())
+        })
     }
 
     /// The runs, newest first.

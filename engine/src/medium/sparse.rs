@@ -30,6 +30,7 @@ impl Page {
     }
 
     /// The bytes.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn bytes(&self) -> &[u8; SPARSE_PAGE_BYTES] {
         &self.bytes
     }

@@ -125,6 +125,6 @@ impl Layers for LayerCache {
 
 impl SourceLayers for LayerCache {
     fn source_layer(&self, layer: &Layer, source: SourceIndex) -> Result<Arc<Layer>> {
-        self.layer(&layer.sources()[source.0 as usize - 1])
+        self.layer(layer.source(source)?)
     }
 }

@@ -1,6 +1,8 @@
 //! What views refuse, and what they give back.
 
 use super::*;
+use crate::chain::level::Level;
+use crate::layer::{FileSource, Layer, LayerFile};
 
 #[test]
 fn changes_over_more_layers_than_are_worth_a_look_are_exact_too() {
@@ -108,4 +110,33 @@ fn mapped_and_unmapped_files_and_every_policy_say_the_same() {
             Chain::new(ReadPolicy { map, verify }).grown(&steps).compare_opened();
         }
     }
+}
+
+#[test]
+fn a_map_that_names_a_source_its_table_lacks_is_an_error_and_no_panic() {
+    let mut chain = Chain::of(&[one_block(1), one_block(2)]);
+    let base = chain.open();
+    let clone = Step::Clone { start: 5, layer: 0, from: 1 };
+    chain.push(&[clone]);
+    let whole = chain.layers.layer(chain.tip()).unwrap();
+    let medium = whole.file().medium().unwrap();
+    let path = FolderLayers::layer_path(chain.tip().id);
+    let source = FileSource::Held(medium);
+    let header = whole.header().clone();
+    let (size, policy) = (header.block_size, ReadPolicy::default());
+    let file = LayerFile::new(source, &path, header.layer, size, policy, Some(header.file_bytes));
+    let broken = Layer::from_parts(file, header, whole.runs().to_vec(), Vec::new());
+
+    // Merged into what lies below, it would lead to the layers of others.
+    assert_eq!(base.on_top(Arc::clone(&broken)).unwrap_err().kind(), ErrorKind::Corrupt);
+    let alone = Level::of_layer(Arc::clone(&broken));
+    assert!(alone.slots().held_owner(1).is_none());
+    for error in [
+        alone.slots().owner(1, &*chain.layers).err().unwrap(),
+        alone.slots().get(1).unwrap_err(),
+        alone.slots().get(u32::MAX).unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    }
+    assert!(base.on_top(whole).is_ok());
 }
