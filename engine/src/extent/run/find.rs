@@ -26,10 +26,7 @@ impl Run {
     /// What the run says about `address`; as [`ExtentMap::find`](crate::extent::ExtentMap::find).
     #[inline]
     pub fn find(&self, address: BlockAddress) -> Result<Span> {
-        match self.single_holding(address) {
-            Some(single) => raw::search(self.vectors, FindOne { run: self, single, address }),
-            None => self.find_any(address),
-        }
+        raw::search(self.vectors, FindOne { run: self, address })
     }
 
     /// [`find`](Self::find) for each address, up to 16 look-ups side by side.
@@ -122,6 +119,7 @@ impl Run {
     }
 
     /// As [`find`](Self::find), for any run and any address: each step checks what it relies on.
+    #[inline(never)]
     fn find_any(&self, address: BlockAddress) -> Result<Span> {
         if let Some(outside) = self.outside(address) {
             return Ok(outside);
@@ -132,13 +130,7 @@ impl Run {
         Ok(span)
     }
 
-    /// The one superblock, where `address` lies in it and everything was verified.
-    #[inline(always)]
-    fn single_holding(&self, address: BlockAddress) -> Option<&Single> {
-        let single = self.single.as_ref()?;
-        self.single_serves(single, address).then_some(single)
-    }
-
+    /// Whether `address` lies in the one superblock, and everything was verified.
     #[inline(always)]
     fn single_serves(&self, single: &Single, address: BlockAddress) -> bool {
         address.0.wrapping_sub(single.first) < single.addresses && self.chunks.mapping_verified()
@@ -298,7 +290,6 @@ impl Search for Rank<'_> {
 
 struct FindOne<'a> {
     run: &'a Run,
-    single: &'a Single,
     address: BlockAddress,
 }
 
@@ -307,12 +298,18 @@ impl Search for FindOne<'_> {
 
     #[inline(always)]
     fn run<N: CompareNode>(self) -> Result<Span> {
-        let FindOne { run, single, address } = self;
-        let rank = raw::rank::<N>(run.tree(&single.shape, 0, run.lows.len()), address.0 as u32);
-        match run.span_in_single(single, address.0, rank) {
-            Some(span) if !run.bytes.faulted() => Ok(span),
-            _ => run.find_any(address),
+        let FindOne { run, address } = self;
+        if let Some(single) = &run.single
+            && run.single_serves(single, address)
+        {
+            let rank = raw::rank::<N>(run.tree(&single.shape, 0, run.lows.len()), address.0 as u32);
+            if let Some(span) = run.span_in_single(single, address.0, rank)
+                && !run.bytes.faulted()
+            {
+                return Ok(span);
+            }
         }
+        run.find_any(address)
     }
 }
 
