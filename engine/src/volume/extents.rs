@@ -49,7 +49,7 @@ impl VolumeExtents<'_> {
             let past = span.end.min(self.end).min(buffered.peek().copied().unwrap_or(self.end));
             match span.target {
                 Some(target) => {
-                    let target = top_target(&state, target);
+                    let target = top_target(&state, target)?;
                     self.push(ViewExtent { start: at, length: past.0 - at.0, target });
                 }
                 None => {
@@ -79,18 +79,18 @@ impl VolumeExtents<'_> {
     }
 }
 
-fn top_target(state: &State, target: Target) -> ViewTarget {
-    match target {
+fn top_target(state: &State, target: Target) -> Result<ViewTarget> {
+    Ok(match target {
         Target::Hole => ViewTarget::Hole,
         Target::Zero => ViewTarget::Zero,
         Target::Data { source, block } => {
             let owner = match source.0 {
                 0 => state.top.id,
-                foreign => state.sources[foreign as usize - 1].reference.id,
+                _ => state.source(source)?.reference.id,
             };
             ViewTarget::Data { owner, block, depth: 0 }
         }
-    }
+    })
 }
 
 impl Iterator for VolumeExtents<'_> {

@@ -159,7 +159,7 @@ fn plan(
                         state.checksum(BlockAddress(at.0 + index), source, block)
                     })
                     .collect::<Result<_>>()?;
-                let source = state.sources[source.0 as usize - 1].clone();
+                let source = state.source(source)?.clone();
                 Some(From::Foreign { source, block, checksums })
             }
             Some(Target::Hole) | None => Some(From::Parent { address: at }),

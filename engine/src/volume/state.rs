@@ -116,6 +116,15 @@ impl State {
         });
     }
 
+    /// The source of an extent; an error where the table of a file lacks it.
+    pub fn source(&self, source: SourceIndex) -> Result<&Source> {
+        let entry = (source.0 as usize).checked_sub(1).and_then(|at| self.sources.get(at));
+        entry.ok_or_else(|| {
+            let expected = format!("1 to {}", self.sources.len());
+            Error::corrupt("look up a source", "source", source.0, expected).in_file(&self.top.path)
+        })
+    }
+
     /// The index of a source, added to the table where it is new.
     pub fn source_index(&mut self, reference: &LayerRef) -> SourceIndex {
         let known = self.sources.iter().position(|source| source.reference.id == reference.id);
