@@ -2,5 +2,6 @@
 
 mod commit_protocol;
 mod crash_disk;
+mod documents;
 mod real_files;
 mod structure;

@@ -3,4 +3,5 @@
 mod build;
 mod damage;
 mod journal;
+mod store;
 mod whole;
