@@ -83,6 +83,8 @@ struct Prepared {
     record: Record,
     runs: Vec<CommitRun>,
     newest: Newest,
+    /// The bytes of all blocks that the record names.
+    named_bytes: u64,
 }
 
 impl Volume {
@@ -126,7 +128,7 @@ impl Volume {
         let mut fresh = Vec::new();
         let prepared =
             self.finish_spills(&cut).and_then(|()| self.prepare(journal, &cut, &mut fresh));
-        let Prepared { mut record, runs, newest } = match prepared {
+        let Prepared { mut record, runs, newest, named_bytes } = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
                 self.release_all(fresh);
@@ -135,7 +137,7 @@ impl Volume {
             }
         };
         let metadata: u64 = runs.iter().map(|run| run.run.total_bytes()).sum();
-        let unsynced = self.state.read().unsynced_bytes.max(named_bytes(&record, &runs, self)?);
+        let unsynced = self.state.read().unsynced_bytes.max(named_bytes);
         record.data_durable = unsynced + metadata > UNSYNCED_BYTES_MAX;
         if record.data_durable {
             self.sync_top(&cut.top, "sync the blocks of a commit")?;
@@ -156,7 +158,10 @@ impl Volume {
         self.counts.commits.fetch_add(1, Ordering::Relaxed);
         let written = metadata + crate::units::PAGE_BYTES;
         self.counts.metadata_bytes.fetch_add(written, Ordering::Relaxed);
-        self.apply(journal, &cut, runs, newest, record.sources)?;
+        // The commit is durable; a volume that cannot show it must not go on without it.
+        if let Err(error) = self.apply(journal, &cut, runs, newest, record.sources) {
+            return self.fail_hard(error);
+        }
         journal.durable_changes = cut.changes;
         Ok(())
     }
@@ -291,7 +296,8 @@ impl Volume {
             extents,
             checksums,
         };
-        Ok(Prepared { record, runs, newest })
+        let named_bytes = named_bytes(&record, &runs, self)?;
+        Ok(Prepared { record, runs, newest, named_bytes })
     }
 
     fn write_map(
