@@ -193,7 +193,8 @@ pub(super) fn write_fresh(handle: &LayerHandle, id: LayerId, new: &NewVolume) ->
         runs: Vec::new(),
     };
     let fail = |error| Error::io("write a new layer", error).in_file(&handle.path).at_offset(0);
-    handle.medium.set_length(header.file_bytes).map_err(fail)?;
+    // Allocated, not only made longer: it reads as zeros until its bytes have arrived.
+    handle.medium.allocate(0, header.file_bytes).map_err(fail)?;
     let mut slots = Vec::with_capacity(HEADER_BYTES as usize);
     slots.extend_from_slice(&header.encode(0));
     slots.extend_from_slice(&header.encode(1));

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::commit::UNSYNCED_BYTES_MAX;
-use super::level::Level;
+use super::level::{Level, own_blocks};
 use super::top::Source;
 use crate::error::{Error, Result};
-use crate::extent::{BlockChecksums, Target};
+use crate::extent::{BlockChecksums, ExtentMap, Target};
 use crate::format::page::PageKind;
 use crate::format::{Header, PieceRef, Record, checksum, sources};
 use crate::layer::{LayerFile, read_blob, read_run};
@@ -300,16 +300,21 @@ impl Device<'_> {
         if record.data_durable {
             return Ok(());
         }
+        // Only what the record maps in the end is judged: a block of one run that a newer run,
+        // or the head, maps elsewhere may have been used again since the commit.
+        let mut map = ExtentMap::new();
+        let mut known = BlockChecksums::new();
         let mut left = UNSYNCED_BYTES_MAX;
         for piece in &record.runs {
             left = left.checked_sub(piece.bytes).ok_or_else(|| self.too_much())?;
             let run = self.run(header, piece)?;
             for extent in run.extents() {
                 let extent = extent?;
-                if let Target::Data { source: SourceIndex::OWN, block } = extent.target {
+                if let Target::Data { source, block } = extent.target {
                     let checksums = run.checksums(extent.start, extent.length)?;
-                    self.judge_blocks(header, block, checksums)?;
+                    set_checksums(&mut known, source, block, checksums);
                 }
+                map.insert(extent, &mut |_| {});
             }
         }
         if let Some(piece) = &record.sources {
@@ -319,23 +324,33 @@ impl Device<'_> {
             crate::format::blob::decode(what, PageKind::Sources, header.layer, piece, &bytes)?;
         }
         let mut checksums = &record.checksums[..];
-        for extent in &record.extents {
+        for &extent in &record.extents {
             if let Target::Data { source, block } = extent.target {
                 let (own, rest) = checksums.split_at(extent.length as usize);
                 checksums = rest;
-                if source == SourceIndex::OWN {
-                    self.judge_blocks(header, block, own)?;
-                }
+                set_checksums(&mut known, source, block, own);
             }
+            map.insert(extent, &mut |_| {});
         }
-        Ok(())
+        map.iter()
+            .filter_map(|extent| own_blocks(&extent))
+            .try_for_each(|(first, count)| self.judge_blocks(header, &known, first, count))
     }
 
-    fn judge_blocks(&self, header: &Header, first: FileBlock, checksums: &[u32]) -> Result<()> {
+    fn judge_blocks(
+        &self,
+        header: &Header,
+        known: &BlockChecksums,
+        first: FileBlock,
+        count: u64,
+    ) -> Result<()> {
         let size = self.block_size.bytes();
         let mut block = vec![0; size as usize];
-        for (index, &expected) in checksums.iter().enumerate() {
-            let at = FileBlock(first.0 + index as u64);
+        for at in (first.0..first.0 + count).map(FileBlock) {
+            let expected = known.get(SourceIndex::OWN, at).ok_or_else(|| {
+                Error::corrupt("judge the last commit", "checksums", "none", "one for each block")
+                    .in_file(self.path)
+            })?;
             let offset = at.byte_offset_checked(self.block_size).unwrap_or(u64::MAX);
             self.read(offset, &mut block)?;
             let found = checksum::of_block(header.layer, at, &block);
