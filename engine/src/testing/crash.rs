@@ -115,6 +115,21 @@ fn apply(image: &mut Image, operation: &Operation) {
     }
 }
 
+/// Whether a range was allocated before: the host has blocks for it which it knows to be
+/// unwritten, so that they read as zeros until the bytes have arrived.
+fn is_allocated(log: &[Operation], file: FileNumber, start: u64, end: u64) -> bool {
+    let mut at = start;
+    for operation in log {
+        if let Operation::Change(other, Change::Allocate { offset, length }) = operation
+            && *other == file
+            && (*offset..offset + length).contains(&at)
+        {
+            at = offset + length;
+        }
+    }
+    at >= end
+}
+
 /// The states after a power cut, one after another: see [`CrashDisk::states_at`].
 #[derive(Debug)]
 pub struct CrashStates {
@@ -124,6 +139,8 @@ pub struct CrashStates {
     policy: Policy,
     /// Fates that single writes meet while all others are kept, or lost.
     variants: Vec<(usize, Fate)>,
+    /// The pending writes whose new range may hold garbage, by index.
+    garbage: HashSet<usize>,
     samples: usize,
     next: usize,
 }
@@ -140,11 +157,24 @@ impl CrashStates {
                 variants.push((index, Fate::Suffix(1)));
                 variants.push((index, Fate::Sectors(seed.bits())));
             }
-            if written.end() > durable.view(file).length() {
+            let known = durable.view(file).length();
+            if written.end() > known {
                 variants.push((index, Fate::LengthWithZeros));
-                variants.push((index, Fate::LengthWithGarbage(seed.bits())));
+                if !is_allocated(
+                    &log[..pending.index],
+                    file,
+                    written.offset.max(known),
+                    written.end(),
+                ) {
+                    variants.push((index, Fate::LengthWithGarbage(seed.bits())));
+                }
             }
         }
+        let garbage = variants
+            .iter()
+            .filter(|(_, fate)| matches!(fate, Fate::LengthWithGarbage(_)))
+            .map(|(index, _)| *index)
+            .collect();
         let exhausted = variants.is_empty() && pending.len() <= policy.exhaustive_max;
         CrashStates {
             point: log.len(),
@@ -152,6 +182,7 @@ impl CrashStates {
             pending: pending.into(),
             policy: *policy,
             variants,
+            garbage,
             samples: if exhausted { 0 } else { policy.samples },
             next: 0,
         }
@@ -202,7 +233,7 @@ impl CrashStates {
     fn drawn(&self, sample: usize) -> Vec<Fate> {
         let seed = self.policy.seed ^ mix(self.point as u64) ^ mix(!(sample as u64));
         let mut random = Random::new(seed);
-        let draw = |pending: &Pending| match (random.below(8), pending.write()) {
+        let draw = |(index, pending): (usize, &Pending)| match (random.below(8), pending.write()) {
             (0..3, _) => Fate::Kept,
             (3..5, _) => Fate::Lost,
             (number, None) => [Fate::Kept, Fate::Lost][number as usize % 2],
@@ -211,13 +242,13 @@ impl CrashStates {
             (_, Some((file, written))) => {
                 let extends = written.end() > self.durable.view(file).length();
                 match random.below(if extends { 4 } else { 2 }) {
-                    0 | 1 => Fate::Sectors(random.bits()),
-                    2 => Fate::LengthWithZeros,
-                    _ => Fate::LengthWithGarbage(random.bits()),
+                    3 if self.garbage.contains(&index) => Fate::LengthWithGarbage(random.bits()),
+                    2 | 3 => Fate::LengthWithZeros,
+                    _ => Fate::Sectors(random.bits()),
                 }
             }
         };
-        self.pending.iter().map(draw).collect()
+        self.pending.iter().enumerate().map(draw).collect()
     }
 
     fn state(&self, fates: Vec<Fate>) -> CrashState {

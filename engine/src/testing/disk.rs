@@ -63,7 +63,9 @@ impl CrashDisk {
 
     /// A disk on which `image` is durable.
     pub(super) fn holding(image: Image) -> Arc<CrashDisk> {
-        let next_file = image.files.keys().next_back().map_or(1, |last| last.0 + 1);
+        // A file without a byte stands among the names only.
+        let named = image.names.files().map(|(_, file)| file.0);
+        let next_file = named.chain(image.files.keys().map(|file| file.0)).max().unwrap_or(0) + 1;
         Arc::new(CrashDisk {
             state: Mutex::new(State {
                 device: NEXT_DEVICE.fetch_add(1, Ordering::Relaxed),

@@ -32,10 +32,15 @@ impl ModelLayer {
         ModelLayer { parent: None, blocks: BTreeMap::new(), size, block_bytes }
     }
 
+    /// A fresh volume on top of a snapshot.
+    pub fn on(parent: Arc<ModelLayer>) -> ModelLayer {
+        let (size, block_bytes) = (parent.size, parent.block_bytes);
+        ModelLayer { parent: Some(parent), blocks: BTreeMap::new(), size, block_bytes }
+    }
+
     /// A fresh volume on top of this one as it is now.
     pub fn forked(&self) -> ModelLayer {
-        let parent = Some(Arc::new(self.clone()));
-        ModelLayer { parent, blocks: BTreeMap::new(), ..self.clone() }
+        ModelLayer::on(Arc::new(self.clone()))
     }
 
     /// What the whole chain says of an address, and how deep it was found; `None` for a hole all the way down.
