@@ -233,3 +233,14 @@ fn a_state_records_again() {
     file.write_at(0, &[3; 512]).unwrap();
     assert_eq!(all_looks(&second, &exhaustive()), set(&["a=1", "a=3"]));
 }
+
+#[test]
+fn an_empty_file_that_survives_keeps_its_identity() {
+    let (disk, host) = disk_with_a_file();
+    host.open(Path::new("empty"), OpenMode::CreateNew).unwrap();
+    host.sync_folder(Path::new("")).unwrap();
+    let host = disk.states_at(disk.log_len(), &exhaustive()).next().unwrap().host();
+    let empty = host.open(Path::new("empty"), OpenMode::ReadWrite).unwrap();
+    let new = host.open(Path::new("new"), OpenMode::CreateNew).unwrap();
+    assert_ne!(empty.facts().unwrap().identity, new.facts().unwrap().identity);
+}

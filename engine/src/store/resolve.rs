@@ -109,9 +109,7 @@ fn step_back(inner: &Inner, text: &str, found: &FoundName, index: u64) -> Result
     };
     for header in headers::history(inner.host(), newest_frozen(inner, found)?) {
         let header: Header = header?;
-        // What a tag stands for is kept, whatever its mark says.
-        let tagged = found.entry.kind == NameKind::Tag && header.layer == found.entry.top;
-        if header.removed && !tagged {
+        if header.removed && header.layer != found.entry.top {
             continue;
         }
         if left == 0 {

@@ -1,0 +1,203 @@
+//! Workloads that between them do everything, each short enough to be interrupted everywhere.
+
+use super::step::Step;
+
+fn name(name: &str) -> String {
+    name.to_owned()
+}
+
+fn write(volume: &str, block: u64, blocks: u64, value: u64) -> Step {
+    Step::Write { volume: name(volume), block, blocks, value }
+}
+
+fn flush(volume: &str) -> Step {
+    Step::Flush { volume: name(volume) }
+}
+
+fn snapshot(volume: &str, tag: &str) -> Step {
+    Step::Snapshot { volume: name(volume), tag: name(tag) }
+}
+
+fn fork(tag: &str, volume: &str) -> Step {
+    Step::Fork { tag: name(tag), volume: name(volume) }
+}
+
+/// All of them, under their names.
+pub fn all() -> Vec<(&'static str, Vec<Step>)> {
+    vec![
+        ("commits and checkpoints", commits_and_checkpoints()),
+        ("overwrites beside commits", overwrites_beside_commits()),
+        ("large commits", large_commits()),
+        ("snapshots and forks", snapshots_and_forks("disk")),
+        ("sizes and discards", sizes_and_discards()),
+        ("clones", clones()),
+        ("removal and collection", removal_and_collection()),
+        ("flattening", flattening()),
+    ]
+}
+
+/// More commits than the journal may hold, blocks rewritten all the time.
+fn commits_and_checkpoints() -> Vec<Step> {
+    let mut steps = vec![Step::Create { volume: name("disk"), blocks: 8 }];
+    for round in 0..9 {
+        steps.push(write("disk", round % 4, 1 + round % 3, round + 1));
+        steps.push(flush("disk"));
+    }
+    steps.push(Step::Checkpoint { volume: name("disk") });
+    steps.push(write("disk", 3, 2, 50));
+    steps.push(flush("disk"));
+    steps.push(Step::Reopen);
+    steps.push(write("disk", 0, 8, 51));
+    steps.push(flush("disk"));
+    steps
+}
+
+/// Writes that are rewritten before and after they are committed, in parts of blocks.
+fn overwrites_beside_commits() -> Vec<Step> {
+    let bytes =
+        |offset, length, value| Step::WriteBytes { volume: name("disk"), offset, length, value };
+    vec![
+        Step::Create { volume: name("disk"), blocks: 6 },
+        bytes(100, 8000, 1),
+        bytes(5000, 10, 2),
+        flush("disk"),
+        bytes(4095, 2, 3),
+        bytes(0, 1, 4),
+        write("disk", 1, 1, 5),
+        write("disk", 1, 1, 6),
+        flush("disk"),
+        write("disk", 1, 1, 7),
+        write("disk", 1, 1, 0),
+        bytes(20_000, 4000, 8),
+        flush("disk"),
+        flush("disk"),
+    ]
+}
+
+/// Commits whose data is made durable before their record.
+fn large_commits() -> Vec<Step> {
+    vec![
+        Step::Create { volume: name("disk"), blocks: 300 },
+        write("disk", 0, 10, 1),
+        flush("disk"),
+        write("disk", 2, 290, 2),
+        flush("disk"),
+        write("disk", 100, 3, 3),
+        flush("disk"),
+    ]
+}
+
+/// Forks of forks, each written to; `disk` is the name of the first volume.
+fn snapshots_and_forks(disk: &str) -> Vec<Step> {
+    vec![
+        Step::Create { volume: name(disk), blocks: 6 },
+        write(disk, 0, 4, 1),
+        flush(disk),
+        write(disk, 1, 1, 2),
+        snapshot(disk, "base:1"),
+        write(disk, 2, 1, 3),
+        fork("base:1", "fork"),
+        write("fork", 2, 2, 4),
+        flush("fork"),
+        snapshot(disk, "base:2"),
+        Step::Seal { tag: name("base:2") },
+        snapshot("fork", "fork:1"),
+        fork("fork:1", "leaf"),
+        write("leaf", 5, 1, 5),
+        flush("leaf"),
+        Step::Reset { volume: name("fork") },
+        write("fork", 0, 1, 6),
+        flush("fork"),
+    ]
+}
+
+fn sizes_and_discards() -> Vec<Step> {
+    let resize = |blocks| Step::Resize { volume: name("disk"), blocks };
+    let discard = |block, blocks| Step::Discard { volume: name("disk"), block, blocks };
+    vec![
+        Step::Create { volume: name("disk"), blocks: 8 },
+        write("disk", 0, 8, 1),
+        snapshot("disk", "base:1"),
+        resize(3),
+        flush("disk"),
+        resize(12),
+        flush("disk"),
+        discard(1, 1),
+        Step::Zero { volume: name("disk"), block: 2, blocks: 1 },
+        flush("disk"),
+        write("disk", 1, 6, 2),
+        discard(4, 8),
+        flush("disk"),
+        Step::Checkpoint { volume: name("disk") },
+        snapshot("disk", "base:2"),
+        resize(0),
+        flush("disk"),
+    ]
+}
+
+fn clones() -> Vec<Step> {
+    let clone = |from, to, blocks| Step::Clone { volume: name("disk"), from, to, blocks };
+    vec![
+        Step::Create { volume: name("disk"), blocks: 10 },
+        write("disk", 0, 4, 1),
+        clone(0, 5, 4),
+        flush("disk"),
+        write("disk", 0, 2, 2),
+        clone(1, 0, 3),
+        flush("disk"),
+        snapshot("disk", "base:1"),
+        Step::Create { volume: name("other"), blocks: 6 },
+        write("other", 3, 1, 3),
+        Step::CloneFrom { volume: name("other"), tag: name("base:1"), from: 0, to: 1, blocks: 4 },
+        flush("other"),
+        Step::RemoveTag { tag: name("base:1") },
+        Step::RemoveVolume { volume: name("disk") },
+        Step::Collect,
+        write("other", 2, 1, 4),
+        flush("other"),
+    ]
+}
+
+fn removal_and_collection() -> Vec<Step> {
+    vec![
+        Step::Create { volume: name("disk"), blocks: 8 },
+        write("disk", 0, 8, 1),
+        snapshot("disk", "base:1"),
+        write("disk", 0, 3, 2),
+        snapshot("disk", "base:2"),
+        write("disk", 2, 3, 3),
+        snapshot("disk", "base:3"),
+        fork("base:2", "fork"),
+        write("fork", 7, 1, 4),
+        flush("fork"),
+        Step::RemoveTag { tag: name("base:2") },
+        Step::RemoveSnapshot { volume: name("disk"), number: 2 },
+        Step::Collect,
+        Step::RemoveVolume { volume: name("fork") },
+        Step::Collect,
+        Step::RemoveTag { tag: name("base:1") },
+        Step::RemoveSnapshot { volume: name("disk"), number: 2 },
+        Step::Collect,
+        write("disk", 4, 2, 5),
+        flush("disk"),
+    ]
+}
+
+fn flattening() -> Vec<Step> {
+    vec![
+        Step::Create { volume: name("disk"), blocks: 6 },
+        write("disk", 0, 5, 1),
+        snapshot("disk", "base:1"),
+        write("disk", 1, 2, 2),
+        Step::Discard { volume: name("disk"), block: 3, blocks: 1 },
+        snapshot("disk", "base:2"),
+        Step::Flatten { tag: name("base:2"), flat: name("flat:1") },
+        Step::RemoveTag { tag: name("base:1") },
+        Step::RemoveTag { tag: name("base:2") },
+        Step::RemoveVolume { volume: name("disk") },
+        Step::Collect,
+        fork("flat:1", "fork"),
+        write("fork", 0, 1, 3),
+        flush("fork"),
+    ]
+}
