@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::collect::change_header;
 use super::handle::Inner;
 use super::lease::Lease;
 use super::locks::{NameLock, StoreLock};
@@ -13,7 +14,9 @@ use super::names::{self, failed};
 use super::{headers, paths};
 use crate::chain::{Layers, Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::header::HEADER_BYTES;
 use crate::format::{LayerRef, LayerState, NameEntry, NameKind};
+use crate::layer::read_header;
 use crate::medium::{LockMode, LockWait, Medium, OpenMode};
 use crate::units::LayerId;
 use crate::volume::{Home, LayerHandle, Shape};
@@ -41,8 +44,12 @@ struct State {
     held: HashMap<LayerId, Arc<dyn Medium>>,
     /// Keeps what the volume stands on.
     parent_lease: Option<Arc<Lease>>,
-    /// What no durable name file says yet.
+    /// What no durable name file says yet. A name is made to lead to a top only once that top is
+    /// durable: until then it leads to the frozen layer below, from which anybody may go on. So
+    /// a durable name never leads to a file of which nothing may have arrived.
     unpublished: Option<NameEntry>,
+    /// The name itself is not durable yet: whatever it leads to, nothing in it was promised.
+    is_fresh: bool,
     /// A layer was made, or found, whose folder entry may not be durable yet.
     layers_dirty: bool,
     /// The name was found, and whoever wrote it may have died before it was durable.
@@ -70,7 +77,8 @@ impl VolumeHome {
         let entry = entry(lock, top, parent);
         let _adding = StoreLock::shared(self.inner.host())?;
         names::write_fresh(self.inner.host(), lock.name(), &entry)?;
-        self.state.lock().unpublished = Some(entry);
+        let mut state = self.state.lock();
+        (state.unpublished, state.is_fresh) = (Some(entry), true);
         Ok(())
     }
 
@@ -79,6 +87,12 @@ impl VolumeHome {
         if let Owner::Name(lock) = &self.owner {
             self.state.lock().unpublished = Some(entry(lock, top, parent));
         }
+    }
+
+    /// Notes that the name was found in a file that may not be durable, as it says there.
+    pub fn note_fresh(&self, top: LayerId, parent: Option<LayerRef>) {
+        self.note_unpublished(top, parent);
+        self.state.lock().is_fresh = true;
     }
 
     fn hold(&self, id: LayerId, medium: Arc<dyn Medium>) -> LayerHandle {
@@ -142,9 +156,29 @@ impl Home for VolumeHome {
             Err(error) => return Err(host_says(error)),
         };
         // One that is frozen already is not written, and others may hold leases on it.
-        let frozen = match headers::read_open(host, &*medium, &path, id) {
-            Ok(header) => header.state == LayerState::Frozen,
-            Err(error) if error.kind() == ErrorKind::Corrupt => false,
+        let shown = host.display_path(&path);
+        let frozen = match read_header(&*medium, &shown) {
+            Ok(slots) if slots.header.state == LayerState::Frozen => {
+                if !slots.slots_agree {
+                    let _alone = StoreLock::exclusive(host)?;
+                    change_header(host, id, "mend a header slot", |_| ())?;
+                }
+                true
+            }
+            Ok(slots) => {
+                let length = medium.facts().map_err(host_says)?.length;
+                if self.state.lock().is_fresh && length < slots.header.file_bytes {
+                    return Ok(None);
+                }
+                false
+            }
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                let length = medium.facts().map_err(host_says)?.length;
+                if length >= HEADER_BYTES && !self.state.lock().is_fresh {
+                    return Err(error);
+                }
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         // The volume has one writer, who holds the name's lock: us. Only a collection that tries
@@ -193,12 +227,12 @@ impl Home for VolumeHome {
     }
 
     fn publish_top(&self, top: LayerId, parent: Option<&LayerRef>) -> Result<()> {
-        let host = self.inner.host();
-        let _adding = StoreLock::shared(host)?;
         if let Owner::Name(lock) = &self.owner {
-            names::write(host, lock.name(), &entry(lock, top, parent.copied()))?;
-            self.state.lock().unpublished = None;
+            let entry = entry(lock, top, parent.copied());
+            self.state.lock().unpublished = Some(entry);
         }
+        // Between the two locks of the layer below nobody may collect.
+        let _adding = StoreLock::shared(self.inner.host())?;
         match parent {
             Some(parent) => self.lease_parent(parent),
             None => Ok(()),
@@ -225,7 +259,7 @@ impl Home for VolumeHome {
             _ => {}
         }
         let mut state = self.state.lock();
-        (state.unpublished, state.names_dirty) = (None, false);
+        (state.unpublished, state.names_dirty, state.is_fresh) = (None, false, false);
         Ok(())
     }
 }

@@ -109,7 +109,9 @@ fn step_back(inner: &Inner, text: &str, found: &FoundName, index: u64) -> Result
     };
     for header in headers::history(inner.host(), newest_frozen(inner, found)?) {
         let header: Header = header?;
-        if header.removed && header.layer != found.entry.top {
+        // What a tag stands for is kept, whatever its mark says.
+        let tagged = found.entry.kind == NameKind::Tag && header.layer == found.entry.top;
+        if header.removed && !tagged {
             continue;
         }
         if left == 0 {

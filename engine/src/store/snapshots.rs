@@ -3,16 +3,15 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::collect::was_never_durable;
 use super::handle::{Inner, Store};
-use super::names::{self, failed};
+use super::names::{self, FoundName, failed};
 use super::resolve::resolve;
 use super::tag::expect_kept;
 use super::{Name, headers, paths};
 use crate::chain::{Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::header::HEADER_BYTES;
 use crate::format::{Header, LayerRef, LayerState};
-use crate::medium::OpenMode;
 use crate::units::LayerId;
 use crate::volume::look_in;
 
@@ -66,7 +65,7 @@ fn look_into(inner: &Inner, name: &Name) -> Result<Snapshot> {
     let mut last = None;
     for _ in 0..LOOKS_MAX {
         let found = names::read(inner.host(), name)?.ok_or_else(|| names::missing(name))?;
-        match look_at_top(inner, found.entry.top, found.entry.parent) {
+        match look_at_top(inner, &found) {
             // Frozen, reset or collected between two steps: the name leads elsewhere by now.
             Err(error) if moved_on(&error) => last = Some(error),
             other => return other,
@@ -85,17 +84,18 @@ fn moved_on(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Stale | ErrorKind::NotFound | ErrorKind::Unsupported)
 }
 
-fn look_at_top(inner: &Inner, top: LayerId, parent: Option<LayerRef>) -> Result<Snapshot> {
+fn look_at_top(inner: &Inner, found: &FoundName) -> Result<Snapshot> {
     let host = inner.host();
+    let (top, parent) = (found.entry.top, found.entry.parent);
     let path = paths::layer(top);
     let header = match headers::read(host, top) {
         Ok(Some(header)) => header,
-        // The top was lost in a crash, before anything in it was acknowledged.
         Ok(None) => return open_parent(inner, top, parent),
         Err(error) if error.kind() == ErrorKind::Corrupt => {
-            let host_says = |error| failed(host, "look into a volume", &path)(error);
-            let medium = host.open(&path, OpenMode::Read).map_err(host_says)?;
-            return match was_never_durable(&*medium).map_err(host_says)? {
+            let length =
+                host.facts(&path).map_err(failed(host, "look into a volume", &path))?.length;
+            // Lost in a crash, before anything in it was acknowledged.
+            return match !found.durable || length < HEADER_BYTES {
                 true => open_parent(inner, top, parent),
                 false => Err(error),
             };

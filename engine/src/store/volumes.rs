@@ -84,7 +84,7 @@ impl Store {
         let (lock, found) = lock_volume(inner, &Name::new(name)?)?;
         let home = VolumeHome::of_name(inner, lock);
         if !found.durable {
-            home.note_unpublished(found.entry.top, found.entry.parent);
+            home.note_fresh(found.entry.top, found.entry.parent);
         }
         Volume::open(home, &found.entry, inner.options.volume)
     }
@@ -98,7 +98,7 @@ impl Store {
         let (lock, found) = lock_volume(inner, &Name::new(name)?)?;
         let home = VolumeHome::of_name(inner, lock);
         if !found.durable {
-            home.note_unpublished(found.entry.top, found.entry.parent);
+            home.note_fresh(found.entry.top, found.entry.parent);
         }
         // Opened first: what it stands on, and its size, are as recovery finds them.
         let old = Volume::open(Arc::clone(&home) as _, &found.entry, inner.options.volume)?;

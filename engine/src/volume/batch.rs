@@ -1,6 +1,7 @@
 //! Batches: writes that a commit has whole or not at all.
 
 use super::Volume;
+use super::clone::CloneSource;
 use super::gate::Pass;
 use super::write::Blank;
 use crate::error::Result;
@@ -52,6 +53,18 @@ impl Batch<'_> {
     ) -> Result<()> {
         self.volume.check_process("write zeroes")?;
         self.volume.blank_inner("write zeroes", address, offset, length, Blank::Zero)
+    }
+
+    /// As [`Volume::clone_blocks`].
+    pub fn clone_blocks(
+        &self,
+        source: CloneSource<'_>,
+        from: BlockAddress,
+        to: BlockAddress,
+        blocks: u64,
+    ) -> Result<()> {
+        self.volume.check_process("clone a range")?;
+        self.volume.clone_inner(source, from, to, blocks)
     }
 
     /// As [`Volume::discard`].

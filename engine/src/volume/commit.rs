@@ -12,6 +12,7 @@ use super::allocator::BlockRange;
 use super::journal::Journal;
 use super::level::{Level, Part, own_blocks, pieces};
 use super::spill::{Progress, Spill};
+use super::state::State;
 use super::top::Top;
 use crate::error::{ErrorKind, Result};
 use crate::extent::{Extent, ExtentMap, Lookup, Run, RunBuilder, Span, Target};
@@ -36,6 +37,26 @@ pub(super) struct CutAside {
     pub changes: u64,
     pub sources: Vec<LayerRef>,
     pub sources_committed: usize,
+}
+
+impl CutAside {
+    /// Sets aside what is pending; `own` is the spill that the cut began.
+    pub fn take(state: &mut State, own: Option<Arc<Spill>>) -> CutAside {
+        let level = Arc::new(std::mem::take(&mut state.pending));
+        let held = std::mem::take(&mut state.held);
+        state.held_under_way.extend(held);
+        state.under_way = Some(Arc::clone(&level));
+        CutAside {
+            top: Arc::clone(&state.top),
+            level,
+            own,
+            spills: state.spills.clone(),
+            volume_bytes: state.volume_bytes,
+            changes: state.changes,
+            sources: state.sources.iter().map(|source| source.reference).collect(),
+            sources_committed: state.sources_committed,
+        }
+    }
 }
 
 /// A run that a commit names.
@@ -175,20 +196,7 @@ impl Volume {
         {
             return Ok(None);
         }
-        let level = Arc::new(std::mem::take(&mut state.pending));
-        let held = std::mem::take(&mut state.held);
-        state.held_under_way.extend(held);
-        state.under_way = Some(Arc::clone(&level));
-        Ok(Some(CutAside {
-            top: Arc::clone(&state.top),
-            level,
-            own,
-            spills: state.spills.clone(),
-            volume_bytes: state.volume_bytes,
-            changes: state.changes,
-            sources: state.sources.iter().map(|source| source.reference).collect(),
-            sources_committed: state.sources_committed,
-        }))
+        Ok(Some(CutAside::take(state, own)))
     }
 
     /// Waits until all spills of a cut are in the file, writing those that nobody writes.

@@ -18,7 +18,8 @@ pub trait Home: Send + Sync + fmt::Debug {
     /// Makes the file of a new layer, with its exclusive lock held and nothing synced.
     fn create_layer(&self, id: LayerId) -> Result<LayerHandle>;
 
-    /// Opens the file of a layer for writing, with its exclusive lock held; `None` where there is none.
+    /// Opens the file of a layer for writing, with its exclusive lock held; `None` where there is
+    /// none, or where nothing of it was ever promised to be there and it is not whole.
     fn open_layer(&self, id: LayerId) -> Result<Option<LayerHandle>>;
 
     /// Removes the file of a layer that nothing came to refer to.
@@ -30,12 +31,14 @@ pub trait Home: Send + Sync + fmt::Debug {
     /// Kind, block size and size of a volume that goes on from `parent`, or begins with nothing.
     fn shape_of(&self, parent: Option<&LayerRef>) -> Result<Shape>;
 
-    /// Makes the volume's name lead to `top` on `parent`, durably: the name file is written
-    /// aside, synced, renamed, and its folder synced.
+    /// Notes that the volume goes on in `top` on `parent`, which is frozen and durable. The name
+    /// leads there with the next [`sync_names`](Home::sync_names), once `top` is durable too: until
+    /// then what opens the name goes on from the frozen layer.
     fn publish_top(&self, top: LayerId, parent: Option<&LayerRef>) -> Result<()>;
 
-    /// Makes durable what leads to the volume: its name and the folder entry of its layer.
-    /// Called before the first flush of a top is acknowledged.
+    /// Makes durable what leads to the volume: the folder entry of its layer, and its name, whose
+    /// file is written aside, synced, renamed, and its folder synced. Called once the top's own
+    /// file is durable, and before the first flush of it is acknowledged.
     fn sync_names(&self) -> Result<()>;
 }
 

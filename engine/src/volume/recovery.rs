@@ -16,7 +16,6 @@ use super::top::Top;
 use super::{BlockRange, Volume};
 use crate::chain::View;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::header::HEADER_BYTES;
 use crate::format::page::PageKind;
 use crate::format::{FreeSpace, Header, LayerRef, LayerState, NameEntry};
 use crate::layer::{HeaderSlots, mend_header, read_blob, read_header_uncached};
@@ -25,8 +24,8 @@ use crate::units::{BlockSize, LayerId, PAGE_BYTES};
 impl Volume {
     /// Opens the volume that `entry` names; the caller has its lock.
     ///
-    /// A top that was frozen gets a fresh one on it; one that is missing or was never synced gets
-    /// a fresh one on the parent that the name gives.
+    /// A top that was frozen gets a fresh one on it; one that is missing gets a fresh one on the
+    /// parent that the name gives. The home takes one that was never synced for missing.
     ///
     /// Errors: [`ErrorKind::Corrupt`] where the journal is broken other than at its very end, and
     /// where nothing of the header verifies.
@@ -41,17 +40,7 @@ impl Volume {
             Error::io("drop the cache of a layer to recover it", error).in_file(&handle.path)
         })?;
         let length = length_of(&handle)?;
-        let slots = match read_header_uncached(&*handle.medium, &handle.path) {
-            Ok(slots) => slots,
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                if never_synced(&handle, entry.top, length)? {
-                    drop(handle);
-                    return Volume::on_parent(home, entry.parent, options);
-                }
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
+        let slots = read_header_uncached(&*handle.medium, &handle.path)?;
         let header = &slots.header;
         if header.layer != entry.top {
             return Err(Error::corrupt("open a volume", "layer id", header.layer, entry.top)
@@ -72,11 +61,6 @@ impl Volume {
                 .about("read-only compatible features", format!("{unknown:#x}"), "known ones"));
         }
         if length < header.file_bytes {
-            // Its own length was not durable yet: nothing in it was acknowledged.
-            if header.generation == 1 {
-                drop(handle);
-                return Volume::on_parent(home, entry.parent, options);
-            }
             return Err(Error::corrupt("open a volume", "file length", length, header.file_bytes)
                 .in_file(&handle.path)
                 .at_offset(length));
@@ -238,26 +222,4 @@ fn length_of(handle: &LayerHandle) -> Result<u64> {
     let facts = handle.medium.facts();
     let facts = facts.map_err(|error| Error::io("look at a layer", error).in_file(&handle.path))?;
     Ok(facts.length)
-}
-
-/// Whether a file without a whole slot is one that was made and never synced.
-///
-/// Before anything in a layer is acknowledged its file is synced, slots included. So a file
-/// that lost both was either never synced, or has rotted; it was never synced where it is too
-/// short for its slots, or where each slot still begins with nothing or with the first
-/// generation. What else is there says nothing: the first record and the slots become durable
-/// by the same sync, and either may have arrived alone.
-fn never_synced(handle: &LayerHandle, id: LayerId, length: u64) -> Result<bool> {
-    if length < HEADER_BYTES {
-        return Ok(true);
-    }
-    let mut bytes = [0; HEADER_BYTES as usize];
-    let fail = |error| Error::io("read header slots", error).in_file(&handle.path);
-    handle.medium.read_uncached_at(0, &mut bytes).map_err(fail)?;
-    const SECTOR: usize = 512;
-    let first_generation = |slot: &[u8]| {
-        slot[..SECTOR].iter().all(|&byte| byte == 0)
-            || slot[8..24] == id.0 && slot[24..32] == 1_u64.to_le_bytes()
-    };
-    Ok(bytes.chunks(PAGE_BYTES as usize).all(first_generation))
 }

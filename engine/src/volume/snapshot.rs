@@ -66,19 +66,8 @@ impl Volume {
         let state = &mut *guard;
         state.check_poison("snapshot")?;
         let own = self.start_spill(state)?;
-        let level = Arc::new(std::mem::take(&mut state.pending));
-        state.under_way = Some(Arc::clone(&level));
         state.freezing = true;
-        Ok(CutAside {
-            top: Arc::clone(&state.top),
-            level,
-            own,
-            spills: state.spills.clone(),
-            volume_bytes: state.volume_bytes,
-            changes: state.changes,
-            sources: state.sources.iter().map(|source| source.reference).collect(),
-            sources_committed: state.sources_committed,
-        })
+        Ok(CutAside::take(state, own))
     }
 
     /// Writes all that the frozen header names, and the file of the new top: what may find no room.

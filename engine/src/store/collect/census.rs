@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::journal::sources_of_open;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::header::HEADER_BYTES;
+use crate::format::page::MAGIC;
 use crate::format::{Header, LayerState, PageKind, sources};
 use crate::layer::read_blob;
-use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
+use crate::medium::{FileFacts, Host, LockMode, LockWait, Medium, OpenMode};
 use crate::store::names::{self, FoundName, failed, list_folder};
 use crate::store::paths::{self, LayersEntry, NamesEntry};
 use crate::store::{headers, name::Name};
@@ -77,8 +78,10 @@ pub fn census(host: &dyn Host) -> Result<Census> {
     for id in open_files {
         found.extend(try_lock(host, id)?.map(|in_use| (id, in_use)));
     }
+    let named = census.names.iter().filter(|found| found.durable);
+    let named: BTreeSet<LayerId> = named.map(|found| found.entry.top).collect();
     for (id, in_use) in found {
-        if let Some(resident) = look_at(host, id, in_use)? {
+        if let Some(resident) = look_at(host, id, in_use, named.contains(&id))? {
             let digest = resident.header.as_ref().filter(|header| !header.thinned);
             if let Some(digest) = digest.and_then(|header| header.digest) {
                 census.by_digest.entry(digest).or_default().push(id);
@@ -125,16 +128,17 @@ fn open(host: &dyn Host, id: LayerId) -> Result<Option<Arc<dyn Medium>>> {
     }
 }
 
-fn look_at(host: &dyn Host, id: LayerId, in_use: bool) -> Result<Option<Resident>> {
+fn look_at(host: &dyn Host, id: LayerId, in_use: bool, is_named: bool) -> Result<Option<Resident>> {
     let Some(medium) = open(host, id)? else { return Ok(None) };
     let path = paths::layer(id);
     let host_says = |error| failed(host, "look at a layer", &path)(error);
-    let allocated_bytes = medium.facts().map_err(host_says)?.allocated_bytes;
+    let FileFacts { allocated_bytes, length, .. } = medium.facts().map_err(host_says)?;
     let header = match headers::read_open(host, &*medium, &path, id) {
         Ok(header) => Some(header),
         Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
         // Its writer is about to write the header, or died before it could sync it.
         Err(_) if in_use => None,
+        Err(error) if is_named && length >= HEADER_BYTES => return Err(error),
         Err(error) => match was_never_durable(&*medium).map_err(host_says)? {
             true => None,
             false => return Err(error),
@@ -166,21 +170,23 @@ fn sources_of(
     Ok(table.iter().map(|source| source.id).collect())
 }
 
-/// Whether a file without a readable header is one that was made and never synced: it is
-/// shorter than its slots, or a sector of each slot never arrived. A slot that was durable
-/// once and rots keeps its magic or its checksum, or the other slot.
+/// Whether a layer file without a readable header was made and never synced.
+///
+/// A top gets a durable name only once it is durable itself, so what nobody names durably was
+/// never synced where it is shorter than its slots, or where each slot is none at all (nothing
+/// of it arrived, or what the device held before) or one of the first generation (it arrived in
+/// part). What was frozen once has a later generation, and is damaged.
 pub fn was_never_durable(medium: &dyn Medium) -> std::io::Result<bool> {
-    const SECTOR_BYTES: usize = 512;
     let mut slots = [0; HEADER_BYTES as usize];
     match medium.read_at(0, &mut slots) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(true),
         Err(error) => return Err(error),
     }
-    let lost = |sector: &[u8]| sector.iter().all(|&byte| byte == 0);
-    Ok(slots.chunks_exact(PAGE_BYTES as usize).all(|slot| {
-        lost(&slot[..SECTOR_BYTES]) || lost(&slot[PAGE_BYTES as usize - SECTOR_BYTES..])
-    }))
+    let is_slot = |slot: &[u8]| slot[..4] == MAGIC.to_le_bytes();
+    let is_first = |slot: &[u8]| slot[24..32] == 1_u64.to_le_bytes();
+    let (pages, _) = slots.as_chunks::<{ PAGE_BYTES as usize }>();
+    Ok(pages.iter().all(|slot| !is_slot(slot) || is_first(slot)))
 }
 
 /// Files written aside, derived files of layers that are gone, locks of names that are.

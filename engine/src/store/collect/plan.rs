@@ -114,12 +114,15 @@ fn forest(host: &Arc<dyn Host>, census: &Census, assume: &Assume) -> Result<Fore
     let mut tops = BTreeSet::new();
     let mut whole = BTreeSet::new();
     for entry in names {
-        match entry.kind {
-            NameKind::Volume => tops.insert(entry.top),
-            NameKind::Tag => whole.insert(entry.top),
-        };
-        // A volume whose top is lost gets a fresh one on the parent that its name gives.
-        whole.extend(entry.parent.iter().flat_map(|parent| census.locate(parent)));
+        if entry.kind == NameKind::Volume {
+            tops.insert(entry.top);
+        }
+        // A volume whose top is lost gets a fresh one on the parent that its name gives, and one
+        // whose top was frozen a fresh one on that.
+        match census.layers.get(&entry.top) {
+            Some(top) if top.is_frozen() => whole.extend([entry.top]),
+            _ => whole.extend(entry.parent.iter().flat_map(|parent| census.locate(parent))),
+        }
     }
     let mut pinned: BTreeSet<LayerId> = BTreeSet::new();
     let mut forest = Forest::new();
@@ -150,8 +153,6 @@ fn forest(host: &Arc<dyn Host>, census: &Census, assume: &Assume) -> Result<Fore
         let sources = resident.sources.clone();
         forest.insert(*id, Node { parents, sources, open, ..Node::default() });
     }
-    // A volume whose top was frozen before its name was changed goes on from that top.
-    whole.extend(tops.iter().filter(|top| census.layers.get(top).is_some_and(Resident::is_frozen)));
     for (id, node) in &mut forest {
         node.whole = !node.open && whole.contains(id);
         node.pinned = pinned.contains(id);

@@ -50,8 +50,10 @@ fn a_name_whose_top_is_lost_goes_on_from_the_parent_it_gives() {
             host.remove(top).unwrap();
             host.open(top, OpenMode::CreateNew).unwrap();
         },
+        // What the device held before, as a fork has it that was never flushed.
         |host, top| {
-            host.open(top, OpenMode::ReadWrite).unwrap().write_at(0, &[0; 8192]).unwrap();
+            host.open(top, OpenMode::ReadWrite).unwrap().write_at(0, &[0x5a; 8192]).unwrap();
+            host.rename(&paths::name(&web()), &paths::fresh_name(&web())).unwrap();
         },
     ];
     for lose in losses {

@@ -16,6 +16,10 @@ fn references_lead_to_names_steps_back_ids_and_digests() {
         ids.push(freeze(&volume).layer_id());
     }
     let layer = |reference: &str| store.resolve(reference).unwrap().layer;
+    // Until the fresh top is durable the name leads to what it stands on.
+    assert_eq!(layer("web"), ids[2]);
+    assert!(store.resolve("web").unwrap().is_live());
+    volume.flush().unwrap();
     assert_eq!(layer("web"), volume.layer_id());
     assert_eq!([layer("web@1"), layer("web@2"), layer("web@3")], [ids[2], ids[1], ids[0]]);
     assert_eq!(store.resolve("web@4").unwrap_err().kind(), ErrorKind::NotFound);

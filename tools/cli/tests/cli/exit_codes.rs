@@ -91,18 +91,26 @@ fn no_store_is_3_and_makes_none() {
 #[test]
 fn locked_is_4_and_names_the_holder() {
     let place = Place::with_fork();
-    let mut holder = Process::new(program())
-        .args(["write", "vm"])
-        .env("SAPWOOD_STORE", place.store())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    // The holder has the volume open for as long as its input is: it takes a moment to get there.
+    let hold = || {
+        Process::new(program())
+            .args(["write", "vm"])
+            .env("SAPWOOD_STORE", place.store())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut holder = hold();
+    // The holder has the volume open for as long as its input is: it takes a moment to get there,
+    // and may find us there first.
     let said = loop {
         let said = place.feed(&["write", "vm"], b"");
         if said.code != 0 {
             break said;
+        }
+        if holder.try_wait().unwrap().is_some() {
+            holder = hold();
         }
     };
     assert_eq!(said.code, 4, "{}", said.stderr);
