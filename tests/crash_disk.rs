@@ -74,6 +74,24 @@ fn unsynced_writes_arrive_in_any_subset() {
     assert_eq!(distinct.len(), 6, "a write under a later one makes no difference");
 }
 
+/// A name was durable and nothing of its file: the next file that was made took its number, and
+/// both names led to it.
+#[test]
+fn a_file_made_after_a_power_cut_is_a_new_one() {
+    let disk = CrashDisk::new();
+    let host = disk.host();
+    host.open(Path::new("a"), OpenMode::CreateNew).unwrap();
+    host.sync_folder(Path::new("")).unwrap();
+    let states: Vec<CrashState> = disk.states_at(disk.log_len(), &exhaustive()).collect();
+    assert!(!states.is_empty());
+    for state in states {
+        let host = state.host();
+        let file = host.open(Path::new("b"), OpenMode::CreateNew).unwrap();
+        file.write_at(0, &[1; 512]).unwrap();
+        assert_eq!(host.facts(Path::new("a")).unwrap().length, 0, "{}", state.describe());
+    }
+}
+
 #[test]
 fn an_earlier_point_knows_nothing_of_later_operations() {
     let (disk, host) = disk_with_a_file();

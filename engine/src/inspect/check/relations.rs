@@ -1,6 +1,6 @@
 //! How the files of a store stand to each other: names to layers, layers to parents and sources.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::names;
@@ -23,6 +23,8 @@ pub struct Facts {
     pub block_size: Option<BlockSize>,
     /// The layers that have a header.
     pub layers: HashMap<LayerId, LayerFacts>,
+    /// Layer files without a header.
+    headerless: Vec<LayerId>,
     /// A layer of each digest; none that is thinned.
     pub by_digest: HashMap<Digest, LayerId>,
     /// What the name files say.
@@ -69,10 +71,31 @@ impl Facts {
                     facts.by_digest.insert(digest, id);
                 }
                 facts.layers.insert(id, layer);
+            } else {
+                facts.headerless.push(id);
             }
         }
         facts.read_names(place)?;
         Ok(facts)
+    }
+
+    /// Files that nothing leads to and that nobody can have been promised: open layers without a
+    /// name, and files without a header that no name and no layer knows. Something that was
+    /// interrupted left them; a collection removes them.
+    pub fn left_over(&self) -> impl Iterator<Item = LayerId> + '_ {
+        let known: HashSet<LayerId> = self
+            .names
+            .iter()
+            .map(|entry| entry.top)
+            .chain(self.layers.values().flat_map(|layer| {
+                layer.parent.iter().chain(&layer.sources).map(|reference| reference.id)
+            }))
+            .collect();
+        let open = self.layers.iter().filter(|(_, layer)| layer.state == LayerState::Open);
+        let open = open.map(|(&id, _)| id);
+        let named: HashSet<LayerId> = self.names.iter().map(|entry| entry.top).collect();
+        let headerless = self.headerless.iter().copied().filter(move |id| !known.contains(id));
+        open.filter(move |id| !named.contains(id)).chain(headerless)
     }
 
     /// The layer that keeps a reference, or why none does (INV-04).

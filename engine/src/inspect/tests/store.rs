@@ -186,6 +186,21 @@ fn a_parent_that_went_is_damage() {
     assert!(found, "{:?}", report.findings);
 }
 
+/// A power cut while a snapshot is taken may leave the new top behind without its name, on a parent
+/// that never came to be frozen. It was called damage.
+#[test]
+fn a_top_that_no_name_leads_to_is_a_note() {
+    let (host, store) = store();
+    let disk = store.create_volume("disk", 16 * BLOCK).unwrap();
+    fill(&disk, 0, 2, 1);
+    let base = freeze(&disk);
+    disk.close().unwrap();
+    host.remove(Path::new("names/disk.name")).unwrap();
+    host.remove(&layer_path(base.layer_id())).unwrap();
+    let report = checked(&host);
+    assert!(report.is_sound() && !report.findings.is_empty(), "{:?}", report.findings);
+}
+
 #[test]
 fn names_are_compared_with_what_they_stand_for() {
     let (host, store) = store();
