@@ -32,7 +32,7 @@ impl Thoroughness {
     }
 }
 
-/// How many times more than usual is tried.
+/// How many times more than usual is tried: `SAPWOOD_TEST_FACTOR`.
 pub fn factor() -> usize {
     std::env::var("SAPWOOD_TEST_FACTOR").map_or(1, |factor| factor.parse().expect("a number"))
 }
