@@ -25,7 +25,7 @@ impl Thoroughness {
     pub fn usual(seed: u64) -> Thoroughness {
         let factor = factor();
         Thoroughness {
-            policy: Policy { exhaustive_max: 12, samples: 48 * factor, seed },
+            policy: Policy { exhaustive_max: 12, samples: 80 * factor, seed },
             nested_one_in: 16,
             nested_policy: Policy { exhaustive_max: 4, samples: 4 * factor, seed },
         }

@@ -16,7 +16,7 @@ use crate::chain::{Layers, Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::header::HEADER_BYTES;
 use crate::format::{LayerRef, LayerState, NameEntry, NameKind};
-use crate::layer::read_header;
+use crate::layer::{read_header, read_header_uncached};
 use crate::medium::{LockMode, LockWait, Medium, OpenMode};
 use crate::units::LayerId;
 use crate::volume::{Home, LayerHandle, Shape};
@@ -157,7 +157,17 @@ impl Home for VolumeHome {
         };
         // One that is frozen already is not written, and others may hold leases on it.
         let shown = host.display_path(&path);
-        let frozen = match read_header(&*medium, &shown) {
+        let is_fresh = self.state.lock().is_fresh;
+        let header = if is_fresh {
+            // Never promised to be there: a sync that failed before may have left it in the host's
+            // cache alone, so the device is asked.
+            medium.sync().map_err(failed(host, "sync a new layer", &path))?;
+            medium.drop_cache().map_err(host_says)?;
+            read_header_uncached(&*medium, &shown)
+        } else {
+            read_header(&*medium, &shown)
+        };
+        let frozen = match header {
             Ok(slots) if slots.header.state == LayerState::Frozen => {
                 if !slots.slots_agree {
                     let _alone = StoreLock::exclusive(host)?;
@@ -167,14 +177,14 @@ impl Home for VolumeHome {
             }
             Ok(slots) => {
                 let length = medium.facts().map_err(host_says)?.length;
-                if self.state.lock().is_fresh && length < slots.header.file_bytes {
+                if is_fresh && length < slots.header.file_bytes {
                     return Ok(None);
                 }
                 false
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 let length = medium.facts().map_err(host_says)?.length;
-                if length >= HEADER_BYTES && !self.state.lock().is_fresh {
+                if length >= HEADER_BYTES && !is_fresh {
                     return Err(error);
                 }
                 return Ok(None);
