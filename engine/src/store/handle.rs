@@ -200,3 +200,25 @@ impl Inner {
 fn no_store(path: &Path) -> Error {
     Error::new(ErrorKind::NoStore, "open a store").in_file(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::medium::MemoryHost;
+
+    #[test]
+    fn a_handle_of_another_process_is_refused() {
+        let host: Arc<dyn Host> = Arc::new(MemoryHost::new());
+        let mut store = Store::create_on(host, &StoreOptions::default()).unwrap();
+        store.names().unwrap();
+        // What a child of fork sees: the counter has moved on.
+        Arc::get_mut(&mut store.inner).unwrap().generation += 1;
+        for error in [
+            store.names().map(|_| ()).unwrap_err(),
+            store.create_volume("web", 4096).map(|_| ()).unwrap_err(),
+            store.collect(&Default::default()).map(|_| ()).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+        }
+    }
+}

@@ -137,11 +137,8 @@ impl Home for VolumeHome {
             host.open(&mark, OpenMode::CreateNew).map_err(failed(host, "make a layer", &mark))?;
         }
         let medium = host.open(&path, OpenMode::CreateNew).map_err(host_says)?;
-        if !medium.lock(LockMode::Exclusive, LockWait::Try).map_err(host_says)? {
-            return Err(
-                Error::new(ErrorKind::Locked, "lock a new layer").in_file(host.display_path(&path))
-            );
-        }
+        // Nobody holds it but who tries all locks, for a moment.
+        medium.lock(LockMode::Exclusive, LockWait::Block).map_err(host_says)?;
         self.state.lock().layers_dirty = true;
         Ok(self.hold(id, medium))
     }

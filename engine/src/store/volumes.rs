@@ -62,6 +62,9 @@ impl Store {
     /// As [`fork`](Store::fork), of a snapshot that is open.
     pub fn fork_snapshot(&self, snapshot: &Snapshot, name: &str) -> Result<Volume> {
         let inner = self.inner()?;
+        if snapshot.reference().freeze_generation == 0 {
+            return Err(live("a look into a volume"));
+        }
         let own = Arc::ptr_eq(snapshot.view().layers(), &inner.layers);
         let opened;
         let snapshot = match own {

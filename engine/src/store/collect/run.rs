@@ -1,11 +1,9 @@
 //! One collection from beginning to end.
 
-use std::collections::BTreeSet;
-
 use super::census::census;
 use super::plan::{Assume, Plan, plan};
 use super::sweep;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::handle::{Inner, Store};
 use crate::store::locks::StoreLock;
 use crate::store::{headers, seal};
@@ -73,17 +71,24 @@ impl Store {
 fn collect(inner: &Inner) -> Result<GcReport> {
     let host = inner.host();
     let mut assume = Assume::default();
-    let failure = seal_first(inner, &mut assume.untouchable)?;
-    let plan = {
-        let _alone = StoreLock::exclusive(host)?;
-        let mut plan = make_plan(inner, &assume)?;
-        // Where somebody removed more meanwhile, that waits for the next collection.
-        while !plan.seal_first.is_empty() {
-            assume.untouchable.extend(&plan.seal_first);
-            plan = make_plan(inner, &assume)?;
+    let mut failure = None;
+    let plan = loop {
+        let seal_first = {
+            let _alone = StoreLock::exclusive(host)?;
+            let plan = make_plan(inner, &assume)?;
+            if plan.seal_first.is_empty() {
+                sweep::unlink_and_mark(host, &plan)?;
+                break plan;
+            }
+            plan.seal_first
+        };
+        // Sealing reads all data below: not while others wait for the lock.
+        for id in seal_first {
+            if let Err(error) = seal_one(inner, id) {
+                assume.untouchable.insert(id);
+                failure.get_or_insert(error);
+            }
         }
-        sweep::unlink_and_mark(host, &plan)?;
-        plan
     };
     let mut report = GcReport::of(&plan);
     for (id, _) in &report.freed {
@@ -103,22 +108,12 @@ fn collect(inner: &Inner) -> Result<GcReport> {
     }
 }
 
-/// Seals what has to be sealed before blocks of it go. What cannot be sealed becomes
-/// untouchable; the first reason is given.
-fn seal_first(inner: &Inner, untouchable: &mut BTreeSet<LayerId>) -> Result<Option<Error>> {
-    let plan = {
-        let _alone = StoreLock::exclusive(inner.host())?;
-        make_plan(inner, &Assume::default())?
-    };
-    let mut failure = None;
-    for id in plan.seal_first {
-        let Some(header) = headers::read(inner.host(), id)? else { continue };
-        if let Err(error) = seal::seal_chain(inner, &header.layer_ref()) {
-            untouchable.insert(id);
-            failure.get_or_insert(error);
-        }
+fn seal_one(inner: &Inner, id: LayerId) -> Result<()> {
+    match headers::read(inner.host(), id)? {
+        Some(header) => seal::seal_chain(inner, &header.layer_ref()).map(|_| ()),
+        // Another collection took it meanwhile.
+        None => Ok(()),
     }
-    Ok(failure)
 }
 
 fn make_plan(inner: &Inner, assume: &Assume) -> Result<Plan> {

@@ -88,6 +88,11 @@ fn a_live_volume_is_looked_into_as_of_its_last_commit() {
         let seen = outside.snapshot_of(reference).unwrap();
         assert_eq!([byte_of(&seen, 0), byte_of(&seen, 1), byte_of(&seen, 2)], [1, 2, 1]);
         assert_eq!(outside.fork(reference, "copy").unwrap_err().kind(), ErrorKind::InvalidInput);
+        let error = outside.fork_snapshot(&seen, "copy").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        let source = crate::volume::CloneSource::Snapshot(&seen);
+        let error = volume.clone_range(source, 0, 0, BLOCK as u64).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
     }
     volume.flush().unwrap();
     assert_eq!(byte_of(&outside.snapshot_of("web").unwrap(), 2), 3);
