@@ -5,11 +5,11 @@ use std::thread;
 
 use crate::error::Result;
 
-/// The size of a buffer: large enough for the host to read ahead, small enough to stay in a
-/// processor's cache between the two threads.
-pub const CHUNK_BYTES: usize = 1 << 20;
-/// Enough that neither side waits for the other's hiccups; memory stays at 8 MiB.
-const CHUNKS: usize = 8;
+/// The size of a buffer: as much as a volume buffers before it writes, so that the two threads
+/// seldom wait for each other.
+pub const CHUNK_BYTES: usize = 4 << 20;
+/// Enough that neither side waits for the other's hiccups; memory stays at 16 MiB.
+const CHUNKS: usize = 4;
 
 /// Bytes at a place of the image.
 struct Chunk {
@@ -149,7 +149,7 @@ mod tests {
         let drained = pump(endless, |_, _| Err(CliError::usage("drain")));
         assert_eq!(drained.unwrap_err().to_string(), "drain");
         let failing = |filler: &Filler| {
-            filler.range(0, 10 << 20, |offset, _| match offset {
+            filler.range(0, 10 * CHUNK_BYTES as u64, |offset, _| match offset {
                 0 => Ok(()),
                 _ => Err(CliError::usage("fill")),
             })?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use sapwood::chain::ChangedExtent;
 use serde::Serialize;
 
-use super::ranges::{ByteRange, disk_size, state_word, write_heading, write_range};
+use super::ranges::{ByteRange, disk_size, joined, state_word, write_heading, write_range};
 use crate::args::DiffArgs;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
@@ -34,6 +34,15 @@ pub fn run(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
         .changes_since(&a)?
         .map(|change| change.map(row).map_err(CliError::from))
         .filter(|row| row.as_ref().map_or(true, |row| row.range.length_bytes > 0));
+    let rows = joined(rows, |held: &mut Row, next| {
+        let end = held.range.offset_bytes + held.range.length_bytes;
+        let goes_on = end == next.range.offset_bytes
+            && (held.before, held.after) == (next.before, next.after);
+        if goes_on {
+            held.range.length_bytes += next.range.length_bytes;
+        }
+        goes_on
+    });
     let mut differing_bytes: u128 = 0;
     let resized = a.size_bytes() != b.size_bytes();
     let printed = context.output.stream(context.verb, |page| match page {

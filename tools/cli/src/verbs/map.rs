@@ -9,7 +9,7 @@ use sapwood::store::Store;
 use sapwood::units::{ADDRESS_END, BlockAddress, LayerId};
 use serde::Serialize;
 
-use super::ranges::{ByteRange, disk_size, state_word, write_heading, write_range};
+use super::ranges::{ByteRange, disk_size, joined, state_word, write_heading, write_range};
 use crate::args::MapArgs;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
@@ -104,7 +104,15 @@ impl<'a> Subject<'a> {
 
     /// The extents, longest in what is shown of them: neighbours of one owner are one.
     fn extents(&self) -> Result<impl Iterator<Item = Result<ViewExtent>> + '_> {
-        Ok(Joined { extents: self.pieces()?, held: None })
+        // Their blocks need not be neighbours in the owner's file.
+        Ok(joined(self.pieces()?, |held, next| {
+            let goes_on = held.start.saturating_add(held.length) == next.start
+                && content(held) == content(next);
+            if goes_on {
+                held.length += next.length;
+            }
+            goes_on
+        }))
     }
 
     fn pieces(&self) -> Result<Box<dyn Iterator<Item = Result<ViewExtent>> + '_>> {
@@ -132,38 +140,6 @@ impl<'a> Subject<'a> {
         let size = disk_size(&self.snapshot);
         ByteRange::of_blocks(extent.start, extent.length, self.store.block_size(), size)
     }
-}
-
-/// Joins neighbours whose blocks need not be neighbours in the owner's file.
-struct Joined<I> {
-    extents: I,
-    held: Option<ViewExtent>,
-}
-
-impl<I: Iterator<Item = Result<ViewExtent>>> Iterator for Joined<I> {
-    type Item = Result<ViewExtent>;
-
-    fn next(&mut self) -> Option<Result<ViewExtent>> {
-        for next in self.extents.by_ref() {
-            let next = match next {
-                Ok(next) => next,
-                Err(error) => return Some(Err(error)),
-            };
-            match &mut self.held {
-                Some(held) if goes_on(held, &next) => held.length += next.length,
-                held => {
-                    if let Some(whole) = held.replace(next) {
-                        return Some(Ok(whole));
-                    }
-                }
-            }
-        }
-        self.held.take().map(Ok)
-    }
-}
-
-fn goes_on(held: &ViewExtent, next: &ViewExtent) -> bool {
-    held.start.saturating_add(held.length) == next.start && content(held) == content(next)
 }
 
 fn owner(extent: &ViewExtent) -> Option<Owner> {

@@ -81,46 +81,59 @@ pub fn data_ranges(
         let end = (extent.start.0 + extent.length).saturating_mul(block_size.bytes());
         Some(Ok((start, end.min(size_bytes))))
     });
-    Joined { ranges: data, held: None }
+    joined(data, |held, next| {
+        let touches = held.1 == next.0;
+        if touches {
+            held.1 = next.1;
+        }
+        touches
+    })
 }
 
-/// Joins ranges that touch.
-struct Joined<I> {
-    ranges: I,
-    held: Option<(u64, u64)>,
-}
-
-impl<I: Iterator<Item = Result<(u64, u64)>>> Iterator for Joined<I> {
-    type Item = Result<(u64, u64)>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            match (self.held, self.ranges.next()) {
-                (_, Some(Err(error))) => return Some(Err(error)),
-                (None, Some(Ok(range))) => self.held = Some(range),
-                (Some((start, end)), Some(Ok(next))) if end == next.0 => {
-                    self.held = Some((start, next.1));
-                }
-                (Some(held), Some(Ok(next))) => {
-                    self.held = Some(next);
-                    return Some(Ok(held));
-                }
-                (_, None) => return self.held.take().map(Ok),
+/// Joins what belongs together: `absorb` takes the second into the first where it goes on there.
+pub fn joined<T>(
+    items: impl Iterator<Item = Result<T>>,
+    absorb: impl Fn(&mut T, &T) -> bool,
+) -> impl Iterator<Item = Result<T>> {
+    let mut items = items;
+    let mut held: Option<T> = None;
+    std::iter::from_fn(move || {
+        for next in items.by_ref() {
+            let next = match next {
+                Ok(next) => next,
+                Err(error) => return Some(Err(error)),
+            };
+            let is_absorbed = held.as_mut().is_some_and(|held| absorb(held, &next));
+            if !is_absorbed && let Some(whole) = held.replace(next) {
+                return Some(Ok(whole));
             }
         }
-    }
+        held.take().map(Ok)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::CliError;
 
     #[test]
-    fn ranges_that_touch_are_joined() {
+    fn what_goes_on_is_joined() {
         let ranges = [(0, 4), (4, 8), (12, 16), (20, 24), (24, 25)];
-        let joined = Joined { ranges: ranges.into_iter().map(Ok), held: None };
+        let joined = joined(ranges.into_iter().map(Ok), |held, next| {
+            let touches = held.1 == next.0;
+            if touches {
+                held.1 = next.1;
+            }
+            touches
+        });
         let joined: Vec<_> = joined.map(Result::unwrap).collect();
         assert_eq!(joined, [(0, 8), (12, 16), (20, 25)]);
+        let failing = [Ok(1), Err(CliError::usage("x")), Ok(2)];
+        assert_eq!(
+            super::joined(failing.into_iter(), |_, _| false).filter(Result::is_err).count(),
+            1
+        );
     }
 
     #[test]

@@ -88,7 +88,7 @@ fn writes(fork: &str, size_bytes: u64, shell: &mut Shell<'_>) -> Result<()> {
     }
     let offset = offset + ROUND_BYTES;
     shell.run(&format!("echo only here | sapwood write {fork} --offset {offset}"))?;
-    shell.run(&format!("sapwood read {fork} --offset {offset} --length 9"))
+    shell.run(&format!("sapwood read {fork} --offset {offset} --length 10"))
 }
 
 fn looks(fork: &str, shell: &mut Shell<'_>) -> Result<()> {

@@ -1,0 +1,132 @@
+//! What the command costs, beside `cp` and a sync, and on a store of many layers.
+//!
+//! Times are wall clock, since syncs are what is paid for; each pair takes turns.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sapwood::format::Annotations;
+use sapwood::store::{Store, StoreOptions};
+
+fn main() {
+    let is_quick = std::env::args().any(|argument| argument == "--quick");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (image_bytes, rounds) = if is_quick { (64 << 20, 3) } else { (1 << 30, 7) };
+    images(folder.path(), image_bytes, rounds);
+    many_layers(folder.path(), if is_quick { 500 } else { 10_000 }, rounds);
+}
+
+/// Import and export of a raw image, beside `cp --reflink=never` and a sync of the copy.
+fn images(folder: &Path, bytes: u64, rounds: usize) {
+    let (image, copy, out) = (folder.join("image"), folder.join("copy"), folder.join("out"));
+    write_image(&image, bytes);
+    let (mut copies, mut imports, mut exports) = (Vec::new(), Vec::new(), Vec::new());
+    // The first round only warms up.
+    for round in 0..=rounds {
+        let store = folder.join("store");
+        let sapwood = |words: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sapwood"));
+            command.arg("--store").arg(&store).arg("-q").args(words).current_dir(folder);
+            timed(&mut command)
+        };
+        let copied = timed(Command::new("cp").arg("--reflink=never").args([&image, &copy]));
+        let synced = time(|| File::open(&copy).unwrap().sync_all().unwrap());
+        let imported = sapwood(&["import", "image", "base"]);
+        let exported = sapwood(&["export", "base", "out"]);
+        if round > 0 {
+            copies.push(copied + synced);
+            imports.push(imported);
+            exports.push(exported);
+        }
+        std::fs::remove_dir_all(&store).unwrap();
+        std::fs::remove_file(&copy).unwrap();
+        std::fs::remove_file(&out).unwrap();
+    }
+    let copied = median(copies);
+    println!("\na raw image of {} MiB, in times the speed of cp and sync", bytes >> 20);
+    println!("  {:<32} {:>9.1} ms", "cp --reflink=never and sync", milliseconds(copied));
+    for (name, times) in [("import", imports), ("export", exports)] {
+        let time = median(times);
+        let ratio = copied.as_secs_f64() / time.as_secs_f64();
+        println!("  {name:<32} {:>9.1} ms  {ratio:>5.2} x", milliseconds(time));
+    }
+}
+
+/// Verbs that have little to do, on a store of many layers.
+fn many_layers(folder: &Path, layers: usize, rounds: usize) {
+    let path = folder.join("many");
+    let store = Store::create(&path, &StoreOptions::default()).unwrap();
+    let volume = store.create_volume("vm", 1 << 30).unwrap();
+    for layer in 0..layers as u64 {
+        volume.write_at(layer % (1 << 18) * 4096, &layer.to_le_bytes().repeat(512)).unwrap();
+        volume.snapshot(&Annotations::default()).unwrap();
+    }
+    volume.close().unwrap();
+    drop(store);
+    println!("\none verb, from start to end, on a store of {layers} layers");
+    let verbs: &[&[&str]] = &[
+        &["show", "vm@1"],
+        &["ls"],
+        &["read", "vm", "--length", "4K"],
+        &["write", "vm"],
+        &["fork", "vm@1"],
+        &["snapshot", "vm"],
+        &["tag", "vm@1"],
+    ];
+    for words in verbs {
+        let mut times = Vec::new();
+        for round in 0..=rounds {
+            let fresh = format!("fresh-{round}");
+            let is_naming = matches!(words[0], "fork" | "tag");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_sapwood"));
+            command.arg("--store").arg(&path).arg("-q").args(*words);
+            command.args(is_naming.then_some(&fresh));
+            let time = timed(&mut command);
+            if round > 0 {
+                times.push(time);
+            }
+        }
+        println!("  {:<32} {:>9.1} ms", words.join(" "), milliseconds(median(times)));
+    }
+}
+
+/// An image unlike itself everywhere, so that nothing of it is zeros.
+fn write_image(path: &Path, bytes: u64) {
+    let mut file = File::create(path).unwrap();
+    let mut chunk = vec![0_u8; 1 << 20];
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..bytes >> 20 {
+        for word in chunk.chunks_exact_mut(8) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            word.copy_from_slice(&state.to_le_bytes());
+        }
+        file.write_all(&chunk).unwrap();
+    }
+    file.sync_all().unwrap();
+}
+
+/// Runs a command that must end well.
+fn timed(command: &mut Command) -> Duration {
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    time(|| assert!(command.status().unwrap().success(), "{command:?}"))
+}
+
+fn time(work: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    work();
+    begun.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
