@@ -34,6 +34,7 @@ fn images(folder: &Path, bytes: u64, rounds: usize) {
         };
         let copied = timed(Command::new("cp").arg("--reflink=never").args([&image, &copy]));
         let synced = time(|| File::open(&copy).unwrap().sync_all().unwrap());
+        sapwood(&["init"]);
         let imported = sapwood(&["import", "image", "base"]);
         let exported = sapwood(&["export", "base", "out"]);
         if round > 0 {
@@ -79,7 +80,7 @@ fn many_layers(folder: &Path, layers: usize, rounds: usize) {
     for words in verbs {
         let mut times = Vec::new();
         for round in 0..=rounds {
-            let fresh = format!("fresh-{round}");
+            let fresh = format!("{}-{round}", words[0]);
             let is_naming = matches!(words[0], "fork" | "tag");
             let mut command = Command::new(env!("CARGO_BIN_EXE_sapwood"));
             command.arg("--store").arg(&path).arg("-q").args(*words);

@@ -95,7 +95,7 @@ pub enum Verb {
     Seal(ReferenceArgs),
     /// List tags and volumes
     Ls,
-    /// Tell all about one layer
+    /// Tell what is known of one layer
     Show(ReferenceArgs),
     /// List a layer and its ancestors, newest first, each with its own size
     Log(LogArgs),

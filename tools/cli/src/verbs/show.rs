@@ -1,4 +1,4 @@
-//! `show`: tells all about one layer.
+//! `show`: tells what is known of one layer.
 
 use std::io;
 
@@ -17,10 +17,7 @@ struct Shown<'a> {
     names: Vec<String>,
     #[serde(flatten)]
     layer: LayerReport,
-    depth: u64,
     block_bytes: u64,
-    exclusive_bytes: u64,
-    shared_bytes: u64,
 }
 
 impl Report for Shown<'_> {
@@ -34,14 +31,11 @@ impl Report for Shown<'_> {
             ("state", layer.state_text()),
             ("digest", layer.digest.clone().unwrap_or_else(|| "not sealed".to_owned())),
             ("parent", layer.parent.clone().unwrap_or_else(|| "none".to_owned())),
-            ("ancestors", self.depth.to_string()),
             ("size", units.size(layer.size_bytes)),
             ("block", units.size(self.block_bytes)),
             ("own data", layer.data_bytes.map(|bytes| units.size(bytes)).unwrap_or_default()),
             ("file", units.size(layer.file_bytes)),
             ("allocated", units.size(layer.allocated_bytes)),
-            ("exclusive", units.size(self.exclusive_bytes)),
-            ("shared", units.size(self.shared_bytes)),
             ("created", when(layer.created)),
             ("created by", printable(layer.created_by.as_deref().unwrap_or_default())),
             ("comment", printable(layer.comment.as_deref().unwrap_or_default())),
@@ -58,7 +52,6 @@ pub fn run(args: &ReferenceArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let resolved = store.resolve(&args.reference)?;
     let info = store.layer(resolved.layer)?;
-    let usage = store.usage_of(&args.reference)?;
     let names = store.names()?.into_iter().filter(|name| name.top == info.id);
     let mut names: Vec<_> = names.map(|name| name.name).collect();
     names.sort();
@@ -66,9 +59,6 @@ pub fn run(args: &ReferenceArgs, context: &Context<'_>) -> Result<Verdict> {
         reference: &args.reference,
         names,
         layer: LayerReport::new(&info, &store),
-        depth: store.depth(&args.reference)?,
         block_bytes: store.block_size().bytes(),
-        exclusive_bytes: usage.exclusive_bytes,
-        shared_bytes: usage.shared_bytes,
     })
 }
