@@ -101,13 +101,14 @@ impl Volume {
             state.check_poison("flush")?;
             state.changes
         };
-        let mut journal = self.journal.lock();
-        if journal.durable_changes >= wanted && journal.names_durable {
-            return Ok(());
-        }
-        self.commit(&mut journal)?;
-        let due = journal.records >= self.options.journal_records_max;
-        drop(journal);
+        self.with_free_space_counted(|| {
+            let mut journal = self.journal.lock();
+            match journal.durable_changes >= wanted && journal.names_durable {
+                true => Ok(()),
+                false => self.commit(&mut journal),
+            }
+        })?;
+        let due = self.journal.lock().records >= self.options.journal_records_max;
         let due = due || self.state.read().committed.map.len() >= self.options.map_extents_max;
         if due {
             match self.checkpoint() {
@@ -137,7 +138,7 @@ impl Volume {
             }
         };
         let metadata: u64 = runs.iter().map(|run| run.run.total_bytes()).sum();
-        let unsynced = self.state.read().unsynced_bytes.max(named_bytes);
+        let unsynced = self.state.read().unsynced_bytes().max(named_bytes);
         record.data_durable = unsynced + metadata > UNSYNCED_BYTES_MAX;
         if record.data_durable {
             self.sync_top(&cut.top, "sync the blocks of a commit")?;
@@ -423,9 +424,9 @@ impl Volume {
 
     /// Makes the file durable; what waited for that is released. A failure poisons.
     pub(super) fn sync_top(&self, top: &Top, operation: &str) -> Result<()> {
-        let (due, unsynced) = {
+        let (due, spilled_bytes) = {
             let mut state = self.state.write();
-            (state.allocator.begin_sync(), state.unsynced_bytes)
+            (state.allocator.begin_sync(), state.spilled_bytes)
         };
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = top.sync(operation) {
@@ -433,7 +434,7 @@ impl Volume {
         }
         let mut state = self.state.write();
         state.allocator.end_sync(due, &self.epochs);
-        state.unsynced_bytes -= unsynced;
+        state.synced_bytes = state.synced_bytes.max(spilled_bytes);
         Ok(())
     }
 

@@ -3,11 +3,28 @@
 use super::Volume;
 use super::allocator::UseCount;
 use super::level::{Level, Part, own_blocks};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::extent::{Extent, Holes, merge};
 use crate::units::{BlockAddress, PAGE_BYTES};
 
 impl Volume {
+    /// Makes an attempt, and one more where the host was full and the free space of the file had
+    /// not been counted: there may be room in the file itself. The caller holds no lock. A thread
+    /// that holds a batch gets its error at once: a commit that has the journal waits for it.
+    pub(super) fn with_free_space_counted(&self, attempt: impl Fn() -> Result<()>) -> Result<()> {
+        match attempt() {
+            Err(error)
+                if error.kind() == ErrorKind::NoSpace
+                    && !self.state.read().allocator.is_known()
+                    && self.gate.refuse_own_batch("count the free space").is_ok() =>
+            {
+                self.count_free_space()?;
+                attempt()
+            }
+            done => done,
+        }
+    }
+
     /// Counts which blocks are in use, where that is not known. The first checkpoint after an
     /// unclean close does it: opening never scans the map.
     pub(super) fn count_free_space(&self) -> Result<()> {

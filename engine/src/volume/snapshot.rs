@@ -158,7 +158,7 @@ impl Volume {
         state.checksums = BlockChecksums::new();
         state.sources = Vec::<Source>::new();
         (state.sources_committed, state.sources_in_header) = (0, 0);
-        state.unsynced_bytes = 0;
+        state.synced_bytes = state.spilled_bytes;
         state.volume_bytes_committed = cut.volume_bytes;
         state.held.clear();
         state.held_under_way.clear();

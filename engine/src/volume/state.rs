@@ -24,8 +24,11 @@ pub struct State {
     /// Blocks that have a place but are not in the file yet.
     pub spills: Vec<Arc<Spill>>,
     pub spill_number: u64,
-    /// Bytes of blocks written since the last sync of the file.
-    pub unsynced_bytes: u64,
+    /// How many bytes of data went into the file since the volume was opened.
+    pub spilled_bytes: u64,
+    /// How many of them are surely durable. Two syncs may be under way at once, a commit's and
+    /// a checkpoint's: each takes it as far as it had come when it began.
+    pub synced_bytes: u64,
     /// Bytes of a buffer that was written, to be used again.
     pub spare: Vec<u8>,
     pub pending: Level,
@@ -53,6 +56,11 @@ pub struct State {
 }
 
 impl State {
+    /// How many bytes of data are in the file and may not be durable.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.spilled_bytes - self.synced_bytes
+    }
+
     /// What the top says about `address`; silent where the parent is to be asked.
     pub fn find(&self, address: BlockAddress) -> Result<Span> {
         let mut end = BlockAddress(crate::units::ADDRESS_END);

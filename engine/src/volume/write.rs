@@ -40,8 +40,10 @@ impl Volume {
     /// As [`Volume::write_at`], from byte `offset` of the block at `address`.
     pub fn write_blocks(&self, address: BlockAddress, offset: u64, data: &[u8]) -> Result<()> {
         self.check_process("write")?;
-        let _pass = self.gate.enter();
-        self.write_inner(address, offset, data)
+        self.with_free_space_counted(|| {
+            let _pass = self.gate.enter();
+            self.write_inner(address, offset, data)
+        })
     }
 
     /// Makes `length` bytes from `offset` read as zeros, without storing any; the parent is hidden.
@@ -327,7 +329,7 @@ impl Volume {
             top.file.mark_verified(place);
         }
         let held = state.spills.remove(at);
-        state.unsynced_bytes += (spill.len() as u64) << self.block_size.log2();
+        state.spilled_bytes += (spill.len() as u64) << self.block_size.log2();
         if state.spare.capacity() == 0
             && let Some(bytes) = held.recycle()
         {
