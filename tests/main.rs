@@ -1,12 +1,17 @@
 //! Whole-system tests, one binary: a module for each question.
 
 mod commit_protocol;
+mod concurrency;
 mod crash_disk;
+mod damage;
 mod documents;
 mod failing_hosts;
+mod full_host;
 mod harness;
 mod harness_itself;
 mod model;
 mod power_cuts;
 mod real_files;
+mod real_images;
+mod real_processes;
 mod structure;

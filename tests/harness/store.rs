@@ -36,6 +36,11 @@ impl StoreSubject {
         &self.volumes[name]
     }
 
+    /// Closes every volume, which commits it.
+    pub fn close(self) -> Result<(), Error> {
+        self.volumes.into_values().try_for_each(Volume::close)
+    }
+
     fn open_all(host: Arc<dyn Host>) -> Result<StoreSubject, Error> {
         let store = Store::open_on(host.clone(), &options())?;
         let mut volumes = BTreeMap::new();

@@ -37,7 +37,7 @@ pub fn all() -> Vec<(&'static str, Vec<Step>)> {
 }
 
 /// More commits than the journal may hold, blocks rewritten all the time.
-fn commits_and_checkpoints() -> Vec<Step> {
+pub fn commits_and_checkpoints() -> Vec<Step> {
     let mut steps = vec![Step::Create { volume: name("disk"), blocks: 8 }];
     for round in 0..9 {
         steps.push(write("disk", round % 4, 1 + round % 3, round + 1));
@@ -88,7 +88,7 @@ fn large_commits() -> Vec<Step> {
 }
 
 /// Forks of forks, each written to; `disk` is the name of the first volume.
-fn snapshots_and_forks(disk: &str) -> Vec<Step> {
+pub fn snapshots_and_forks(disk: &str) -> Vec<Step> {
     vec![
         Step::Create { volume: name(disk), blocks: 6 },
         write(disk, 0, 4, 1),
