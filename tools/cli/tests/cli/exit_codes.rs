@@ -91,30 +91,23 @@ fn no_store_is_3_and_makes_none() {
 #[test]
 fn locked_is_4_and_names_the_holder() {
     let place = Place::with_fork();
-    let hold = || {
-        Process::new(program())
-            .args(["write", "vm"])
-            .env("SAPWOOD_STORE", place.store())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    };
-    let mut holder = hold();
-    // The holder has the volume open for as long as its input is: it takes a moment to get there,
-    // and may find us there first.
-    let said = loop {
-        let said = place.feed(&["write", "vm"], b"");
-        if said.code != 0 {
-            break said;
-        }
-        if holder.try_wait().unwrap().is_some() {
-            holder = hold();
-        }
-    };
+    let mut holder = Process::new(program())
+        .args(["write", "vm"])
+        .env("SAPWOOD_STORE", place.store())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The holder has the volume open for as long as its input is, from when the lock names it.
+    let lock = place.store().join("locks/vm.lock");
+    let id = holder.id().to_string();
+    while std::fs::read_to_string(&lock).unwrap_or_default().trim() != id {
+        assert!(holder.try_wait().unwrap().is_none(), "the holder ended");
+        std::thread::yield_now();
+    }
+    let said = place.feed(&["write", "vm"], b"");
     assert_eq!(said.code, 4, "{}", said.stderr);
-    assert!(said.stderr.contains(&holder.id().to_string()), "{}", said.stderr);
+    assert!(said.stderr.contains(&id), "{}", said.stderr);
     assert_eq!(place.run(&["snapshot", "vm"]).code, 4);
     // Looking in needs no lock.
     for words in [&["map", "vm"][..], &["read", "vm"], &["check"], &["show", "vm"], &["ls"]] {
