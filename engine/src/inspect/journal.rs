@@ -210,10 +210,13 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// Only what the record maps in the end is judged: a block of one run that a newer one maps
+    /// elsewhere may have been used again since.
     fn judge_content(&self, place: FileBlock, record: &Record) -> Result<()> {
         if let Some(piece) = &record.sources {
             self.sources(piece)?;
         }
+        let mut overlay = Overlay::default();
         for piece in &record.runs {
             let run = self.run(piece)?;
             let mut broken = Ok(());
@@ -225,10 +228,11 @@ impl Reader<'_> {
             broken?;
             let mut cursor = run.cursor();
             while let Some(mapped) = cursor.next()? {
-                self.judge_blocks(&mapped)?;
+                overlay.lay(mapped);
             }
         }
-        self.mapped(place, record).try_for_each(|mapped| self.judge_blocks(&mapped))
+        self.mapped(place, record).for_each(|mapped| overlay.lay(mapped));
+        overlay.extents().try_for_each(|mapped| self.judge_blocks(&mapped))
     }
 
     fn judge_blocks(&self, mapped: &Mapped) -> Result<()> {

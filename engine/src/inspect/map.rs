@@ -45,7 +45,8 @@ impl Overlay {
         self.by_start.insert(start.0, mapped);
     }
 
-    fn extents(&self) -> impl Iterator<Item = Mapped> + '_ {
+    /// What they come to, in order of address.
+    pub fn extents(&self) -> impl Iterator<Item = Mapped> + '_ {
         self.by_start.values().copied()
     }
 }

@@ -2,13 +2,8 @@
 
 use super::file::InspectedFile;
 use crate::error::{Error, Result};
-use crate::format::fields::first_nonzero;
-use crate::format::header::HEADER_BYTES;
-use crate::format::{Header, Record};
-use crate::units::{BlockSize, FileBlock, LayerId, PAGE_BYTES};
-
-/// The least that a device writes as a whole, in bytes.
-const SECTOR_BYTES: usize = 512;
+use crate::format::Header;
+use crate::units::PAGE_BYTES;
 
 /// What the two slots say.
 #[derive(Debug)]
@@ -67,37 +62,6 @@ impl Slots {
             Agreement::OneOlder(_) | Agreement::OneBroken(_) => self.slots[1].as_ref().ok(),
             Agreement::Contradiction | Agreement::BothBroken => None,
         }
-    }
-
-    /// Whether a file without a whole slot was made and never synced, so that nothing in it was
-    /// ever acknowledged: it is too short for slots, or each slot begins with zeros or with the first
-    /// generation of layer `id`, and where its first record goes there is none.
-    pub fn never_synced(&self, file: &InspectedFile, id: LayerId) -> Result<bool> {
-        if self.agreement() != Agreement::BothBroken {
-            return Ok(false);
-        }
-        if file.length() < HEADER_BYTES {
-            return Ok(true);
-        }
-        for slot in 0..2 {
-            let page = file.page(slot * PAGE_BYTES)?;
-            let nothing = first_nonzero(&page[..SECTOR_BYTES]).is_none();
-            let first = page[8..24] == id.0 && page[24..32] == 1_u64.to_le_bytes();
-            if !nothing && !first {
-                return Ok(false);
-            }
-        }
-        for log2 in 12..=16 {
-            let size = BlockSize::from_bytes(1 << log2)?;
-            let place = FileBlock(size.blocks_for(HEADER_BYTES));
-            let offset = place.byte_offset(size);
-            if offset + PAGE_BYTES <= file.length()
-                && Record::decode(&*file.page(offset)?, id, place).is_ok()
-            {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// The header, or the error of the first slot that has one.

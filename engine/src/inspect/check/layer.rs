@@ -7,7 +7,7 @@ use super::space::Space;
 use super::{CheckOptions, Progress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Target;
-use crate::format::header::{Header, LayerState};
+use crate::format::header::{HEADER_BYTES, Header, LayerState};
 use crate::format::page::PageKind;
 use crate::format::{Annotations, FreeSpace, LayerRef, PieceRef, blob, sources};
 use crate::inspect::blocks::{BadBlock, Blocks, is_own_data, portions};
@@ -132,9 +132,8 @@ impl<'a, 'p> Look<'a, 'p> {
         let agreement = slots.agreement();
         self.layer = slots.header().map(|header| header.layer);
         self.looked.report.counts.layers = 1;
-        if let Some(id) = id
-            && slots.never_synced(self.file, id)?
-        {
+        if id.is_some() && self.file.length() < HEADER_BYTES {
+            // A layer is durable, slots and all, before anything durable leads to it.
             let what = "made and never synced: nothing in it was acknowledged".to_owned();
             self.push(Severity::Note, None, what);
             return Ok(self.looked);
@@ -221,11 +220,8 @@ impl<'a, 'p> Look<'a, 'p> {
             LayerState::Open => (found < said, format!("at least {said} bytes")),
         };
         if wrong {
-            // The first length of a new layer is durable with its first commit.
-            let new = header.state == LayerState::Open && header.generation == 1;
-            let severity = if new { Severity::Note } else { Severity::Damage };
             let what = format!("file length: found {found} bytes, expected {expected}");
-            self.push(severity, Some(found.min(said)), what);
+            self.push(Severity::Damage, Some(found.min(said)), what);
         }
     }
 
@@ -385,7 +381,7 @@ impl<'a, 'p> Look<'a, 'p> {
 
     fn walk(&mut self, header: &Header, replay: &Replay, space: &mut Space) -> Result<()> {
         let blocks = Blocks { file: self.file, layer: header.layer, size: header.block_size };
-        let first = header.block_size.blocks_for(crate::format::header::HEADER_BYTES);
+        let first = header.block_size.blocks_for(HEADER_BYTES);
         let file_blocks = self.file.length() / header.block_size.bytes();
         let mut batch = Vec::new();
         self.looked.reach = vec![0; replay.sources.len()];

@@ -29,6 +29,8 @@ pub struct Facts {
     pub by_digest: HashMap<Digest, LayerId>,
     /// What the name files say.
     pub names: Vec<NameEntry>,
+    /// Tops of names that are not durable yet: nothing in these was promised.
+    fresh: HashSet<LayerId>,
     findings: Vec<Finding>,
 }
 
@@ -79,23 +81,20 @@ impl Facts {
         Ok(facts)
     }
 
-    /// Files that nothing leads to and that nobody can have been promised: open layers without a
-    /// name, and files without a header that no name and no layer knows. Something that was
-    /// interrupted left them; a collection removes them.
-    pub fn left_over(&self) -> impl Iterator<Item = LayerId> + '_ {
-        let known: HashSet<LayerId> = self
-            .names
-            .iter()
-            .map(|entry| entry.top)
-            .chain(self.layers.values().flat_map(|layer| {
-                layer.parent.iter().chain(&layer.sources).map(|reference| reference.id)
-            }))
+    /// Files that nothing durable leads to: open layers without a durable name, and files without
+    /// a header that no durable name and no layer knows. They are new and not synced yet, or left by
+    /// something that was interrupted; nothing in them was acknowledged.
+    pub fn unpromised(&self) -> impl Iterator<Item = LayerId> + '_ {
+        let tops = self.names.iter().map(|entry| entry.top);
+        let named: HashSet<LayerId> = tops.filter(|top| !self.fresh.contains(top)).collect();
+        let layers = self.layers.values();
+        let referred: HashSet<LayerId> = layers
+            .flat_map(|layer| layer.parent.iter().chain(&layer.sources))
+            .map(|reference| reference.id)
             .collect();
         let open = self.layers.iter().filter(|(_, layer)| layer.state == LayerState::Open);
-        let open = open.map(|(&id, _)| id);
-        let named: HashSet<LayerId> = self.names.iter().map(|entry| entry.top).collect();
-        let headerless = self.headerless.iter().copied().filter(move |id| !known.contains(id));
-        open.filter(move |id| !named.contains(id)).chain(headerless)
+        let headerless = self.headerless.iter().filter(move |id| !referred.contains(id));
+        open.map(|(id, _)| id).chain(headerless).copied().filter(move |id| !named.contains(id))
     }
 
     /// The layer that keeps a reference, or why none does (INV-04).
@@ -118,7 +117,10 @@ impl Facts {
 
     fn read_names(&mut self, place: &Place<'_>) -> Result<()> {
         let mut files: HashMap<String, String> = HashMap::new();
-        for file in place.list("names")? {
+        // Where a crash left both files of a name, the durable one counts.
+        let mut listed = place.list("names")?;
+        listed.sort_by_key(|file| !file.ends_with(".name"));
+        for file in listed {
             let path = place.path("names", &file);
             let (escaped, severity) =
                 match (file.strip_suffix(".name"), file.strip_suffix(".fresh")) {
@@ -150,6 +152,9 @@ impl Facts {
                 let what = format!("the name {:?} is also in {other}", entry.name);
                 self.findings.push(place.finding(Severity::Note, &path, what));
                 continue;
+            }
+            if severity == Severity::Note {
+                self.fresh.insert(entry.top);
             }
             self.names.push(entry);
         }

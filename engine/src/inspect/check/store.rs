@@ -91,7 +91,7 @@ pub fn check(
     index::check(&place, &facts, &mut report)?;
     digests(&place, &facts, &mut report)?;
     report.counts.names = facts.names.len() as u64;
-    excuse_left_over(&place, &facts, &mut report);
+    excuse_unpromised(&place, &facts, &mut report);
     Ok(report)
 }
 
@@ -185,14 +185,14 @@ fn related(place: &Place<'_>, seen: &Seen, report: &mut CheckReport) -> Result<F
     Ok(facts)
 }
 
-/// What is wrong with a file that nothing leads to harms nobody.
-fn excuse_left_over(place: &Place<'_>, facts: &Facts, report: &mut CheckReport) {
+/// What is wrong with a file that nothing durable leads to harms nobody.
+fn excuse_unpromised(place: &Place<'_>, facts: &Facts, report: &mut CheckReport) {
     let files: HashSet<PathBuf> =
-        facts.left_over().map(|id| place.host.display_path(&place.layer(id))).collect();
+        facts.unpromised().map(|id| place.host.display_path(&place.layer(id))).collect();
     for finding in &mut report.findings {
         if finding.severity > Severity::Note && files.contains(&finding.path) {
             finding.severity = Severity::Note;
-            finding.what += " (no name leads to this file)";
+            finding.what += " (nothing durable leads to this file)";
         }
     }
 }

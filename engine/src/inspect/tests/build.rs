@@ -289,8 +289,7 @@ impl Scratch {
         self.file.set_length(length as u64).unwrap();
     }
 
-    pub fn check(&self) -> CheckReport {
-        let options = CheckOptions { data: true };
+    pub fn check(&self, options: CheckOptions) -> CheckReport {
         check_layer(&self.host, Path::new(FILE), &options, &mut |_| ()).unwrap()
     }
 }
