@@ -139,7 +139,11 @@ pub fn run(args: &LogArgs, context: &Context<'_>) -> Result<Verdict> {
         return context.print(&Lineage { reference: &args.reference, layers });
     }
     let tip = store.resolve(&args.reference)?.layer;
-    let layers = store.layers()?;
+    let mut layers = store.layers()?;
+    // Oldest first; what is still open has no time, and goes by its name.
+    layers.sort_by_cached_key(|info| {
+        (info.annotations.created.unwrap_or(i64::MAX), names.0.get(&info.id).cloned(), info.id)
+    });
     let Some(tree) = tree_of(layers, tip) else {
         let error = sapwood::Error::new(ErrorKind::Stale, "draw the tree of layers");
         return Err(error.about("layer", "gone meanwhile", tip).into());
@@ -156,9 +160,8 @@ struct TreeOfLayers {
     tip: usize,
 }
 
-/// The tree that `tip` stands in, oldest layers first.
-fn tree_of(mut layers: Vec<LayerInfo>, tip: LayerId) -> Option<TreeOfLayers> {
-    layers.sort_by_key(|info| (info.annotations.created.unwrap_or(i64::MAX), info.id));
+/// The tree that `tip` stands in; its layers stay in their order.
+fn tree_of(layers: Vec<LayerInfo>, tip: LayerId) -> Option<TreeOfLayers> {
     let parents = places_of_parents(&layers);
     let tip = layers.iter().position(|info| info.id == tip)?;
     let mut members = graph::members(&parents, tip);
