@@ -2,8 +2,9 @@
 //!
 //! 1 wait for open batches and set the maps aside; writers go on in the buffer meanwhile.
 //! 2 write blocks and run; sync. 3 slot `frozen`, sync, other slot. 4 the new top's file,
-//! made before 3 so that a lack of room is found in time. 5 the name: file aside, sync,
-//! rename, sync the folder. Nothing written to the new top is acknowledged before 5.
+//! made before 3 so that a lack of room is found in time. 5 with the first flush of the new
+//! top: its file synced, then the name (file aside, sync, rename, sync the folder); until then
+//! the name leads to the frozen layer, and opening it makes a fresh top there.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
