@@ -130,7 +130,13 @@ impl Reader<'_> {
     fn record(&self, place: FileBlock) -> Result<Whole> {
         let offset = self.offset(place)?;
         let page = self.file.page(offset)?;
-        Record::decode(&page, self.layer(), place).map_err(self.file.located(offset))
+        let whole =
+            Record::decode(&page, self.layer(), place).map_err(self.file.located(offset))?;
+        // A record that names places which no file has was never written by a volume.
+        for next in [whole.0.next, whole.0.after_next] {
+            self.offset(next)?;
+        }
+        Ok(whole)
     }
 
     /// The record at `place` if it is the one that follows; the outer error is the host's.
