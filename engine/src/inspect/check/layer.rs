@@ -41,6 +41,8 @@ pub struct Looked {
 /// What must be the same for two looks to have seen the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Picture {
+    /// Taken before the header is read: a writer may have grown the file in between.
+    length: u64,
     generation: u64,
     sequence: u64,
     slots: Agreement,
@@ -104,7 +106,12 @@ fn picture(file: &InspectedFile) -> Option<Picture> {
             .map_or(header.journal.sequence, |replay| replay.sequence),
         LayerState::Frozen => header.journal.sequence,
     };
-    Some(Picture { generation: header.generation, sequence, slots: agreement })
+    Some(Picture {
+        length: file.length(),
+        generation: header.generation,
+        sequence,
+        slots: agreement,
+    })
 }
 
 struct Look<'a, 'p> {
@@ -162,6 +169,7 @@ impl<'a, 'p> Look<'a, 'p> {
             },
         };
         self.looked.picture = Some(Picture {
+            length: self.file.length(),
             generation: header.generation,
             sequence: replay.sequence,
             slots: agreement,
