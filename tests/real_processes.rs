@@ -1,48 +1,54 @@
 //! Real processes that are killed: at every system call that changes the store, and at any moment.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use sapwood::inspect::{CheckOptions, Severity, check};
 use sapwood::medium::{FileHost, Host, Network};
 use sapwood::testing::Random;
 
 use crate::harness::expect::{Allowed, Expectation};
+use crate::harness::power_cut::factor;
 use crate::harness::step::Step;
 use crate::harness::store::StoreSubject;
 use crate::harness::{Subject, compare, workloads};
 
 const FOLDER: &str = "SAPWOOD_TEST_WORKER_FOLDER";
+const WORKLOAD: &str = "SAPWOOD_TEST_WORKER_WORKLOAD";
 const WORKER: &str = "real_processes::a_writer_killed_at_any_system_call_loses_nothing";
 
-/// The calls that change a store.
-const CALLS: [&str; 11] = [
-    "pwrite64",
-    "pwritev",
-    "fdatasync",
-    "fsync",
-    "ftruncate",
-    "fallocate",
-    "renameat",
-    "renameat2",
-    "unlinkat",
-    "mkdirat",
-    "sync_file_range",
-];
+/// Every system call of Linux that can change a file, a name or what is durable of them. Those
+/// that are met with a path of the store in them are the ones to kill at.
+const CALLS: &str = "?open,?openat,?openat2,?creat,?write,?writev,?pwrite64,?pwritev,?pwritev2,\
+    ?truncate,?ftruncate,?fallocate,?copy_file_range,?sendfile,?splice,?vmsplice,?tee,\
+    ?fsync,?fdatasync,?sync,?syncfs,?sync_file_range,?msync,\
+    ?rename,?renameat,?renameat2,?link,?linkat,?symlink,?symlinkat,?unlink,?unlinkat,\
+    ?mkdir,?mkdirat,?rmdir,?mknod,?mknodat,?chmod,?fchmod,?fchmodat,?chown,?fchown,?fchownat,\
+    ?setxattr,?fsetxattr,?removexattr,?fremovexattr,?utimensat,?ioctl,?io_uring_enter";
 
-fn steps() -> Vec<Step> {
-    let mut steps = workloads::commits_and_checkpoints();
-    steps.extend(workloads::snapshots_and_forks("second"));
-    steps
+/// The workloads under their names; a worker is told the number of its own. The last one, by far
+/// the longest and with calls on several threads, is killed at random moments only.
+fn all_workloads() -> Vec<(&'static str, Vec<Step>)> {
+    let mut all = workloads::all();
+    all.push(("sealing and flattening of forks", workloads::sealing_and_flattening_of_forks()));
+    all.push(("deep chain", workloads::deep_chain()));
+    all
+}
+
+fn steps(workload: usize) -> Vec<Step> {
+    all_workloads().swap_remove(workload).1
 }
 
 /// Does the steps, and says so after each.
-fn work(folder: &Path) {
+fn work(folder: &Path, workload: usize) {
     let host = Arc::new(FileHost::open_root(folder, Network::Allow).unwrap());
     let mut subject = StoreSubject::create(host).unwrap();
-    for step in std::iter::once(None).chain(steps().iter().map(Some)) {
+    for step in std::iter::once(None).chain(steps(workload).iter().map(Some)) {
         if let Some(step) = step {
             subject.perform(step).unwrap();
         }
@@ -52,9 +58,9 @@ fn work(folder: &Path) {
 }
 
 /// What may be found once so many lines were read from a worker.
-fn allowed_after(acknowledged: usize) -> Vec<Allowed> {
+fn allowed_after(workload: usize, acknowledged: usize) -> Vec<Allowed> {
     let mut expectation = Expectation::default();
-    let steps = steps();
+    let steps = steps(workload);
     let (done, rest) = steps.split_at(acknowledged - 1);
     for step in done {
         expectation.perform(step);
@@ -66,75 +72,186 @@ fn allowed_after(acknowledged: usize) -> Vec<Allowed> {
     allowed
 }
 
-fn spawn(command: &mut Command, folder: &Path) -> Child {
+fn spawn(command: &mut Command, folder: &Path, workload: usize) -> Child {
     command
         .args(["--exact", WORKER, "--nocapture"])
         .env(FOLDER, folder)
+        .env(WORKLOAD, workload.to_string())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
 }
 
-/// Waits for the worker to end, then compares what it acknowledged with what is found;
-/// gives whether it reached its end.
-fn judge(mut child: Child, folder: &Path) -> Result<bool, String> {
+fn traced(arguments: &[&str], folder: &Path, workload: usize) -> Child {
+    let mut command = Command::new("strace");
+    command.arg("-f").args(arguments).arg(std::env::current_exe().unwrap());
+    spawn(&mut command, folder, workload)
+}
+
+/// Whether the worker reached its end.
+#[derive(Debug, PartialEq)]
+enum End {
+    Reached,
+    Killed,
+}
+
+/// Waits for the worker to end, then compares what it acknowledged with what is found.
+fn judge(mut child: Child, folder: &Path, workload: usize) -> Result<End, String> {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let acknowledged =
         lines.filter(|line| line.as_ref().is_ok_and(|line| line.contains("acknowledged"))).count();
-    let ended = child.wait().unwrap().success();
+    let end = if child.wait().unwrap().success() { End::Reached } else { End::Killed };
     if acknowledged == 0 {
-        return Ok(ended);
+        return Ok(end);
     }
     let host: Arc<dyn Host> = Arc::new(FileHost::open_root(folder, Network::Allow).unwrap());
-    let allowed = allowed_after(acknowledged);
+    let allowed = allowed_after(workload, acknowledged);
+    expect_sound(&host).map_err(|what| format!("before it was opened: {what}"))?;
     compare(&StoreSubject::look(host.clone()), &allowed)
         .map_err(|what| format!("looking in: {what}"))?;
-    compare(&StoreSubject::open(host).and_then(|subject| subject.observe()), &allowed)?;
-    Ok(ended)
+    let mut subject = StoreSubject::open(host.clone())?;
+    let found = subject.observe();
+    let shown = compare(&found, &allowed)?;
+    expect_sound(&host).map_err(|what| format!("after it was opened: {what}"))?;
+    subject.perform(&Step::Collect)?;
+    compare(&subject.observe(), &[Allowed::just(shown)])
+        .map_err(|what| format!("after a collection: {what}"))?;
+    expect_sound(&host).map_err(|what| format!("after a collection: {what}"))?;
+    Ok(end)
 }
 
+/// That a check finds nothing that a process which died may not leave behind.
+fn expect_sound(host: &Arc<dyn Host>) -> Result<(), String> {
+    let report = check(host, Path::new(""), &CheckOptions { data: true }, &mut |_| ())
+        .map_err(|error| error.to_string())?;
+    match report.findings.iter().find(|finding| finding.severity == Severity::Damage) {
+        Some(finding) => Err(finding.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// A system call to be killed at: the how many-th of its name that the worker's thread makes.
+type Place = (String, usize);
+
+/// The calls of a worker that change its store, each counted among all of its name, as strace
+/// counts them: for each thread by itself.
+fn places(workload: usize) -> Vec<Place> {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, trace) = (folder.path().join("store"), folder.path().join("trace"));
+    std::fs::create_dir(&store).unwrap();
+    let arguments = ["-y", "-o", trace.to_str().unwrap(), "-e", &format!("trace={CALLS}")];
+    let end = judge(traced(&arguments, &store, workload), &store, workload);
+    assert_eq!(end, Ok(End::Reached), "the workload by itself");
+    let mut places = Vec::new();
+    let mut threads = BTreeSet::new();
+    let mut numbers: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let trace = std::fs::read_to_string(trace).unwrap();
+    for line in trace.lines() {
+        // `12345 pwrite64(5</store/layers/..>, ..`
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let Some((call, arguments)) = rest.trim_start().split_once('(') else { continue };
+        if !call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            continue;
+        }
+        let number = numbers.entry((thread, call)).or_default();
+        *number += 1;
+        let is_open = call.starts_with("open");
+        if arguments.contains(store.to_str().unwrap()) && (!is_open || line.contains("O_CREAT")) {
+            places.push((call.to_owned(), *number));
+            threads.insert(thread);
+        }
+    }
+    assert_eq!(threads.len(), 1, "the numbers count one thread's calls");
+    places
+}
+
+fn kill_at((call, number): &Place, workload: usize) -> Result<End, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (trace, inject) =
+        (format!("trace={call}"), format!("inject={call}:signal=KILL:when={number}"));
+    let child = traced(&["-o", "/dev/null", "-e", &trace, "-e", &inject], folder.path(), workload);
+    judge(child, folder.path(), workload)
+        .map_err(|what| format!("killed at {call} number {number}: {what}"))
+}
+
+/// Does `work` for each of the numbers, two at a time for each core: much of it waits for syncs.
+fn many_at_once(numbers: usize, work: impl Fn(usize) + Sync) {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, |cores| 2 * cores.get()) {
+            scope.spawn(|| {
+                while let number = next.fetch_add(1, Ordering::Relaxed)
+                    && number < numbers
+                {
+                    work(number);
+                }
+            });
+        }
+    });
+}
+
+/// Each system call by which a workload changes its store is one to be killed at.
 #[test]
 fn a_writer_killed_at_any_system_call_loses_nothing() {
     if let Some(folder) = std::env::var_os(FOLDER) {
-        return work(Path::new(&folder));
+        let workload = std::env::var(WORKLOAD).unwrap().parse().unwrap();
+        return work(Path::new(&folder), workload);
     }
     let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
     if !traces.is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: strace is not installed, or may not trace here");
         return;
     }
-    let mut kills = 0;
-    for call in CALLS {
-        // Every one of the first calls of each kind, then ever fewer.
-        let mut number: u64 = 1;
-        loop {
-            let folder = tempfile::tempdir().unwrap();
-            let inject = format!("inject={call}:signal=KILL:when={number}");
-            let mut command = Command::new("strace");
-            command.args(["-f", "-o", "/dev/null", "-e"]).arg(&inject);
-            let child = spawn(command.arg(std::env::current_exe().unwrap()), folder.path());
-            let ended = judge(child, folder.path())
-                .unwrap_or_else(|what| panic!("killed at {call} number {number}: {what}"));
-            if ended {
-                break;
-            }
-            kills += 1;
-            number += 1 + number / 8;
-        }
+    let mut kills: Vec<(usize, Place)> = Vec::new();
+    let all = all_workloads();
+    for (workload, (name, _)) in all[..all.len() - 1].iter().enumerate() {
+        let places = places(workload);
+        let mut calls: BTreeMap<&str, usize> = BTreeMap::new();
+        places.iter().for_each(|(call, _)| *calls.entry(call).or_default() += 1);
+        println!("{name}: {} calls that change the store: {calls:?}", places.len());
+        kills.extend(places.into_iter().map(|place| (workload, place)));
     }
-    println!("{kills} kills at system calls");
-    assert!(kills > 20, "only {kills} kills");
+    many_at_once(kills.len(), |number| {
+        let (workload, place) = &kills[number];
+        let end =
+            kill_at(place, *workload).unwrap_or_else(|what| panic!("{}: {what}", all[*workload].0));
+        assert_eq!(end, End::Killed, "{place:?} of workload {workload} is made every time");
+    });
+    println!("{} kills at system calls", kills.len());
+    assert!(kills.len() >= 1500, "only {} kills", kills.len());
 }
 
 #[test]
 fn a_writer_killed_at_any_moment_loses_nothing() {
-    let mut random = Random::new(1);
-    for _ in 0..30 {
+    let all = all_workloads();
+    let start = |folder: &Path, workload| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        spawn(&mut command, folder, workload)
+    };
+    // How long each takes here.
+    let microseconds: Vec<u64> = (0..all.len())
+        .map(|workload| {
+            let folder = tempfile::tempdir().unwrap();
+            let begun = Instant::now();
+            let mut child = start(folder.path(), workload);
+            assert!(child.wait().unwrap().success());
+            begun.elapsed().as_micros() as u64
+        })
+        .collect();
+    let killed = AtomicUsize::new(0);
+    many_at_once(200 * factor(), |number| {
+        let mut random = Random::new(number as u64);
+        let workload = number % all.len();
         let folder = tempfile::tempdir().unwrap();
-        let mut child = spawn(&mut Command::new(std::env::current_exe().unwrap()), folder.path());
-        std::thread::sleep(Duration::from_micros(random.below(60_000)));
+        let mut child = start(folder.path(), workload);
+        std::thread::sleep(Duration::from_micros(random.below(microseconds[workload])));
         child.kill().unwrap();
-        judge(child, folder.path()).unwrap();
-    }
+        let end = judge(child, folder.path(), workload)
+            .unwrap_or_else(|what| panic!("{}: {what}", all[workload].0));
+        if end == End::Killed {
+            killed.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    println!("{} kills at random moments", killed.into_inner());
 }

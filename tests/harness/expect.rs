@@ -176,6 +176,14 @@ impl Expectation {
                     truth.tags.insert(tag.clone(), snapshot.clone());
                 });
             }
+            Step::Import { tag, blocks, value } => {
+                let mut layer = ModelLayer::new(BLOCK_BYTES, blocks * BLOCK_BYTES);
+                layer.write(0, &pattern(*value, blocks * BLOCK_BYTES));
+                let layer = Arc::new(layer);
+                self.in_both(|truth| {
+                    truth.tags.insert(tag.clone(), layer.clone());
+                });
+            }
             Step::Reset { volume } => self.in_both(|truth| truth.top(volume).reset()),
             Step::Flatten { tag, flat } => {
                 let source = &self.current.tags[tag];

@@ -62,6 +62,12 @@ pub enum Step {
         volume: String,
         tag: String,
     },
+    /// Makes a snapshot without ancestors, which gets its tag once it is whole.
+    Import {
+        tag: String,
+        blocks: u64,
+        value: u64,
+    },
     Fork {
         tag: String,
         volume: String,

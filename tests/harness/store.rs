@@ -92,6 +92,11 @@ impl StoreSubject {
                 self.volume(volume).snapshot(&Default::default())?;
                 self.store.tag(&format!("{volume}@1"), tag, Replace::Refuse)?;
             }
+            Step::Import { tag, blocks, value } => {
+                let making = self.store.make(tag, bytes(blocks))?;
+                making.volume().write_at(0, &pattern(*value, bytes(blocks)))?;
+                making.finish(&Default::default())?;
+            }
             Step::Fork { tag, volume } => {
                 let fork = self.store.fork(tag, volume)?;
                 self.volumes.insert(volume.clone(), fork);

@@ -33,6 +33,7 @@ pub fn all() -> Vec<(&'static str, Vec<Step>)> {
         ("clones", clones()),
         ("removal and collection", removal_and_collection()),
         ("flattening", flattening()),
+        ("importing", importing()),
     ]
 }
 
@@ -200,4 +201,55 @@ fn flattening() -> Vec<Step> {
         write("fork", 0, 1, 3),
         flush("fork"),
     ]
+}
+
+/// Images that come from elsewhere, forked, removed, and one of them replaced.
+fn importing() -> Vec<Step> {
+    let import = |tag, blocks, value| Step::Import { tag: name(tag), blocks, value };
+    vec![
+        import("base:1", 7, 1),
+        fork("base:1", "disk"),
+        write("disk", 2, 2, 2),
+        flush("disk"),
+        import("base:2", 2, 3),
+        Step::RemoveTag { tag: name("base:2") },
+        Step::Collect,
+        import("base:2", 3, 4),
+        snapshot("disk", "disk:1"),
+    ]
+}
+
+/// Forks of a sealed base, each frozen, sealed and made one layer of its own, while others write;
+/// for real processes, since with the power cut everywhere it would take very long.
+pub fn sealing_and_flattening_of_forks() -> Vec<Step> {
+    let mut steps = vec![
+        Step::Import { tag: name("base:1"), blocks: 6, value: 1 },
+        Step::Seal { tag: name("base:1") },
+    ];
+    for number in 1..=3 {
+        let (volume, tag) = (format!("fork{number}"), format!("fork:{number}"));
+        steps.push(fork("base:1", &volume));
+        steps.push(write(&volume, number, 2, 10 + number));
+        steps.push(snapshot(&volume, &tag));
+        steps.push(write(&volume, 0, 1, 20 + number));
+        steps.push(flush(&volume));
+        steps.push(Step::Seal { tag: tag.clone() });
+        steps.push(Step::Flatten { tag, flat: format!("flat:{number}") });
+    }
+    steps.push(Step::RemoveTag { tag: name("fork:2") });
+    steps.push(Step::Collect);
+    steps
+}
+
+/// A chain so deep that its merged index is written to a file; for real processes.
+pub fn deep_chain() -> Vec<Step> {
+    let mut steps = vec![Step::Create { volume: name("disk"), blocks: 4 }];
+    for number in 1..=33 {
+        steps.push(write("disk", number % 4, 1, number));
+        steps.push(snapshot("disk", &format!("deep:{number}")));
+    }
+    steps.push(Step::Reopen);
+    steps.push(write("disk", 1, 1, 77));
+    steps.push(flush("disk"));
+    steps
 }

@@ -12,6 +12,11 @@ pub fn layer_of(file: &str) -> Option<LayerId> {
     file.strip_suffix(".layer")?.parse().ok()
 }
 
+/// The layer that a file marks as one that is being made.
+pub fn making_of(file: &str) -> Option<LayerId> {
+    file.strip_suffix(".making")?.parse().ok()
+}
+
 /// The tip of the index whose file is called so.
 pub fn index_of(file: &str) -> Option<LayerId> {
     file.strip_suffix(".index")?.parse().ok()

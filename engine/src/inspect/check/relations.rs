@@ -31,6 +31,8 @@ pub struct Facts {
     pub names: Vec<NameEntry>,
     /// Tops of names that are not durable yet: nothing in these was promised.
     fresh: HashSet<LayerId>,
+    /// Layers that were being made when their makers were last seen.
+    making: HashSet<LayerId>,
     findings: Vec<Finding>,
 }
 
@@ -66,6 +68,7 @@ impl Facts {
         let entry = store.page(0).and_then(|page| StoreEntry::decode(&page));
         facts.block_size = entry.ok().map(|entry| entry.block_size);
         for file in place.list("layers")? {
+            facts.making.extend(names::making_of(&file));
             let Some(id) = names::layer_of(&file) else { continue };
             let path = place.path("layers", &file);
             if let Some(layer) = read_layer(place, &path)? {
@@ -95,6 +98,32 @@ impl Facts {
         let open = self.layers.iter().filter(|(_, layer)| layer.state == LayerState::Open);
         let headerless = self.headerless.iter().filter(move |id| !referred.contains(id));
         open.map(|(id, _)| id).chain(headerless).copied().filter(move |id| !named.contains(id))
+    }
+
+    /// The layers that a name leads to or that nobody removed, and all below them. What else
+    /// there is a collection takes, in any order: of a chain it may have taken the lower part.
+    fn reached(&self) -> HashSet<LayerId> {
+        let is_kept = |(id, layer): &(&LayerId, &LayerFacts)| {
+            layer.state == LayerState::Frozen && !layer.removed && !self.making.contains(id)
+        };
+        let kept = self.layers.iter().filter(is_kept).map(|(id, _)| *id);
+        let parents = self.names.iter().filter_map(|entry| entry.parent.as_ref());
+        let named = parents.filter_map(|parent| self.resolve(parent).ok());
+        let mut to_visit: Vec<LayerId> = kept
+            .chain(self.names.iter().map(|entry| entry.top))
+            .chain(named.map(|layer| layer.reference.id))
+            .collect();
+        let mut reached = HashSet::new();
+        while let Some(id) = to_visit.pop() {
+            if let Some(layer) = self.layers.get(&id)
+                && reached.insert(id)
+            {
+                let below = layer.parent.iter().chain(&layer.sources);
+                let found = below.filter_map(|wanted| self.resolve(wanted).ok());
+                to_visit.extend(found.map(|layer| layer.reference.id));
+            }
+        }
+        reached
     }
 
     /// The layer that keeps a reference, or why none does (INV-04).
@@ -218,22 +247,31 @@ pub fn relations(place: &Place<'_>, facts: &Facts, seen: &Seen) -> Vec<Finding> 
     let mut found = facts.findings.clone();
     let mut layers: Vec<(&LayerId, &LayerFacts)> = facts.layers.iter().collect();
     layers.sort_unstable_by_key(|(id, _)| **id);
+    let reached = facts.reached();
     for (id, layer) in layers {
-        let mut bad = |what: String| {
-            let mut finding = place.finding(Severity::Damage, &layer.path, what);
+        let mut push = |severity, what: String| {
+            let mut finding = place.finding(severity, &layer.path, what);
             finding.layer = Some(*id);
             found.push(finding);
         };
+        // A collection that was interrupted has taken what this one stands on, and not this one.
+        let (missing, excuse) = match reached.contains(id) {
+            true => (Severity::Damage, ""),
+            false => {
+                (Severity::Note, " (nothing reaches this layer: the next collection takes it)")
+            }
+        };
         if facts.block_size.is_some_and(|size| size != layer.block_size) {
-            bad(format!("blocks of {} bytes in a store of others", layer.block_size.bytes()));
+            let what = format!("blocks of {} bytes in a store of others", layer.block_size.bytes());
+            push(Severity::Damage, what);
         }
         if let Some(parent) = &layer.parent
             && let Err(error) = facts.resolve(parent)
         {
-            bad(format!("parent {}: {}", parent.id, difference(&error)));
+            push(missing, format!("parent {}: {}{excuse}", parent.id, difference(&error)));
         }
         if layer.thinned && !(layer.removed && layer.reference.digest.is_some()) {
-            bad("thinned, and not both removed and sealed".to_owned());
+            push(Severity::Damage, "thinned, and not both removed and sealed".to_owned());
         }
         let reach = seen.reach.get(id).map(Vec::as_slice).unwrap_or_default();
         for (number, source) in layer.sources.iter().enumerate() {
@@ -241,15 +279,18 @@ pub fn relations(place: &Place<'_>, facts: &Facts, seen: &Seen) -> Vec<Finding> 
                 Ok(owner) => {
                     let blocks = reach.get(number).copied().unwrap_or(0);
                     if blocks > owner.file_bytes / owner.block_size.bytes() {
-                        bad(format!(
+                        let what = format!(
                             "maps blocks up to {} of source {}, whose file has {} bytes",
                             blocks, source.id, owner.file_bytes
-                        ));
+                        );
+                        push(Severity::Damage, what);
                     }
                 }
                 // A source that no extent names any more may be gone.
                 Err(_) if reach.get(number).is_none_or(|&blocks| blocks == 0) => {}
-                Err(error) => bad(format!("source {}: {}", source.id, difference(&error))),
+                Err(error) => {
+                    push(missing, format!("source {}: {}{excuse}", source.id, difference(&error)));
+                }
             }
         }
     }

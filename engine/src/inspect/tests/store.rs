@@ -186,6 +186,34 @@ fn a_parent_that_went_is_damage() {
     assert!(found, "{:?}", report.findings);
 }
 
+/// A collection takes the files of a chain in any order; killed in between it leaves layers whose
+/// parents went, and that nothing reaches. They were called damage.
+#[test]
+fn what_an_interrupted_collection_leaves_is_a_note() {
+    let (host, store) = store();
+    let disk = store.create_volume("disk", 16 * BLOCK).unwrap();
+    fill(&disk, 0, 2, 1);
+    let lower = freeze(&disk);
+    fill(&disk, 1, 2, 2);
+    let upper = freeze(&disk);
+    disk.close().unwrap();
+    store.tag("disk@1", "kept", Replace::Refuse).unwrap();
+    store.remove("disk").unwrap();
+    let gone = whole(&host, &layer_path(lower.layer_id()));
+    host.remove(&layer_path(lower.layer_id())).unwrap();
+    assert!(!checked(&host).is_sound(), "as long as a tag reaches it");
+
+    let file = host.open(&layer_path(lower.layer_id()), OpenMode::CreateNew).unwrap();
+    file.write_at(0, &gone).unwrap();
+    store.remove("kept").unwrap();
+    host.remove(&layer_path(lower.layer_id())).unwrap();
+    let report = checked(&host);
+    assert!(report.is_sound() && !report.findings.is_empty(), "{:?}", report.findings);
+    drop((lower, upper));
+    store.collect(&GcOptions::default()).unwrap();
+    assert_eq!(checked(&host).counts.layers, 0);
+}
+
 /// A power cut while a snapshot is taken may leave the new top behind without its name, on a parent
 /// that never came to be frozen. It was called damage.
 #[test]
