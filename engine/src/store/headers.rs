@@ -57,6 +57,12 @@ pub fn missing(host: &dyn Host, id: LayerId) -> Error {
         .in_file(host.display_path(&paths::layer(id)))
 }
 
+/// A durable name leads to a layer only once that layer is durable: its file has gone since.
+pub fn lost_top(host: &dyn Host, id: LayerId) -> Error {
+    Error::corrupt("open a volume", "file of its layer", "no such file", "one that was durable")
+        .in_file(host.display_path(&paths::layer(id)))
+}
+
 /// The layer that was recorded as `wanted`: the one with its id, else one with its digest.
 pub fn locate(host: &dyn Host, wanted: &LayerRef) -> Result<Header> {
     if let Some(header) = read(host, wanted.id)? {

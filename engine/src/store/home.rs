@@ -14,7 +14,6 @@ use super::names::{self, failed};
 use super::{headers, paths};
 use crate::chain::{Layers, Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::header::HEADER_BYTES;
 use crate::format::{LayerRef, LayerState, NameEntry, NameKind};
 use crate::layer::{read_header, read_header_uncached};
 use crate::medium::{LockMode, LockWait, Medium, OpenMode};
@@ -147,14 +146,16 @@ impl Home for VolumeHome {
         let host = self.inner.host();
         let path = paths::layer(id);
         let host_says = |error| failed(host, "open a layer", &path)(error);
+        let is_fresh = self.state.lock().is_fresh;
         let medium = match host.open(&path, OpenMode::ReadWrite) {
             Ok(medium) => medium,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return if is_fresh { Ok(None) } else { Err(headers::lost_top(host, id)) };
+            }
             Err(error) => return Err(host_says(error)),
         };
         // One that is frozen already is not written, and others may hold leases on it.
         let shown = host.display_path(&path);
-        let is_fresh = self.state.lock().is_fresh;
         let header = if is_fresh {
             // Never promised to be there: a sync that failed before may have left it in the host's
             // cache alone, so the device is asked.
@@ -179,13 +180,7 @@ impl Home for VolumeHome {
                 }
                 false
             }
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                let length = medium.facts().map_err(host_says)?.length;
-                if length >= HEADER_BYTES && !is_fresh {
-                    return Err(error);
-                }
-                return Ok(None);
-            }
+            Err(error) if is_fresh && error.kind() == ErrorKind::Corrupt => return Ok(None),
             Err(error) => return Err(error),
         };
         // The volume has one writer, who holds the name's lock: us. Only a collection that tries

@@ -4,13 +4,12 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::handle::{Inner, Store};
-use super::names::{self, FoundName, failed};
+use super::names::{self, FoundName};
 use super::resolve::resolve;
 use super::tag::expect_kept;
 use super::{Name, headers, paths};
 use crate::chain::{Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::header::HEADER_BYTES;
 use crate::format::{Header, LayerRef, LayerState};
 use crate::units::LayerId;
 use crate::volume::look_in;
@@ -90,15 +89,17 @@ fn look_at_top(inner: &Inner, found: &FoundName) -> Result<Snapshot> {
     let path = paths::layer(top);
     let header = match headers::read(host, top) {
         Ok(Some(header)) => header,
-        Ok(None) => return open_parent(inner, top, parent),
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
-            let length =
-                host.facts(&path).map_err(failed(host, "look into a volume", &path))?.length;
-            // Lost in a crash, before anything in it was acknowledged.
-            return match !found.durable || length < HEADER_BYTES {
-                true => open_parent(inner, top, parent),
-                false => Err(error),
-            };
+        // Lost in a crash, before anything in it was acknowledged.
+        Ok(None) if !found.durable => return open_parent(inner, top, parent),
+        Err(error) if !found.durable && error.kind() == ErrorKind::Corrupt => {
+            return open_parent(inner, top, parent);
+        }
+        Ok(None) => {
+            let now = names::read(host, &Name::new(found.entry.name.as_str())?)?;
+            return Err(match now.as_ref() == Some(found) {
+                true => headers::lost_top(host, top),
+                false => Error::new(ErrorKind::Stale, "look into a volume"),
+            });
         }
         Err(error) => return Err(error),
     };

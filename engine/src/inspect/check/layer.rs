@@ -139,12 +139,6 @@ impl<'a, 'p> Look<'a, 'p> {
         let agreement = slots.agreement();
         self.layer = slots.header().map(|header| header.layer);
         self.looked.report.counts.layers = 1;
-        if id.is_some() && self.file.length() < HEADER_BYTES {
-            // A layer is durable, slots and all, before anything durable leads to it.
-            let what = "made and never synced: nothing in it was acknowledged".to_owned();
-            self.push(Severity::Note, None, what);
-            return Ok(self.looked);
-        }
         self.slots(&slots);
         let Some(header) = slots.header() else { return Ok(self.looked) };
         if let Some(id) = id.filter(|&id| id != header.layer) {

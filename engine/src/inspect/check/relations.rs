@@ -325,7 +325,8 @@ fn name_relation(place: &Place<'_>, facts: &Facts, entry: &NameEntry) -> Option<
             (None, _) => finding(Severity::Damage, "tag of no frozen layer".to_owned()),
         },
         NameKind::Volume => match top {
-            // Where the top is gone or frozen, the next writer makes a fresh one on the parent.
+            // Where the top is frozen the next writer makes a fresh one on it; where it is gone
+            // and was never promised, on the parent.
             Some(layer) if layer.state == LayerState::Open => {
                 let ids =
                     (entry.parent.map(|parent| parent.id), layer.parent.map(|parent| parent.id));
@@ -348,8 +349,12 @@ fn name_relation(place: &Place<'_>, facts: &Facts, entry: &NameEntry) -> Option<
                     Severity::Damage,
                     format!("neither top nor parent {id}: {}", difference(error)),
                 ),
-                None => {
+                None if facts.fresh.contains(&entry.top) => {
                     finding(Severity::Note, "the top is missing: the next writer makes one".into())
+                }
+                None => {
+                    let what = format!("the top, layer {}, is missing or not whole", entry.top);
+                    finding(Severity::Damage, what)
                 }
             },
         },
