@@ -14,7 +14,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 ///
 /// `extent::Extent` allows that one name. The words `Extent` and `Target` are what both the
 /// format and the second reading of it speak in; neither may use the maps and runs beside them.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("units", &["error"]),
     ("error", &[]),
     ("format", &["error", "units", "extent::Extent", "extent::Target"]),
@@ -25,6 +25,7 @@ const MAY_USE: [(&str, &[&str]); 12] = [
     ("chain", &["error", "units", "format", "raw", "medium", "extent", "layer"]),
     ("volume", &["error", "units", "format", "raw", "medium", "extent", "layer", "chain"]),
     ("store", &["error", "units", "format", "raw", "medium", "extent", "layer", "chain", "volume"]),
+    ("files", &["error", "units", "format", "chain", "volume", "store"]),
     ("inspect", &["error", "units", "format", "medium", "extent::Extent", "extent::Target"]),
     (
         "testing",

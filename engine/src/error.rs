@@ -36,6 +36,24 @@ pub enum ErrorKind {
     Stale,
     /// The file, the host or the handle cannot do this.
     Unsupported,
+    /// A directory was expected.
+    NotADirectory,
+    /// A directory is not what was expected.
+    IsADirectory,
+    /// A directory that should be removed or replaced holds names.
+    NotEmpty,
+    /// A name has more bytes than there is room for.
+    NameTooLong,
+    /// A path goes through more symlinks than are followed.
+    SymlinkLoop,
+    /// A file has as many names as can be counted.
+    TooManyLinks,
+    /// A file has no extended attribute of that name.
+    NoAttribute,
+    /// An offset past the end of the largest file.
+    FileTooLarge,
+    /// The kind of file does not allow it.
+    NotPermitted,
     /// The host reported another I/O error.
     Io,
 }
@@ -56,6 +74,15 @@ impl ErrorKind {
             ErrorKind::Poisoned => "poisoned",
             ErrorKind::Stale => "stale",
             ErrorKind::Unsupported => "unsupported",
+            ErrorKind::NotADirectory => "not a directory",
+            ErrorKind::IsADirectory => "is a directory",
+            ErrorKind::NotEmpty => "not empty",
+            ErrorKind::NameTooLong => "name too long",
+            ErrorKind::SymlinkLoop => "too many symlinks",
+            ErrorKind::TooManyLinks => "too many links",
+            ErrorKind::NoAttribute => "no such attribute",
+            ErrorKind::FileTooLarge => "file too large",
+            ErrorKind::NotPermitted => "not permitted",
             ErrorKind::Io => "I/O error",
         }
     }

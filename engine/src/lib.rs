@@ -185,6 +185,7 @@
 pub mod chain;
 pub mod error;
 pub mod extent;
+pub mod files;
 pub mod format;
 pub mod inspect;
 pub mod layer;

@@ -479,12 +479,14 @@ fn write_worthy(
 }
 
 impl ViewTarget {
-    /// The target of the address `blocks` further on in the same stretch.
+    /// The target of the address `blocks` further on in the same stretch. A block that is not
+    /// known yet (`u64::MAX`) stays unknown.
     #[must_use]
     pub fn advanced(self, blocks: u64) -> ViewTarget {
         match self {
             ViewTarget::Data { owner, block, depth } => {
-                ViewTarget::Data { owner, block: FileBlock(block.0 + blocks), depth }
+                let block = FileBlock(block.0.saturating_add(blocks));
+                ViewTarget::Data { owner, block, depth }
             }
             other => other,
         }

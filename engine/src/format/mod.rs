@@ -8,6 +8,7 @@ pub mod annotations;
 pub mod blob;
 pub mod checksum;
 pub mod fields;
+pub mod files;
 pub mod free_space;
 pub mod header;
 pub mod identity;

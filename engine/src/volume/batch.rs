@@ -15,13 +15,21 @@ use crate::units::BlockAddress;
 #[derive(Debug)]
 pub struct Batch<'a> {
     volume: &'a Volume,
-    _pass: Pass<'a>,
+    /// None inside a cut, when no batch can be open.
+    _pass: Option<Pass<'a>>,
 }
 
 impl Volume {
     /// Opens a batch; waits while a commit cuts.
     pub fn batch(&self) -> Batch<'_> {
-        Batch { volume: self, _pass: self.gate.enter_batch() }
+        Batch { volume: self, _pass: Some(self.gate.enter_batch()) }
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// What writes inside a cut: the cut itself keeps all other batches out.
+    pub(super) fn inside_cut(volume: &'a Volume) -> Batch<'a> {
+        Batch { volume, _pass: None }
     }
 }
 

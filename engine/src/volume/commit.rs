@@ -186,6 +186,7 @@ impl Volume {
     /// Sets aside what is pending, between batches; `None` where there is nothing.
     pub(super) fn cut_aside(&self) -> Result<Option<CutAside>> {
         let _cut = self.gate.cut();
+        self.ask_above()?;
         let _fold = self.fold_lock.lock();
         let mut guard = self.state.write();
         let state = &mut *guard;

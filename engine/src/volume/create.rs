@@ -94,6 +94,7 @@ impl Volume {
             fork_generation: fork_generation(),
             recovery: report,
             gate: Default::default(),
+            above: Default::default(),
             stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(),
             checkpoint_lock: Mutex::new(()),
             journal: Mutex::new(journal.journal),

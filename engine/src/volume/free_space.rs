@@ -25,6 +25,17 @@ impl Volume {
         }
     }
 
+    /// Finds room in the file of a volume that was not closed cleanly, where that was not looked
+    /// for yet: whether an attempt that found none is worth another one. The caller holds no batch.
+    pub fn find_room(&self) -> Result<bool> {
+        self.gate.refuse_own_batch("count the free space")?;
+        if self.state.read().allocator.is_known() {
+            return Ok(false);
+        }
+        self.count_free_space()?;
+        Ok(true)
+    }
+
     /// Counts which blocks are in use, where that is not known. The first checkpoint after an
     /// unclean close does it: opening never scans the map.
     pub(super) fn count_free_space(&self) -> Result<()> {

@@ -8,6 +8,7 @@
 mod ahead;
 mod allocator;
 mod batch;
+mod before_cut;
 mod buffer;
 mod checkpoint;
 mod clone;
@@ -36,12 +37,13 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex, RwLock};
 
 pub use batch::Batch;
+pub use before_cut::BeforeCut;
 pub use clone::CloneSource;
 pub use create::NewVolume;
 pub use extents::VolumeExtents;
@@ -78,6 +80,8 @@ pub struct Volume {
     fork_generation: u32,
     recovery: RecoveryReport,
     gate: Gate,
+    /// Who is asked before each cut.
+    above: Mutex<Option<Weak<dyn BeforeCut>>>,
     stripes: Vec<Mutex<()>>,
     checkpoint_lock: Mutex<()>,
     journal: Mutex<Journal>,

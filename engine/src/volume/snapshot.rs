@@ -62,6 +62,7 @@ impl Volume {
     /// Sets all maps aside, and lets writers go on in the buffer alone.
     fn cut_to_freeze(&self) -> Result<CutAside> {
         let _cut = self.gate.cut();
+        self.ask_above()?;
         let _fold = self.fold_lock.lock();
         let mut guard = self.state.write();
         let state = &mut *guard;

@@ -274,6 +274,21 @@ fn one_write_and_flush_is_one_sync_and_two_blocks() {
     assert_eq!(after.metadata_bytes - before.metadata_bytes, 4096);
 }
 
+/// Two neighbours in the buffer, whose blocks are not known yet: joining them went past the last
+/// number of a block, and a walk over the extents of a volume being written to panicked.
+#[test]
+fn extents_of_blocks_that_have_no_place_yet_are_joined() {
+    let home = MemoryHome::new();
+    let volume = create(&home, 1 << 20, VolumeOptions::default());
+    volume.write_at(4096, &[1; 12288]).unwrap();
+    let extents: Vec<_> = volume
+        .extents(BlockAddress(0), BlockAddress(8))
+        .map(|extent| extent.map(|extent| (extent.start.0, extent.length)))
+        .collect::<Result<_>>()
+        .unwrap();
+    assert_eq!(extents, [(0, 1), (1, 3), (4, 4)]);
+}
+
 #[test]
 fn a_transaction_larger_than_memory_is_written_ahead_and_committed_whole() {
     let home = MemoryHome::new();

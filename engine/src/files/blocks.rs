@@ -1,0 +1,55 @@
+//! What the file view asks of the blocks below it, live or frozen.
+
+use crate::chain::{Snapshot, ViewExtent};
+use crate::error::Result;
+use crate::units::{BlockAddress, BlockSize};
+use crate::volume::Volume;
+
+/// How many low bits of an address number the blocks of one file.
+pub const FILE_BLOCK_BITS: u32 = 32;
+
+/// The first block address of a file.
+pub fn first_block(inode: u32) -> BlockAddress {
+    BlockAddress(u64::from(inode) << FILE_BLOCK_BITS)
+}
+
+/// Extents in address order; after an error they end.
+pub type Extents<'a> = Box<dyn Iterator<Item = Result<ViewExtent>> + 'a>;
+
+/// Blocks that can be read.
+pub trait Blocks: std::fmt::Debug + Send + Sync {
+    /// The size of a block.
+    fn block_size(&self) -> BlockSize;
+    /// Fills `buffer` from byte `offset` of the block at `address` on.
+    fn read(&self, address: BlockAddress, offset: u64, buffer: &mut [u8]) -> Result<()>;
+    /// All that is known of `[start, end)`.
+    fn extents(&self, start: BlockAddress, end: BlockAddress) -> Extents<'_>;
+}
+
+impl Blocks for Volume {
+    fn block_size(&self) -> BlockSize {
+        Volume::block_size(self)
+    }
+
+    fn read(&self, address: BlockAddress, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.read_blocks(address, offset, buffer)
+    }
+
+    fn extents(&self, start: BlockAddress, end: BlockAddress) -> Extents<'_> {
+        Box::new(Volume::extents(self, start, end))
+    }
+}
+
+impl Blocks for Snapshot {
+    fn block_size(&self) -> BlockSize {
+        Snapshot::block_size(self)
+    }
+
+    fn read(&self, address: BlockAddress, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        self.read_blocks(address, offset, buffer)
+    }
+
+    fn extents(&self, start: BlockAddress, end: BlockAddress) -> Extents<'_> {
+        Box::new(Snapshot::extents(self, start, end))
+    }
+}

@@ -1,0 +1,30 @@
+//! The file view: directories and files in the blocks of a volume or a snapshot.
+//!
+//! It owns no storage. The bytes of a file lie at block address (inode number << 32 | block in
+//! the file), so the sparse address space is the allocator; the metadata is one B+tree in the
+//! blocks of inode 0, changed in place by logical address. The engine below makes copies on write
+//! of that, and one commit of all of it: there is no journal here, no copy-up and no whiteout.
+//!
+//! [`Files`] is a live tree, [`FilesView`] one of a snapshot; [`ReadFiles`] is what both can.
+
+mod blocks;
+mod content;
+mod entries;
+mod extended;
+mod live;
+mod names;
+mod operation;
+mod read;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod types;
+mod view;
+
+pub use crate::format::files::Time;
+pub use live::{Files, FilesOptions};
+pub use types::{
+    Attributes, Entry, FileKind, Inode, NewFile, RenameMode, Seek, SetAttributes, SetMode,
+    SizeChange, Statistics,
+};
+pub use view::{FilesView, ReadFiles};

@@ -1,0 +1,168 @@
+//! The files of a snapshot: read only.
+
+use std::ops::ControlFlow;
+
+use super::blocks::{Blocks, first_block};
+use super::live::read_superblock;
+use super::read::{ReadPlan, Reader};
+use super::tree::{PageCache, Pages};
+use super::types::{Attributes, Entry, Inode, Seek, Statistics};
+use crate::chain::Snapshot;
+use crate::error::{Error, ErrorKind, Result};
+use crate::format::files::Superblock;
+
+/// How much of the metadata is kept in memory.
+const CACHE_BYTES: u64 = 32 << 20;
+
+/// What can be read of a tree of files, live or frozen. From many threads at once.
+pub trait ReadFiles: std::fmt::Debug + Send + Sync {
+    /// The size of a block in bytes: what data and holes are told apart by.
+    fn block_bytes(&self) -> u64;
+
+    /// The file that a name in a directory leads to; `.` and `..` too.
+    ///
+    /// Errors: [`ErrorKind::NotFound`], [`ErrorKind::NotADirectory`], [`ErrorKind::NameTooLong`].
+    fn lookup(&self, directory: Inode, name: &[u8]) -> Result<Inode>;
+
+    /// The attributes of a file.
+    fn attributes(&self, inode: Inode) -> Result<Attributes>;
+
+    /// Fills `buffer` from byte `offset` of a file on; how many bytes, fewer only at its end.
+    ///
+    /// Errors: [`ErrorKind::IsADirectory`]; [`ErrorKind::Corrupt`] where a block does not verify.
+    fn read(&self, inode: Inode, offset: u64, buffer: &mut [u8]) -> Result<usize>;
+
+    /// The target of a symlink.
+    fn read_link(&self, inode: Inode) -> Result<Vec<u8>>;
+
+    /// Shows the names of a directory behind the one at `after` (0: all), without `.` and `..`, in
+    /// an order that stays, until `each` has enough. Names that come or go meanwhile are seen or
+    /// not, each other one once.
+    fn entries(
+        &self,
+        directory: Inode,
+        after: u64,
+        each: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> Result<()>;
+
+    /// The value of an extended attribute.
+    ///
+    /// Errors: [`ErrorKind::NoAttribute`].
+    fn extended_attribute(&self, inode: Inode, name: &[u8]) -> Result<Vec<u8>>;
+
+    /// The names of a file's extended attributes, sorted.
+    fn extended_attribute_names(&self, inode: Inode) -> Result<Vec<Vec<u8>>>;
+
+    /// Where, from `offset` on, the next data or hole is; `None` past the end, and where no data
+    /// follows.
+    fn seek(&self, inode: Inode, offset: u64, seek: Seek) -> Result<Option<u64>>;
+
+    /// What the tree holds in all.
+    fn statistics(&self) -> Result<Statistics>;
+}
+
+/// The files of a snapshot.
+#[derive(Debug)]
+pub struct FilesView {
+    snapshot: Snapshot,
+    superblock: Superblock,
+    cache: PageCache,
+}
+
+impl FilesView {
+    /// The tree that a snapshot holds.
+    ///
+    /// Errors: [`ErrorKind::InvalidInput`] where it is a disk, or holds no tree;
+    /// [`ErrorKind::Corrupt`].
+    pub fn open(snapshot: Snapshot) -> Result<FilesView> {
+        expect_tree(snapshot.kind())?;
+        let Some(superblock) = read_superblock(&snapshot)? else {
+            let operation = "open a tree of files";
+            return Err(Error::invalid(operation, "snapshot", "nothing in it", "a tree of files"));
+        };
+        let cache = PageCache::new(CACHE_BYTES, snapshot.block_size().bytes_usize());
+        Ok(FilesView { snapshot, superblock, cache })
+    }
+
+    /// The snapshot.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    pub(super) fn reader(&self) -> Reader<'_> {
+        let (superblock, cache) = (&self.superblock, &self.cache);
+        Reader { pages: Pages { superblock, changed: None, cache, blocks: &self.snapshot } }
+    }
+}
+
+impl ReadFiles for FilesView {
+    fn block_bytes(&self) -> u64 {
+        self.snapshot.block_size().bytes()
+    }
+
+    fn lookup(&self, directory: Inode, name: &[u8]) -> Result<Inode> {
+        self.reader().lookup(directory, name)
+    }
+
+    fn attributes(&self, inode: Inode) -> Result<Attributes> {
+        self.reader().attributes(inode)
+    }
+
+    fn read(&self, inode: Inode, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        match self.reader().plan(inode, offset, buffer.len())? {
+            ReadPlan::Bytes(bytes) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+            ReadPlan::Blocks(length) => {
+                Blocks::read(&self.snapshot, first_block(inode.0), offset, &mut buffer[..length])?;
+                Ok(length)
+            }
+        }
+    }
+
+    fn read_link(&self, inode: Inode) -> Result<Vec<u8>> {
+        self.reader().read_link(inode)
+    }
+
+    fn entries(
+        &self,
+        directory: Inode,
+        mut after: u64,
+        each: &mut dyn FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> Result<()> {
+        while let ControlFlow::Continue(Some(next)) =
+            self.reader().entries(directory, after)?.show(each)
+        {
+            after = next;
+        }
+        Ok(())
+    }
+
+    fn extended_attribute(&self, inode: Inode, name: &[u8]) -> Result<Vec<u8>> {
+        self.reader().extended_attribute(inode, name)
+    }
+
+    fn extended_attribute_names(&self, inode: Inode) -> Result<Vec<Vec<u8>>> {
+        self.reader().extended_attribute_names(inode)
+    }
+
+    fn seek(&self, inode: Inode, offset: u64, seek: Seek) -> Result<Option<u64>> {
+        self.reader().seek(inode, offset, seek)
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(self.reader().statistics())
+    }
+}
+
+/// That blocks are those of a tree.
+pub(super) fn expect_tree(kind: crate::format::LayerKind) -> Result<()> {
+    match kind {
+        crate::format::LayerKind::Tree => Ok(()),
+        crate::format::LayerKind::Disk => {
+            Err(Error::new(ErrorKind::InvalidInput, "open a tree of files")
+                .about("kind", "a disk", "a tree"))
+        }
+    }
+}
