@@ -47,8 +47,11 @@ impl StoreSubject {
         for name in volume_names(&store)? {
             match store.open_volume(&name) {
                 Ok(volume) => drop(volumes.insert(name, volume)),
-                // Made and never flushed, and only its name survived.
-                Err(error) if error.kind() == ErrorKind::NotFound => drop(store.remove(&name)?),
+                // Made and never flushed, and at most its name survived.
+                Err(error) if error.kind() == ErrorKind::NotFound => match store.remove(&name) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                },
                 Err(error) => return Err(error),
             }
         }

@@ -13,6 +13,7 @@ pub(crate) fn check(host: &dyn Host) {
     bytes_come_back(host);
     ranges_are_allocated_and_punched(host);
     locks_belong_to_handles(host);
+    bytes_are_locked_one_by_one(host);
 }
 
 fn names_lead_to_files(host: &dyn Host) {
@@ -46,6 +47,13 @@ fn names_lead_to_files(host: &dyn Host) {
     assert_eq!(kind(host.list(Path::new("missing")).map(drop)), ErrorKind::NotFound);
 
     assert_eq!(first.facts().unwrap().links, 1);
+    host.link(a, b).unwrap();
+    assert_eq!(kind(host.link(a, b)), ErrorKind::AlreadyExists);
+    assert_eq!(kind(host.link(Path::new("folder/missing"), b)), ErrorKind::NotFound);
+    assert_eq!(host.facts(b).unwrap(), first.facts().unwrap());
+    assert_eq!(first.facts().unwrap().links, 2);
+    host.remove(b).unwrap();
+    assert_eq!(first.facts().unwrap().links, 1);
     host.remove(a).unwrap();
     assert_eq!(first.facts().unwrap().links, 0);
     assert_eq!(kind(host.remove(a)), ErrorKind::NotFound);
@@ -62,6 +70,8 @@ fn paths_stay_inside(host: &dyn Host) {
             host.create_folder(outside),
             host.rename(outside, inside),
             host.rename_new(inside, outside),
+            host.link(outside, inside),
+            host.link(inside, outside),
             host.remove(outside),
             host.sync_folder(outside),
             host.list(outside).map(drop),
@@ -151,6 +161,24 @@ fn ranges_are_allocated_and_punched(host: &dyn Host) {
         Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
     }
     host.remove(path).unwrap();
+}
+
+fn bytes_are_locked_one_by_one(host: &dyn Host) {
+    let path = Path::new("bytes.lock");
+    let open = || host.open(path, OpenMode::OpenOrCreate).unwrap();
+    let (first, second) = (open(), open());
+    assert!(first.lock_byte(1 << 40, LockWait::Try).unwrap());
+    assert!(first.lock_byte(1 << 40, LockWait::Try).unwrap(), "its own does not hinder");
+    assert!(!second.lock_byte(1 << 40, LockWait::Try).unwrap());
+    assert!(second.lock_byte((1 << 40) + 1, LockWait::Try).unwrap());
+    assert!(second.lock(LockMode::Exclusive, LockWait::Try).unwrap(), "the file's is another one");
+    host.open(path, OpenMode::Read).unwrap().lock_byte(0, LockWait::Try).unwrap_err();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| second.lock_byte(1 << 40, LockWait::Block).unwrap());
+        drop(first);
+        assert!(waiting.join().unwrap(), "closing gives it back");
+    });
+    assert!(!open().lock_byte(1 << 40, LockWait::Try).unwrap());
 }
 
 fn locks_belong_to_handles(host: &dyn Host) {

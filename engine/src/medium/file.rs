@@ -197,6 +197,10 @@ impl Medium for FileMedium {
         }
     }
 
+    fn lock_byte(&self, offset: u64, wait: LockWait) -> io::Result<bool> {
+        raw::lock_byte(&self.file, offset, wait == LockWait::Block)
+    }
+
     fn unlock(&self) -> io::Result<()> {
         Ok(retry_on_intr(|| rustix::fs::flock(&self.file, FlockOperation::Unlock))?)
     }

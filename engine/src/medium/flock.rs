@@ -1,7 +1,7 @@
-//! The advisory lock of a file in memory, as `flock` has it: held by a handle,
-//! not by a thread or a process.
+//! The advisory locks of a file in memory, as `flock` and `F_OFD_SETLK` have them: held by a
+//! handle, not by a thread or a process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
@@ -20,7 +20,7 @@ impl LockHolder {
     }
 }
 
-/// The lock of one file.
+/// The locks of one file.
 #[derive(Debug, Default)]
 pub(crate) struct FileLock {
     holders: Mutex<Holders>,
@@ -31,6 +31,7 @@ pub(crate) struct FileLock {
 struct Holders {
     exclusive: Option<LockHolder>,
     shared: BTreeSet<LockHolder>,
+    bytes: BTreeMap<u64, LockHolder>,
 }
 
 impl Holders {
@@ -69,7 +70,29 @@ impl FileLock {
         }
     }
 
-    /// Gives back what `holder` has of the lock.
+    /// Takes the lock of one byte.
+    pub(crate) fn lock_byte(&self, holder: LockHolder, offset: u64, wait: LockWait) -> bool {
+        let mut holders = self.holders.lock();
+        loop {
+            if *holders.bytes.entry(offset).or_insert(holder) == holder {
+                return true;
+            }
+            if wait == LockWait::Try {
+                return false;
+            }
+            self.released.wait(&mut holders);
+        }
+    }
+
+    /// Gives back all that `holder` has: its handle is closed.
+    pub(crate) fn close(&self, holder: LockHolder) {
+        let mut holders = self.holders.lock();
+        holders.release(holder);
+        holders.bytes.retain(|_, other| *other != holder);
+        self.released.notify_all();
+    }
+
+    /// Gives back what `holder` has of the file's own lock.
     pub(crate) fn unlock(&self, holder: LockHolder) {
         self.holders.lock().release(holder);
         self.released.notify_all();

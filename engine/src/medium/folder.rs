@@ -132,6 +132,17 @@ impl Host for FileHost {
         }
     }
 
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        let (file, name) = (inside(file)?, inside(name)?);
+        match rustix::fs::linkat(&self.root, file, &self.root, name, AtFlags::empty()) {
+            Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the filesystem cannot give a file a second name",
+            )),
+            done => Ok(done?),
+        }
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(&self.root, inside(path)?, AtFlags::empty())?)
     }

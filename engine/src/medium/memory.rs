@@ -89,7 +89,7 @@ impl Host for MemoryHost {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         if let Some(replaced) = self.names.lock().rename(from, to)? {
-            replaced.links.store(0, Ordering::Release);
+            replaced.links.fetch_sub(1, Ordering::AcqRel);
         }
         Ok(())
     }
@@ -98,8 +98,14 @@ impl Host for MemoryHost {
         self.names.lock().rename_new(from, to)
     }
 
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        let linked = self.names.lock().link(file, name)?;
+        linked.links.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.names.lock().remove(path)?.links.store(0, Ordering::Release);
+        self.names.lock().remove(path)?.links.fetch_sub(1, Ordering::AcqRel);
         Ok(())
     }
 
@@ -209,6 +215,13 @@ impl Medium for MemoryMedium {
         Ok(self.file.lock.lock(self.holder, mode, wait))
     }
 
+    fn lock_byte(&self, offset: u64, wait: LockWait) -> io::Result<bool> {
+        match self.writable {
+            true => Ok(self.file.lock.lock_byte(self.holder, offset, wait)),
+            false => Err(io::Error::from_raw_os_error(libc::EBADF)),
+        }
+    }
+
     fn unlock(&self) -> io::Result<()> {
         self.file.lock.unlock(self.holder);
         Ok(())
@@ -221,6 +234,6 @@ impl Medium for MemoryMedium {
 
 impl Drop for MemoryMedium {
     fn drop(&mut self) {
-        self.file.lock.unlock(self.holder);
+        self.file.lock.close(self.holder);
     }
 }

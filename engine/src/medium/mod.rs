@@ -124,7 +124,12 @@ pub trait Medium: Send + Sync + fmt::Debug {
     /// `false` where `wait` is [`LockWait::Try`] and somebody else holds it.
     fn lock(&self, mode: LockMode, wait: LockWait) -> io::Result<bool>;
 
-    /// Gives the lock back.
+    /// Takes the byte at `offset` of the file alone, until this handle is closed: a lock beside that
+    /// of the file, as `F_OFD_SETLK` has it. The byte need not be there; the handle must be open for
+    /// writing. `false` where `wait` is [`LockWait::Try`] and another handle has it.
+    fn lock_byte(&self, offset: u64, wait: LockWait) -> io::Result<bool>;
+
+    /// Gives the lock of the file back.
     fn unlock(&self) -> io::Result<()>;
 
     /// Identity, length, allocation and link count.
@@ -144,6 +149,10 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// Renames a file; [`io::ErrorKind::AlreadyExists`] where the new name is taken.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file one more name; [`io::ErrorKind::AlreadyExists`] where that is taken,
+    /// [`io::ErrorKind::Unsupported`] where the host knows one name for a file only.
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()>;
 
     /// Removes a file's name.
     fn remove(&self, path: &Path) -> io::Result<()>;

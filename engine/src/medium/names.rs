@@ -78,6 +78,17 @@ impl<T> NameTree<T> {
         Ok(())
     }
 
+    /// Gives a file one more name, which nobody has; gives the file.
+    pub(crate) fn link(&mut self, file: &Path, name: &Path) -> io::Result<T>
+    where
+        T: Clone,
+    {
+        inside_root(name)?;
+        let linked = self.file(file)?.clone();
+        self.create(name, linked.clone())?;
+        Ok(linked)
+    }
+
     /// Removes the name of a file; gives the file.
     pub(crate) fn remove(&mut self, path: &Path) -> io::Result<T> {
         self.file(path)?;

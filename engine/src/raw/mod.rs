@@ -3,6 +3,7 @@
 //! Everything else in the crate denies it; each block here says why it is sound.
 #![expect(unsafe_code, reason = "the fenced place: see the SAFETY note on each block")]
 
+mod byte_lock;
 mod columns;
 mod fork;
 mod guard;
@@ -11,6 +12,7 @@ mod prefetch;
 mod search;
 mod writeback;
 
+pub use byte_lock::lock_byte;
 pub use columns::{AlignedBytes, Column, Item, PieceBytes, as_bytes, as_items};
 pub use fork::fork_generation;
 pub use guard::install_guard;

@@ -90,7 +90,7 @@ impl Store {
         for file in list_folder(&*host, root)? {
             // What a creation that stopped half-way has left is taken over.
             let ours = paths::FOLDERS.contains(&file.as_str())
-                || file == paths::LOCK
+                || [paths::LOCK, paths::NAME_LOCKS].contains(&file.as_str())
                 || paths::is_aside(&file);
             if !ours {
                 let found = format!("{file:?}");
@@ -107,8 +107,9 @@ impl Store {
                 _ => {}
             }
         }
-        let lock = Path::new(paths::LOCK);
-        host.open(lock, OpenMode::OpenOrCreate).map_err(failed(&*host, operation, lock))?;
+        for lock in [paths::LOCK, paths::NAME_LOCKS].map(Path::new) {
+            host.open(lock, OpenMode::OpenOrCreate).map_err(failed(&*host, operation, lock))?;
+        }
         let id = LayerId::random()?;
         let entry = StoreEntry { id, block_size: options.block_size };
         let path = Path::new(paths::STORE);
@@ -118,7 +119,7 @@ impl Store {
             let medium = host.open(aside, OpenMode::CreateNew)?;
             medium.write_at(0, &entry.encode())?;
             medium.sync()?;
-            // The folders and the lock are durable before the file that makes it a store.
+            // The folders and the locks are durable before the file that makes it a store.
             host.sync_folder(root)?;
             host.rename_new(aside, path)?;
             host.sync_folder(root)

@@ -1,6 +1,7 @@
 //! The locks of a store, and the order in which they are taken.
 //!
-//! 1. The lock of a name: alone, by who writes to its volume or changes what it stands for.
+//! 1. The lock of a name: alone, by who writes to its volume or changes what it stands for. It is
+//!    one byte of a file that all names share, so that taking a new name makes no file.
 //! 2. The lock of the store: shared while a name or a layer is added, alone while names are
 //!    taken away, header slots of frozen layers change, and garbage is told from the rest.
 //! 3. The lock of a layer file: alone by its writer, shared by leases.
@@ -17,8 +18,11 @@ use super::paths;
 use crate::error::{Error, ErrorKind, Result};
 use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
 
-/// How many bytes of a lock file tell the holder: a process id in decimal, padded with spaces.
-const HOLDER_BYTES: usize = 16;
+/// How many bytes tell the holder of a name's lock: the name's number in hexadecimal, a space, a
+/// process id in decimal, padded with spaces, and the end of the line.
+const HOLDER_BYTES: usize = 32;
+/// How many holders are told: 64 KiB bound the file, whatever names there ever were.
+const HOLDER_SLOTS: u64 = 2048;
 
 /// The lock of the store, until dropped.
 #[derive(Debug)]
@@ -70,54 +74,52 @@ impl NameLock {
     }
 
     fn take(host: &dyn Host, name: &Name, wait: LockWait) -> Result<NameLock> {
-        let path = paths::name_lock(name);
+        let path = paths::NAME_LOCKS.as_ref();
         let operation = || format!("lock {name}");
-        let failed = |error| Error::io(operation(), error).in_file(host.display_path(&path));
-        loop {
-            let medium = host.open(&path, OpenMode::OpenOrCreate).map_err(failed)?;
-            if !medium.lock(LockMode::Exclusive, wait).map_err(failed)? {
-                let holder = match read_holder(&*medium) {
-                    Some(process) => format!("held by process {process}"),
-                    None => "held by another process".into(),
-                };
-                return Err(Error::new(ErrorKind::Locked, operation())
-                    .in_file(host.display_path(&path))
-                    .about("lock", holder, "free"));
-            }
-            // The file may have been unlinked, and made anew, between open and lock: then
-            // somebody else can hold the lock of the same name in the new file.
-            let held = medium.facts().map_err(failed)?;
-            match host.facts(&path) {
-                Ok(named) if named.identity == held.identity => {}
-                Ok(_) => continue,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(failed(error)),
-            }
-            match write_holder(&*medium) {
-                Ok(()) => {}
-                // Removing has to work with no byte free; who holds the lock is only a hint.
-                Err(error) if is_full(&error) => {}
-                Err(error) => return Err(failed(error)),
-            }
-            return Ok(NameLock { name: name.clone(), _medium: medium });
+        let failed = |error| Error::io(operation(), error).in_file(host.display_path(path));
+        let medium = host.open(path, OpenMode::OpenOrCreate).map_err(failed)?;
+        let number = name.number();
+        if !medium.lock_byte(number, wait).map_err(failed)? {
+            let holder = match read_holder(&*medium, number) {
+                Some(process) => format!("held by process {process}"),
+                None => "held by another process".into(),
+            };
+            return Err(Error::new(ErrorKind::Locked, operation())
+                .in_file(host.display_path(path))
+                .about("lock", holder, "free"));
         }
+        match write_holder(&*medium, number) {
+            Ok(()) => {}
+            // Removing has to work with no byte free; who holds the lock is only a hint.
+            Err(error) if is_full(&error) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        Ok(NameLock { name: name.clone(), _medium: medium })
     }
 }
 
-fn write_holder(medium: &dyn Medium) -> std::io::Result<()> {
-    let text = format!("{:<width$}\n", std::process::id(), width = HOLDER_BYTES - 1);
-    medium.write_at(0, text.as_bytes())
+/// Where the holder of a lock is told. Names share a slot now and then; the later taker is told.
+fn holder_offset(number: u64) -> u64 {
+    number % HOLDER_SLOTS * HOLDER_BYTES as u64
+}
+
+fn write_holder(medium: &dyn Medium, number: u64) -> std::io::Result<()> {
+    let text = format!("{number:016x} {:<14}\n", std::process::id());
+    debug_assert_eq!(text.len(), HOLDER_BYTES);
+    medium.write_at(holder_offset(number), text.as_bytes())
+}
+
+fn read_holder(medium: &dyn Medium, number: u64) -> Option<u32> {
+    let mut text = [0; HOLDER_BYTES];
+    medium.read_at(holder_offset(number), &mut text).ok()?;
+    let (of, process) = std::str::from_utf8(&text).ok()?.split_once(' ')?;
+    (u64::from_str_radix(of, 16).ok()? == number).then_some(())?;
+    process.trim().parse().ok()
 }
 
 fn is_full(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded)
-}
-
-fn read_holder(medium: &dyn Medium) -> Option<u32> {
-    let mut text = [0; HOLDER_BYTES];
-    medium.read_at(0, &mut text).ok()?;
-    std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -130,7 +132,6 @@ mod tests {
         let files = FileHost::open_root(folder.path(), Network::Refuse).unwrap();
         let hosts: Vec<Arc<dyn Host>> = vec![Arc::new(files), Arc::new(MemoryHost::new())];
         for host in &hosts {
-            host.create_folder(paths::LOCKS.as_ref()).unwrap();
             host.open(paths::LOCK.as_ref(), OpenMode::CreateNew).unwrap();
         }
         (folder, hosts)
@@ -153,25 +154,24 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_of_a_file_that_was_replaced_does_not_count() {
+    fn a_name_is_waited_for_and_a_holder_whose_slot_was_taken_is_not_told() {
         let (_folder, hosts) = hosts();
         let name = Name::new("web").unwrap();
-        let path = paths::name_lock(&name);
         for host in hosts {
-            // Somebody holds the lock, and its file is unlinked: a waiter gets the old file's
-            // lock when it is given back, and must then go for the one under the name.
             let first = NameLock::try_take(&*host, &name).unwrap();
+            let slots = host.open(paths::NAME_LOCKS.as_ref(), OpenMode::ReadWrite).unwrap();
+            write_holder(&*slots, name.number() ^ (1 << 62)).unwrap();
+            let error = NameLock::try_take(&*host, &name).unwrap_err();
+            assert!(error.to_string().contains("another process"), "{error}");
             let waiter = std::thread::spawn({
                 let (host, name) = (host.clone(), name.clone());
                 move || NameLock::wait(&*host, &name).unwrap()
             });
-            // Long enough for the waiter to wait; were it not, the test would only show less.
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            host.remove(&path).unwrap();
             drop(first);
             let held = waiter.join().unwrap();
             assert_eq!(NameLock::try_take(&*host, &name).unwrap_err().kind(), ErrorKind::Locked);
             drop(held);
+            NameLock::try_take(&*host, &name).unwrap();
         }
     }
 

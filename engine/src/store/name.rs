@@ -62,6 +62,41 @@ impl Name {
         }
         escaped
     }
+
+    /// The name that is escaped so; `None` for what no name becomes, and for the hash of one.
+    pub fn from_escaped(escaped: &str) -> Option<Name> {
+        let mut name = Vec::with_capacity(escaped.len());
+        let mut bytes = escaped.bytes();
+        while let Some(byte) = bytes.next() {
+            name.push(match byte {
+                b'%' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
+                other => other,
+            });
+        }
+        let name = Name::new(String::from_utf8(name).ok()?).ok()?;
+        (name.escaped() == escaped).then_some(name)
+    }
+
+    /// Whether [`escaped`](Name::escaped) tells the name, and not only its hash.
+    pub fn is_told_by_its_file(&self) -> bool {
+        !self.escaped().starts_with("%%")
+    }
+
+    /// A number of 63 bits that stands for the name: where in a file its lock lies.
+    pub fn number(&self) -> u64 {
+        let hash = blake3::hash(self.0.as_bytes());
+        let (start, _) = hash.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
+        u64::from_le_bytes(*start) >> 1
+    }
+}
+
+/// The value of a hexadecimal digit as [`Name::escaped`] writes it: in lower case.
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
 }
 
 impl fmt::Display for Name {
@@ -132,6 +167,8 @@ mod tests {
                 let file = file.file_name().unwrap().to_str().unwrap().to_owned();
                 prop_assert!(file.len() <= 250, "{}", file);
                 prop_assert!(!name.escaped().contains('/'));
+                let told = name.is_told_by_its_file().then(|| name.clone());
+                prop_assert_eq!(Name::from_escaped(&name.escaped()), told);
             }
         }
     }

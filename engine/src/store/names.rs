@@ -1,17 +1,20 @@
 //! Name files: what a name stands for, made durable by writing aside and renaming.
 //!
-//! A name that nothing was synced of yet (a fork before its first flush) is kept in a file
-//! of another ending. After a power cut that one may hold anything: what does not verify
-//! there was never promised to anybody, while a `.name` file that does not verify is damage.
+//! A name that nothing was synced of yet (a fork before its first flush) is a file of another
+//! ending: a second name of the file of its top, whose header says all that a name file would, so
+//! that a fork makes one file. After a power cut it may hold anything: what does not verify there
+//! was never promised to anybody, while a `.name` file that does not verify is damage.
 
-use std::io::ErrorKind::NotFound;
+use std::io::ErrorKind::{AlreadyExists, NotFound, Unsupported};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::name::Name;
 use super::paths::{self, NamesEntry};
 use crate::error::{Error, Result};
-use crate::format::NameEntry;
-use crate::medium::{Host, OpenMode};
+use crate::format::{NameEntry, NameKind};
+use crate::layer::read_header;
+use crate::medium::{Host, Medium, OpenMode};
 use crate::units::{LayerId, PAGE_BYTES};
 
 /// What a name file says, and whether that is durable.
@@ -69,11 +72,27 @@ pub fn write(host: &dyn Host, name: &Name, entry: &NameEntry) -> Result<()> {
     }
 }
 
-/// Makes a new name stand for `entry`; nothing is durable yet.
+/// Makes a new name stand for `entry`, whose top is there with its header; nothing is durable yet.
 ///
 /// The caller holds the name's lock, and the store's shared.
 pub fn write_fresh(host: &dyn Host, name: &Name, entry: &NameEntry) -> Result<()> {
-    write_aside(host, name, entry, Sync::Later, &paths::fresh_name(name))
+    let fresh = paths::fresh_name(name);
+    if !name.is_told_by_its_file() {
+        return write_aside(host, name, entry, Sync::Later, &fresh);
+    }
+    let top = paths::layer(entry.top);
+    let link = || host.link(&top, &fresh);
+    let linked = match link() {
+        // A torn one: whoever could read it would have found the name taken.
+        Err(error) if error.kind() == AlreadyExists => host.remove(&fresh).and_then(|()| link()),
+        other => other,
+    };
+    match linked {
+        Err(error) if error.kind() == Unsupported => {
+            write_aside(host, name, entry, Sync::Later, &fresh)
+        }
+        other => other.map_err(failed(host, "name a layer", &fresh)),
+    }
 }
 
 /// Makes the name stand for nothing, durably. The caller holds the name's lock, and
@@ -142,6 +161,26 @@ fn write_aside(
 }
 
 fn read_durable(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Option<NameEntry>> {
+    match open(host, path)? {
+        Some((medium, length)) => read_page(host, &*medium, length, path, name).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What a fresh name says: its top's header, or a page where the two could not be one file.
+fn read_fresh(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Option<NameEntry>> {
+    let Some((medium, length)) = open(host, path)? else { return Ok(None) };
+    let read = match length {
+        PAGE_BYTES => read_page(host, &*medium, length, path, name).map(Some),
+        _ => read_top(host, &*medium, path),
+    };
+    match read {
+        Err(error) if error.kind() == crate::ErrorKind::Corrupt => Ok(None),
+        other => other,
+    }
+}
+
+fn open(host: &dyn Host, path: &Path) -> Result<Option<(Arc<dyn Medium>, u64)>> {
     let operation = "read the name file";
     let medium = match host.open(path, OpenMode::Read) {
         Ok(medium) => medium,
@@ -149,6 +188,17 @@ fn read_durable(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Opt
         Err(error) => return Err(failed(host, operation, path)(error)),
     };
     let length = medium.facts().map_err(failed(host, operation, path))?.length;
+    Ok(Some((medium, length)))
+}
+
+fn read_page(
+    host: &dyn Host,
+    medium: &dyn Medium,
+    length: u64,
+    path: &Path,
+    name: Option<&Name>,
+) -> Result<NameEntry> {
+    let operation = "read the name file";
     if length != PAGE_BYTES {
         let wrong = Error::corrupt(operation, "length", length, PAGE_BYTES);
         return Err(wrong.in_file(host.display_path(path)));
@@ -163,17 +213,25 @@ fn read_durable(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Opt
             && name.is_none_or(|name| name == own)
     });
     match own {
-        Some(_) => Ok(Some(entry)),
+        Some(_) => Ok(entry),
         None => Err(Error::corrupt(operation, "name", format!("{:?}", entry.name), "the file's")
             .in_file(host.display_path(path))),
     }
 }
 
-fn read_fresh(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Option<NameEntry>> {
-    match read_durable(host, path, name) {
-        Err(error) if error.kind() == crate::ErrorKind::Corrupt => Ok(None),
-        other => other,
-    }
+fn read_top(host: &dyn Host, medium: &dyn Medium, path: &Path) -> Result<Option<NameEntry>> {
+    let file = path.file_name().and_then(|file| file.to_str());
+    let Some(NamesEntry::Fresh(escaped)) = file.and_then(paths::parse_names_entry) else {
+        return Ok(None);
+    };
+    let Some(name) = Name::from_escaped(escaped) else { return Ok(None) };
+    let header = read_header(medium, &host.display_path(path))?.header;
+    Ok(Some(NameEntry {
+        name: name.to_string(),
+        kind: NameKind::Volume,
+        top: header.layer,
+        parent: header.parent,
+    }))
 }
 
 /// Makes durable which names there are.
@@ -197,6 +255,8 @@ mod tests {
     use crate::ErrorKind;
     use crate::format::NameKind;
     use crate::medium::MemoryHost;
+    use crate::testing::LayerBuilder;
+    use crate::units::BlockSize;
 
     fn entry(name: &Name, top: u8) -> NameEntry {
         let (name, kind) = (name.to_string(), NameKind::Volume);
@@ -205,7 +265,17 @@ mod tests {
 
     fn host() -> MemoryHost {
         let host = MemoryHost::new();
-        host.create_folder(paths::NAMES.as_ref()).unwrap();
+        for folder in [paths::NAMES, paths::LAYERS] {
+            host.create_folder(folder.as_ref()).unwrap();
+        }
+        for top in [1, 2] {
+            let id = LayerId([top; 16]);
+            let geometry = (BlockSize::DEFAULT, 1 << 20);
+            LayerBuilder::create(&host, &paths::layer(id), id, geometry, None)
+                .unwrap()
+                .finish()
+                .unwrap();
+        }
         host
     }
 
@@ -234,12 +304,42 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_fresh_name_was_never_there_and_a_torn_durable_one_is_damage() {
+    fn a_fresh_name_is_its_top_and_one_whose_file_cannot_tell_it_is_a_page() {
+        let host = host();
+        for (name, is_top) in [("a".repeat(200), true), ("ä".repeat(100), false)] {
+            let name = Name::new(name).unwrap();
+            write_fresh(&host, &name, &entry(&name, 1)).unwrap();
+            let fresh = FoundName { entry: entry(&name, 1), durable: false };
+            assert_eq!(read(&host, &name).unwrap(), Some(fresh.clone()));
+            assert_eq!(list(&host).unwrap(), [fresh]);
+            let named = host.facts(&paths::fresh_name(&name)).unwrap();
+            let top = host.facts(&paths::layer(LayerId([1; 16]))).unwrap();
+            assert_eq!(named.identity == top.identity, is_top);
+            remove(&host, &name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_torn_fresh_name_was_never_there_and_may_be_taken_again() {
+        for torn in [vec![0; 8192], vec![0; 100], Vec::new()] {
+            let host = host();
+            let name = Name::new("web").unwrap();
+            let fresh = paths::fresh_name(&name);
+            host.open(&fresh, OpenMode::CreateNew).unwrap().write_at(0, &torn).unwrap();
+            assert_eq!(read(&host, &name).unwrap(), None);
+            assert_eq!(list(&host).unwrap(), []);
+            write_fresh(&host, &name, &entry(&name, 2)).unwrap();
+            assert_eq!(read(&host, &name).unwrap().unwrap().entry, entry(&name, 2));
+        }
+    }
+
+    #[test]
+    fn a_torn_fresh_page_was_never_there_and_a_torn_durable_one_is_damage() {
         let host = host();
         let name = Name::new("web").unwrap();
         for cut in [0, 1, 512, 4095] {
-            write_fresh(&host, &name, &entry(&name, 1)).unwrap();
             let fresh = paths::fresh_name(&name);
+            write_aside(&host, &name, &entry(&name, 1), Sync::Later, &fresh).unwrap();
             let torn = host.open(&fresh, OpenMode::ReadWrite).unwrap();
             torn.write_at(cut, &vec![0; (PAGE_BYTES - cut) as usize]).unwrap();
             assert_eq!(read(&host, &name).unwrap(), None, "{cut}");

@@ -9,25 +9,24 @@ use crate::units::{Digest, LayerId};
 pub const STORE: &str = "store";
 /// The lock of the store: shared while a name or a layer is added, exclusive while one is taken away.
 pub const LOCK: &str = "lock";
+/// The locks of names: a byte for each, and who holds it. Nobody takes this file away.
+pub const NAME_LOCKS: &str = "names.lock";
 /// Layer files, and marks of layers that are being made.
 pub const LAYERS: &str = "layers";
 /// Name files.
 pub const NAMES: &str = "names";
-/// Lock files of names.
-pub const LOCKS: &str = "locks";
 /// Merged indexes: derived, may be deleted at any time.
 pub const INDEX: &str = "index";
 /// Digests to ids, as names of empty files: derived, may be deleted at any time.
 pub const DIGESTS: &str = "digests";
 
 /// All folders, in the order in which a new store makes them.
-pub const FOLDERS: [&str; 5] = [LAYERS, NAMES, LOCKS, INDEX, DIGESTS];
+pub const FOLDERS: [&str; 4] = [LAYERS, NAMES, INDEX, DIGESTS];
 
 const LAYER_ENDING: &str = ".layer";
 const MAKING_ENDING: &str = ".making";
 const NAME_ENDING: &str = ".name";
 const FRESH_ENDING: &str = ".fresh";
-const LOCK_ENDING: &str = ".lock";
 const INDEX_ENDING: &str = ".index";
 /// How a file is called while it is written aside.
 const ASIDE_ENDING: &str = ".tmp";
@@ -48,8 +47,8 @@ pub fn name(name: &Name) -> PathBuf {
     Path::new(NAMES).join(name.escaped() + NAME_ENDING)
 }
 
-/// The file of a name that nothing was synced of yet: after a power cut it may
-/// hold anything, and then the name was never there.
+/// What a name is that nothing was synced of yet: a second name of the file of its top. After a
+/// power cut it may hold anything, and then the name was never there.
 pub fn fresh_name(name: &Name) -> PathBuf {
     Path::new(NAMES).join(name.escaped() + FRESH_ENDING)
 }
@@ -58,11 +57,6 @@ pub fn fresh_name(name: &Name) -> PathBuf {
 pub fn name_aside(name: &Name, random: LayerId) -> PathBuf {
     let random = &random.to_string()[..8];
     Path::new(NAMES).join(format!(".{}.{random}{ASIDE_ENDING}", name.escaped()))
-}
-
-/// The lock file of a name; it stays when the name goes.
-pub fn name_lock(name: &Name) -> PathBuf {
-    Path::new(LOCKS).join(name.escaped() + LOCK_ENDING)
 }
 
 /// The merged index whose newest layer is `tip`.
@@ -116,11 +110,6 @@ pub fn parse_names_entry(file: &str) -> Option<NamesEntry<'_>> {
     file.strip_suffix(FRESH_ENDING).map(NamesEntry::Fresh)
 }
 
-/// The escaped name whose lock file this is.
-pub fn parse_locks_entry(file: &str) -> Option<&str> {
-    file.strip_suffix(LOCK_ENDING)
-}
-
 /// The tip of the merged index that a file of [`INDEX`] is.
 pub fn parse_index_entry(file: &str) -> Option<LayerId> {
     file.strip_suffix(INDEX_ENDING)?.parse().ok()
@@ -160,7 +149,6 @@ mod tests {
         let aside = name_aside(&debian, id);
         assert_eq!(parse_names_entry(file_name(&aside)), Some(NamesEntry::Aside));
         assert!(is_aside(file_name(&aside)));
-        assert_eq!(parse_locks_entry(file_name(&name_lock(&debian))), Some(escaped));
         assert_eq!(parse_index_entry(file_name(&index(id))), Some(id));
         assert_eq!(parse_digests_entry(file_name(&digest(sum, id))), Some((sum, id)));
     }

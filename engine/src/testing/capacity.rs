@@ -129,6 +129,10 @@ impl Host for CapacityHost {
         self.inner.rename_new(from, to)
     }
 
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        self.inner.link(file, name)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let removed = self.inner.facts(path);
         self.inner.remove(path)?;
@@ -220,6 +224,10 @@ impl Medium for CapacityMedium {
 
     fn lock(&self, mode: LockMode, wait: LockWait) -> io::Result<bool> {
         self.inner.lock(mode, wait)
+    }
+
+    fn lock_byte(&self, offset: u64, wait: LockWait) -> io::Result<bool> {
+        self.inner.lock_byte(offset, wait)
     }
 
     fn unlock(&self) -> io::Result<()> {

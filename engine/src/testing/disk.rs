@@ -280,6 +280,16 @@ impl Host for CrashHost {
         })
     }
 
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        self.change(|state| {
+            let file = state.cache.names.link(file, name)?;
+            let path = name.to_owned();
+            // To the folder it is a new entry, whether the file has others or not.
+            state.log.push(Operation::Naming(Naming::Create { path, file }));
+            Ok(())
+        })
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.change(|state| {
             let file = state.cache.names.remove(path)?;
@@ -414,6 +424,15 @@ impl Medium for CrashMedium {
         self.change(|_| Ok(taken))
     }
 
+    fn lock_byte(&self, offset: u64, wait: LockWait) -> io::Result<bool> {
+        if !self.writable {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        self.change(|_| Ok(()))?;
+        let taken = self.lock.lock_byte(self.holder, offset, wait);
+        self.change(|_| Ok(taken))
+    }
+
     fn unlock(&self) -> io::Result<()> {
         self.lock.unlock(self.holder);
         self.change(|_| Ok(()))
@@ -426,6 +445,6 @@ impl Medium for CrashMedium {
 
 impl Drop for CrashMedium {
     fn drop(&mut self) {
-        self.lock.unlock(self.holder);
+        self.lock.close(self.holder);
     }
 }

@@ -19,6 +19,7 @@ pub enum Call {
     Create,
     CreateFolder,
     Rename,
+    Link,
     Remove,
     SyncFolder,
     List,
@@ -51,11 +52,11 @@ pub enum FaultKind {
 
 impl FaultKind {
     fn concerns(self, call: Call) -> bool {
-        use Call::{Allocate, Create, CreateFolder, Rename, SetLength, Sync, Write};
+        use Call::{Allocate, Create, CreateFolder, Link, Rename, SetLength, Sync, Write};
         match self {
             FaultKind::DeviceError => true,
             FaultKind::NoSpace => {
-                matches!(call, Create | CreateFolder | Rename | Write | Allocate | SetLength)
+                matches!(call, Create | CreateFolder | Rename | Link | Write | Allocate | SetLength)
             }
             FaultKind::ShortWrite => call == Write,
             FaultKind::FailedSync => call == Sync,
@@ -206,6 +207,11 @@ impl Host for FaultHost {
         self.inner.rename_new(from, to)
     }
 
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        self.faults.pass(Call::Link)?;
+        self.inner.link(file, name)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.faults.pass(Call::Remove)?;
         self.inner.remove(path)
@@ -322,6 +328,10 @@ impl Medium for FaultMedium {
 
     fn lock(&self, mode: LockMode, wait: LockWait) -> io::Result<bool> {
         self.inner.lock(mode, wait)
+    }
+
+    fn lock_byte(&self, offset: u64, wait: LockWait) -> io::Result<bool> {
+        self.inner.lock_byte(offset, wait)
     }
 
     fn unlock(&self) -> io::Result<()> {

@@ -168,7 +168,7 @@ impl fmt::Display for Operation {
             },
             Operation::Naming(naming) => match naming {
                 Naming::Create { path, file } => {
-                    write!(f, "create {} as file {}", path.display(), file.0)
+                    write!(f, "name {} file {}", path.display(), file.0)
                 }
                 Naming::CreateFolder { path } => write!(f, "create folder {}", path.display()),
                 Naming::Rename { from, to, file } => {

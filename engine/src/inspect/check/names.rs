@@ -34,6 +34,17 @@ pub fn is_unfinished(file: &str) -> bool {
     file.ends_with(".tmp") || file.ends_with(".making")
 }
 
+/// The name that is escaped so; `None` where that is not a name's, or only its hash.
+pub fn unescaped(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut name = parts.next()?.as_bytes().to_vec();
+    for part in parts {
+        name.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
+        name.extend_from_slice(&part.as_bytes()[2..]);
+    }
+    String::from_utf8(name).ok()
+}
+
 /// A name as part of a file name: letters, digits and `._:+=,~-` stand for themselves, other
 /// bytes are `%xx`; what would be longer than 220 bytes is `%%` and the BLAKE3 hash of the name.
 pub fn escaped(name: &str) -> String {

@@ -165,7 +165,7 @@ impl Facts {
                         continue;
                     }
                 };
-            let entry = match read_name(place, &path) {
+            let entry = match read_name(place, &path, escaped, severity) {
                 Ok(Some(entry)) => entry,
                 Ok(None) => continue,
                 Err(error) => {
@@ -230,12 +230,26 @@ fn read_sources(file: &InspectedFile, header: &Header) -> Vec<LayerRef> {
         .unwrap_or_default()
 }
 
-fn read_name(place: &Place<'_>, path: &Path) -> Result<Option<NameEntry>> {
+/// What a name file says; one that is not durable yet is the file of its top, as a rule.
+fn read_name(
+    place: &Place<'_>,
+    path: &Path,
+    escaped: &str,
+    severity: Severity,
+) -> Result<Option<NameEntry>> {
     let file = match InspectedFile::open(place.host, path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    if severity == Severity::Note && file.length() != 4096 {
+        let header = Slots::read(&file).into_header()?;
+        let name = names::unescaped(escaped).ok_or_else(|| {
+            Error::corrupt("read name file", "file name", escaped, "a name, escaped")
+        })?;
+        let (top, parent) = (header.layer, header.parent);
+        return Ok(Some(NameEntry { name, kind: NameKind::Volume, top, parent }));
+    }
     if file.length() != 4096 {
         return Err(Error::corrupt("read name file", "file length", file.length(), 4096));
     }

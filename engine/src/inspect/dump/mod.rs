@@ -64,7 +64,7 @@ fn kind_of(file: &InspectedFile, path: &Path) -> Option<PageKind> {
     let extension = path.extension().and_then(|extension| extension.to_str());
     said.or(match (extension, path.file_name()?.to_str()?) {
         (Some("index"), _) => Some(PageKind::Index),
-        (Some("name" | "fresh"), _) => Some(PageKind::Name),
+        (Some("name"), _) => Some(PageKind::Name),
         (None, "store") if file.length() == PAGE_BYTES => Some(PageKind::Store),
         _ => Some(PageKind::Header),
     })

@@ -189,18 +189,15 @@ pub fn was_never_durable(medium: &dyn Medium) -> std::io::Result<bool> {
     Ok(pages.iter().all(|slot| !is_slot(slot) || is_first(slot)))
 }
 
-/// Files written aside, derived files of layers that are gone, locks of names that are.
+/// Files written aside, and derived files of layers that are gone.
 fn litter(host: &dyn Host, census: &Census) -> Result<Vec<PathBuf>> {
     let mut litter = Vec::new();
     let mut add = |folder: &str, file: &str| litter.push(Path::new(folder).join(file));
-    let mut taken = BTreeSet::new();
     let mut fresh = BTreeSet::new();
     for found in &census.names {
-        let escaped = Name::new(found.entry.name.as_str())?.escaped();
         if !found.durable {
-            fresh.insert(escaped.clone());
+            fresh.insert(Name::new(found.entry.name.as_str())?.escaped());
         }
-        taken.insert(escaped);
     }
     for file in list_folder(host, paths::NAMES.as_ref())? {
         match paths::parse_names_entry(&file) {
@@ -210,11 +207,6 @@ fn litter(host: &dyn Host, census: &Census) -> Result<Vec<PathBuf>> {
                 add(paths::NAMES, &file);
             }
             _ => {}
-        }
-    }
-    for file in list_folder(host, paths::LOCKS.as_ref())? {
-        if paths::parse_locks_entry(&file).is_some_and(|escaped| !taken.contains(escaped)) {
-            add(paths::LOCKS, &file);
         }
     }
     for file in list_folder(host, paths::INDEX.as_ref())? {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::plan::{Plan, Thinning};
 use crate::error::Result;
 use crate::layer::{read_header, update_header};
-use crate::medium::{Host, LockMode, LockWait, OpenMode};
+use crate::medium::{Host, OpenMode};
 use crate::store::names::failed;
 use crate::store::paths;
 use crate::units::LayerId;
@@ -25,10 +25,7 @@ pub fn unlink_and_mark(host: &dyn Host, plan: &Plan) -> Result<()> {
         remove(host, path)?;
     }
     for path in &plan.litter {
-        match path.starts_with(paths::LOCKS) {
-            true => remove_lock(host, path)?,
-            false => remove(host, path)?,
-        }
+        remove(host, path)?;
     }
     let folder = paths::LAYERS.as_ref();
     if !plan.unlink.is_empty() {
@@ -92,20 +89,5 @@ fn remove(host: &dyn Host, path: &Path) -> Result<()> {
     match host.remove(path) {
         Err(error) if error.kind() != NotFound => Err(failed(host, "remove a file", path)(error)),
         _ => Ok(()),
-    }
-}
-
-/// Removes the lock file of a name that is not there, unless somebody is about to take the name.
-fn remove_lock(host: &dyn Host, path: &Path) -> Result<()> {
-    let host_says = |error| failed(host, "remove a lock file", path)(error);
-    let medium = match host.open(path, OpenMode::Read) {
-        Ok(medium) => medium,
-        Err(error) if error.kind() == NotFound => return Ok(()),
-        Err(error) => return Err(host_says(error)),
-    };
-    // Whoever waits for this file's lock finds that the name leads elsewhere, and tries again.
-    match medium.lock(LockMode::Exclusive, LockWait::Try).map_err(host_says)? {
-        true => remove(host, path),
-        false => Ok(()),
     }
 }
