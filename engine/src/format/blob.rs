@@ -57,14 +57,8 @@ pub fn decode<'a>(
     if bytes.len() as u64 != piece.bytes {
         return Err(short());
     }
-    let (prelude, crc) = page::open(what, head, kind)?;
-    prelude.expect(what, layer, piece.generation, piece.place)?;
+    piece.verify_head(what, kind, layer, head)?;
     let mut fields = FieldReader::new(what, head);
-    if crc != piece.head_crc {
-        fields.seek(CRC_OFFSET + 4);
-        let expected = format!("{:#010x}", piece.head_crc);
-        return Err(fields.bad("checksum", 4, format!("{crc:#010x}"), expected));
-    }
     fields.seek(BODY_BYTES_OFFSET);
     let body_bytes = fields.u64("body bytes")?;
     let body = usize::try_from(body_bytes)

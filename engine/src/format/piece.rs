@@ -1,8 +1,9 @@
 //! How one piece of metadata names another.
 
 use super::fields::{FieldReader, FieldWriter};
+use super::page::{self, CRC_OFFSET, PageKind};
 use crate::error::Result;
-use crate::units::{FileBlock, PAGE_BYTES};
+use crate::units::{FileBlock, LayerId, PAGE_BYTES};
 
 /// The size of a reference in bytes.
 pub const PIECE_REF_BYTES: usize = 28;
@@ -29,6 +30,24 @@ pub struct PieceRef {
 }
 
 impl PieceRef {
+    /// That `head` is the first page of the piece of `layer` that this names.
+    pub fn verify_head(
+        &self,
+        what: &'static str,
+        kind: PageKind,
+        layer: LayerId,
+        head: &[u8; PAGE_BYTES as usize],
+    ) -> Result<()> {
+        let (prelude, crc) = page::open(what, head, kind)?;
+        prelude.expect(what, layer, self.generation, self.place)?;
+        if crc == self.head_crc {
+            return Ok(());
+        }
+        let mut fields = FieldReader::new(what, head);
+        fields.seek(CRC_OFFSET + 4);
+        Err(fields.bad("checksum", 4, format!("{crc:#010x}"), format!("{:#010x}", self.head_crc)))
+    }
+
     /// Appends the reference.
     pub fn write(&self, fields: &mut FieldWriter<'_>) {
         fields.u64(self.place.0).u64(self.bytes).u64(self.generation).u32(self.head_crc);

@@ -9,7 +9,7 @@ use crate::extent::{EncodedRun, Run, RunOrigin};
 use crate::format::{PageKind, PieceRef, blob};
 use crate::medium::Medium;
 use crate::raw::{AlignedBytes, PieceBytes};
-use crate::units::{BlockSize, LayerId};
+use crate::units::{BlockSize, LayerId, PAGE_BYTES};
 
 /// The verified body of a piece.
 pub fn read_blob(
@@ -19,7 +19,7 @@ pub fn read_blob(
     (layer, block_size): (LayerId, BlockSize),
     piece: &PieceRef,
 ) -> Result<Vec<u8>> {
-    let bytes = read_piece(medium, path, block_size, piece)?;
+    let bytes = read_piece(medium, path, (kind, what), (layer, block_size), piece)?;
     let base = piece.place.byte_offset(block_size);
     let body = blob::decode(what, kind, layer, piece, &bytes)
         .map_err(|error| error.shifted_by(base).in_file(path))?;
@@ -32,7 +32,9 @@ pub fn read_run(file: &LayerFile, piece: &PieceRef) -> Result<Arc<Run>> {
         Some((map, offset)) => PieceBytes::Mapped { map, offset, length: piece.bytes as usize },
         None => {
             let medium = file.medium()?;
-            let bytes = read_piece(&*medium, file.path(), file.block_size(), piece)?;
+            let what = (PageKind::Run, "head of a run");
+            let identity = (file.id(), file.block_size());
+            let bytes = read_piece(&*medium, file.path(), what, identity, piece)?;
             AlignedBytes::copy_of(&bytes).into()
         }
     };
@@ -44,7 +46,8 @@ pub fn read_run(file: &LayerFile, piece: &PieceRef) -> Result<Arc<Run>> {
 fn read_piece(
     medium: &dyn Medium,
     path: &Path,
-    block_size: BlockSize,
+    (kind, what): (PageKind, &'static str),
+    (layer, block_size): (LayerId, BlockSize),
     piece: &PieceRef,
 ) -> Result<Vec<u8>> {
     let length =
@@ -64,10 +67,22 @@ fn read_piece(
         .in_file(path)
         .at_offset(piece.place.0.saturating_mul(block_size.bytes())));
     };
+    let read = |at: u64, part: &mut [u8]| {
+        medium.read_at(at, part).map_err(|error| {
+            Error::io("read a piece of metadata", error).in_file(path).at_offset(at)
+        })
+    };
+    // The head first: where it is none, a length that was made up, over a file that is all hole,
+    // costs a page (INV-05).
+    let mut head = [0; PAGE_BYTES as usize];
+    read(start, &mut head)?;
+    piece
+        .verify_head(what, kind, layer, &head)
+        .map_err(|error| error.shifted_by(start).in_file(path))?;
     let mut bytes = vec![0; piece.bytes as usize];
-    medium.read_at(start, &mut bytes).map_err(|error| {
-        Error::io("read a piece of metadata", error).in_file(path).at_offset(start)
-    })?;
+    let (first, rest) = bytes.split_at_mut(head.len());
+    first.copy_from_slice(&head);
+    read(start + PAGE_BYTES, rest)?;
     Ok(bytes)
 }
 
@@ -83,4 +98,36 @@ pub(crate) fn run_just_written(file: &LayerFile, encoded: EncodedRun) -> Result<
 pub(crate) fn run_in_heap(file: &LayerFile, encoded: EncodedRun) -> Result<Arc<Run>> {
     let origin = RunOrigin { path: file.path().into(), offset: 0 };
     encoded.open(PageKind::Run, file.id(), origin).map(Arc::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::medium::{Host, MemoryHost, OpenMode};
+    use crate::units::FileBlock;
+
+    /// A header once named a piece of a tebibyte in a file that was all hole: it was read whole,
+    /// into memory, before its head was looked at.
+    #[test]
+    fn a_piece_without_a_head_costs_a_page_whatever_length_it_is_said_to_have() {
+        let file = MemoryHost::new().open(Path::new("a"), OpenMode::CreateNew).unwrap();
+        file.set_length(1 << 41).unwrap();
+        let (layer, place) = (LayerId([1; 16]), FileBlock(2));
+        let (bytes, mut piece) = blob::encode(PageKind::Sources, layer, 3, place, &[7; 100]);
+        piece.bytes = 1 << 40;
+        let what = (PageKind::Sources, "table of sources");
+        let read = |piece: &PieceRef| {
+            read_blob(&*file, Path::new("a"), what, (layer, BlockSize::DEFAULT), piece)
+        };
+        let error = read(&piece).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (ErrorKind::Corrupt, Some(8192)));
+        // Neither does the head of another piece do.
+        file.write_at(8192, &bytes).unwrap();
+        piece.generation += 1;
+        assert_eq!(read(&piece).unwrap_err().kind(), ErrorKind::Corrupt);
+        piece.generation -= 1;
+        piece.bytes = bytes.len() as u64;
+        assert_eq!(read(&piece).unwrap(), [7; 100]);
+    }
 }
