@@ -237,7 +237,10 @@ fn read_top(host: &dyn Host, medium: &dyn Medium, path: &Path) -> Result<Option<
 /// Makes durable which names there are.
 pub fn sync_folder(host: &dyn Host) -> Result<()> {
     let folder = paths::NAMES.as_ref();
-    host.sync_folder(folder).map_err(failed(host, "sync the folder", folder))
+    // Whatever it fails for, the next sync says less than the truth: a lack of room here is not
+    // one that goes away, and is not told as one.
+    let sync = host.sync_folder(folder).map_err(std::io::Error::other);
+    sync.map_err(failed(host, "sync the folder", folder))
 }
 
 /// Turns what the host says into an error that names the operation and the file.

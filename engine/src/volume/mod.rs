@@ -174,11 +174,22 @@ impl Volume {
         offset: u64,
         length: u64,
     ) -> Result<()> {
+        let volume_bytes = self.state.read().volume_bytes;
+        self.check_inside(operation, (address, offset, length), volume_bytes)
+    }
+
+    /// As `check_range`, of a volume of `volume_bytes`.
+    fn check_inside(
+        &self,
+        operation: &str,
+        (address, offset, length): (BlockAddress, u64, u64),
+        volume_bytes: u64,
+    ) -> Result<()> {
         let size = self.block_size.bytes();
         let start = u128::from(address.0) * u128::from(size) + u128::from(offset);
         let end = start + u128::from(length);
         let limit = match self.kind {
-            LayerKind::Disk => u128::from(self.state.read().volume_bytes),
+            LayerKind::Disk => u128::from(volume_bytes),
             LayerKind::Tree => u128::from(ADDRESS_END) * u128::from(size),
         };
         if end <= limit {

@@ -5,11 +5,14 @@ use std::sync::atomic::Ordering;
 
 use super::Volume;
 use super::state::State;
-use super::top::Source;
-use crate::chain::{ReadRequest, View};
+use super::top::{Source, Top};
+use crate::chain::ReadRequest;
 use crate::error::Result;
 use crate::extent::Target;
 use crate::units::{BlockAddress, FileBlock, SourceIndex};
+
+/// How many reads are planned under one lock, which their writers wait for.
+const REQUESTS_AT_ONCE: usize = 64;
 
 /// What is left to do of a read once the lock is given back.
 #[derive(Debug)]
@@ -24,12 +27,19 @@ struct Step {
 
 #[derive(Debug)]
 enum From {
-    /// Blocks of the top's file, with the checksums of those that are not verified yet.
-    Own { block: FileBlock, checksums: Vec<u32> },
-    /// Blocks of another layer's file.
-    Foreign { source: Source, block: FileBlock, checksums: Vec<u32> },
+    /// Blocks of the top's file, or of another layer's.
+    File(Blocks),
     /// What the parent says.
     Parent { address: BlockAddress },
+}
+
+/// Blocks that follow each other in a file, with the checksums of those that are not verified yet.
+#[derive(Debug)]
+struct Blocks {
+    /// `None`: the top.
+    source: Option<Source>,
+    first: FileBlock,
+    checksums: Vec<u32>,
 }
 
 impl Volume {
@@ -45,17 +55,56 @@ impl Volume {
     /// As [`Volume::read_at`], from byte `offset` of the block at `address`.
     pub fn read_blocks(&self, address: BlockAddress, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.check_process("read")?;
-        self.check_range("read", address, offset, buffer.len() as u64)?;
-        self.read_raw(address, offset, buffer)?;
+        let range = (address, offset, buffer.len() as u64);
+        self.read_if(address, offset, buffer, |state| {
+            self.check_inside("read", range, state.volume_bytes)
+        })?;
         self.counts.bytes_read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Many reads at once; each sees the volume as it is at some moment of the call.
+    /// Reads many places; together they cost less than one by one. Each sees the volume as it is
+    /// at some moment of the call.
+    ///
+    /// Errors are those of [`read_at`](Volume::read_at); some buffers may have been filled.
     pub fn read_many(&self, requests: &mut [ReadRequest<'_>]) -> Result<()> {
-        requests.iter_mut().try_for_each(|request| {
-            self.read_blocks(request.address, request.offset, request.buffer)
-        })
+        self.check_process("read")?;
+        requests.chunks_mut(REQUESTS_AT_ONCE).try_for_each(|batch| self.read_batch(batch))
+    }
+
+    fn read_batch(&self, batch: &mut [ReadRequest<'_>]) -> Result<()> {
+        let pin = self.epochs.pin();
+        let state = self.state.read();
+        let mut plans = Vec::with_capacity(batch.len());
+        let mut bytes = 0;
+        for ReadRequest { address, offset, buffer } in &mut *batch {
+            let length = buffer.len() as u64;
+            self.check_inside("read", (*address, *offset, length), state.volume_bytes)?;
+            let (address, offset) = self.normalized(*address, *offset);
+            plans.push(plan(&state, address, offset, buffer)?);
+            bytes += length;
+        }
+        let (top, view) = (Arc::clone(&state.top), Arc::clone(&state.view));
+        drop(state);
+        let mut of_parent = Vec::new();
+        for (request, steps) in batch.iter_mut().zip(plans) {
+            let (mut rest, mut at) = (&mut *request.buffer, 0);
+            for step in steps {
+                let (part, after) = rest[step.start - at..].split_at_mut(step.length);
+                (rest, at) = (after, step.start + step.length);
+                match step.from {
+                    From::Parent { address } => {
+                        let offset = step.offset as u64;
+                        of_parent.push(ReadRequest { address, offset, buffer: part });
+                    }
+                    From::File(blocks) => self.read_file(&top, &blocks, step.offset, part)?,
+                }
+            }
+        }
+        view.read_many(&mut of_parent)?;
+        drop(pin);
+        self.counts.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Reads without looking at the size: the last block of a disk may reach past it.
@@ -65,12 +114,22 @@ impl Volume {
         offset: u64,
         buffer: &mut [u8],
     ) -> Result<()> {
-        let size = self.block_size.bytes();
-        let address = BlockAddress(address.0 + offset / size);
-        let offset = (offset % size) as usize;
+        self.read_if(address, offset, buffer, |_| Ok(()))
+    }
+
+    /// Reads, if `check` finds nothing against it in the state that is read.
+    fn read_if(
+        &self,
+        address: BlockAddress,
+        offset: u64,
+        buffer: &mut [u8],
+        check: impl FnOnce(&State) -> Result<()>,
+    ) -> Result<()> {
         // Pinned before the maps are looked at: what they name stays until the copy is done.
         let pin = self.epochs.pin();
         let state = self.state.read();
+        check(&state)?;
+        let (address, offset) = self.normalized(address, offset);
         let steps = plan(&state, address, offset, buffer)?;
         let top = Arc::clone(&state.top);
         let view = steps.iter().any(|step| matches!(step.from, From::Parent { .. }));
@@ -79,15 +138,9 @@ impl Volume {
         for step in steps {
             let part = &mut buffer[step.start..step.start + step.length];
             match step.from {
-                From::Own { block, checksums } => {
-                    read_file(&top.file, block, step.offset, part, &checksums)?;
-                }
-                From::Foreign { source, block, checksums } => {
-                    let layer = source.layer(&**self.home.layers())?;
-                    read_file(layer.file(), block, step.offset, part, &checksums)?;
-                }
+                From::File(blocks) => self.read_file(&top, &blocks, step.offset, part)?,
                 From::Parent { address } => {
-                    let view: &Arc<View> = view.as_ref().expect("cloned above for such steps");
+                    let view = view.as_ref().expect("cloned above for such steps");
                     view.read(address, step.offset as u64, part)?;
                 }
             }
@@ -95,19 +148,28 @@ impl Volume {
         drop(pin);
         Ok(())
     }
-}
 
-fn read_file(
-    file: &crate::layer::LayerFile,
-    block: FileBlock,
-    offset: usize,
-    buffer: &mut [u8],
-    checksums: &[u32],
-) -> Result<()> {
-    if buffer.len() < file.block_size().bytes_usize() {
-        return file.read(block, offset, buffer, || Ok(checksums[0]));
+    fn read_file(&self, top: &Top, blocks: &Blocks, offset: usize, part: &mut [u8]) -> Result<()> {
+        let layer;
+        let file = match &blocks.source {
+            None => &top.file,
+            Some(source) => {
+                layer = source.layer(&**self.home.layers())?;
+                layer.file()
+            }
+        };
+        let checksum = |index: u32| Ok(blocks.checksums[index as usize]);
+        match part.len() < file.block_size().bytes_usize() {
+            true => file.read(blocks.first, offset, part, || checksum(0)),
+            false => file.read_run(blocks.first, part, |index| checksum(index as u32)),
+        }
     }
-    file.read_run(block, buffer, |index| Ok(checksums[index as usize]))
+
+    /// The block in which a read begins, and the byte in it.
+    fn normalized(&self, address: BlockAddress, offset: u64) -> (BlockAddress, usize) {
+        let size = self.block_size.bytes();
+        (BlockAddress(address.0 + offset / size), (offset % size) as usize)
+    }
 }
 
 /// Copies what lies in memory, and lists what is to be read from files: parts of one block, or
@@ -160,7 +222,7 @@ fn plan(
                     })
                     .collect::<Result<_>>()?;
                 let source = state.source(source)?.clone();
-                Some(From::Foreign { source, block, checksums })
+                Some(From::File(Blocks { source: Some(source), first: block, checksums }))
             }
             Some(Target::Hole) | None => Some(From::Parent { address: at }),
         };
@@ -199,12 +261,13 @@ fn own(
             0
         };
         match &mut open {
-            Some(Step { length, from: From::Own { checksums, .. }, .. }) => {
+            Some(Step { length, from: From::File(blocks), .. }) => {
                 *length += each;
-                checksums.push(checksum);
+                blocks.checksums.push(checksum);
             }
             _ => {
-                let from = From::Own { block: place, checksums: vec![checksum] };
+                let blocks = Blocks { source: None, first: place, checksums: vec![checksum] };
+                let from = From::File(blocks);
                 open = Some(Step { start: start + range.start, length: each, offset, from });
             }
         }

@@ -1,8 +1,8 @@
 //! Snapshots: the open layer is frozen, and a fresh one put on top.
 //!
 //! 1 wait for open batches and set the maps aside; writers go on in the buffer meanwhile.
-//! 2 write blocks and run; sync. 3 slot `frozen`, sync, other slot. 4 the new top's file,
-//! made before 3 so that a lack of room is found in time. 5 with the first flush of the new
+//! 2 write blocks and run; sync. 3 slot `frozen`, sync, other slot. 4 the new top's file, made
+//! before 3 so that a lack of room is found in time, as is the name of a fork that has none yet. 5 with the first flush of the new
 //! top: its file synced, then the name (file aside, sync, rename, sync the folder); until then
 //! the name leads to the frozen layer, and opening it makes a fresh top there.
 
@@ -18,7 +18,7 @@ use super::journal::Journal;
 use super::level::{Level, Part};
 use super::top::{Source, Top};
 use crate::chain::Snapshot;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::BlockChecksums;
 use crate::format::{Annotations, Header, LayerState, PageKind};
 use crate::layer::update_header;
@@ -30,8 +30,10 @@ impl Volume {
     /// Reads and writes of other threads go on; what they write after the call began may or may
     /// not be in the snapshot, each batch whole or not at all.
     ///
-    /// Errors: [`NoSpace`](crate::ErrorKind::NoSpace): nothing happened; any other failure
-    /// poisons the volume: reopen it.
+    /// Errors: [`NoSpace`](crate::ErrorKind::NoSpace): nothing happened, the volume goes on, and
+    /// the call can be made again. Any other failure poisons the volume: reopen it, and it shows
+    /// whether the snapshot was taken. From the first write of the header that says frozen, a lack
+    /// of room too is such a failure, and told as [`Poisoned`](crate::ErrorKind::Poisoned).
     pub fn snapshot(&self, annotations: &Annotations) -> Result<Snapshot> {
         self.check_process("snapshot")?;
         self.gate.refuse_own_batch("snapshot")?;
@@ -42,6 +44,7 @@ impl Volume {
         let cut = self.cut_to_freeze()?;
         let mut fresh = Vec::new();
         let frozen = self.write_frozen(&journal, &cut, &annotations, &mut fresh);
+        let frozen = frozen.and_then(|frozen| self.settle(&mut journal, &cut.top, frozen));
         let (header, next) = match frozen {
             Ok(frozen) => frozen,
             Err(error) => {
@@ -56,7 +59,15 @@ impl Volume {
         let done = self.switch(&mut journal, &cut, header, next);
         self.state.write().freezing = false;
         self.notify_room();
-        done.or_else(|error| self.fail_hard(error))
+        done.or_else(|error| {
+            let no_room = error.kind() == ErrorKind::NoSpace;
+            let failed = self.fail_hard(error);
+            match no_room {
+                // Not what the caller could take for an attempt without consequences.
+                true => self.state.read().check_poison("snapshot").and(failed),
+                false => failed,
+            }
+        })
     }
 
     /// Sets all maps aside, and lets writers go on in the buffer alone.
@@ -125,6 +136,25 @@ impl Volume {
         Ok((header, (id, handle, next)))
     }
 
+    /// Makes durable what the frozen header names, and the name of a fork that was never flushed,
+    /// whose own entry comes before what replaces it. The last step that may find no room.
+    fn settle(
+        &self,
+        journal: &mut Journal,
+        top: &Top,
+        frozen: (Header, (LayerId, LayerHandle, Header)),
+    ) -> Result<(Header, (LayerId, LayerHandle, Header))> {
+        self.sync_top(top, "sync a layer to freeze it")?;
+        if !journal.names_durable {
+            if let Err(error) = self.home.sync_names() {
+                self.home.discard_layer(frozen.1.0)?;
+                return Err(error);
+            }
+            journal.names_durable = true;
+        }
+        Ok(frozen)
+    }
+
     /// Makes the frozen header true, and the new top what the volume goes on in.
     fn switch(
         &self,
@@ -134,13 +164,8 @@ impl Volume {
         (id, handle, next): (LayerId, LayerHandle, Header),
     ) -> Result<Snapshot> {
         let old = &cut.top;
-        self.sync_top(old, "sync a layer to freeze it")?;
         update_header(&*old.medium, &old.path, &header)?;
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
-        if !journal.names_durable {
-            // A fork that was never flushed: its own entry first, then what replaces it.
-            self.home.sync_names()?;
-        }
         let reference = header.layer_ref();
         self.home.publish_top(id, Some(&reference))?;
         // From here on the volume is the new top, whatever else happens.

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::chain::ReadRequest;
+use crate::testing::{CrashDisk, Fault, FaultHost, FaultKind, Repeat};
 
 #[test]
 fn a_fork_sees_its_snapshot_and_its_writes_stay_its_own() {
@@ -148,4 +150,88 @@ fn a_tree_has_addresses_and_no_size() {
     store.fork_snapshot(&snapshot, "more").unwrap().read_blocks(address, 0, &mut bytes).unwrap();
     assert_eq!(bytes, [5; BLOCK]);
     assert_eq!(snapshot.size_bytes(), 0);
+}
+
+#[test]
+fn many_reads_at_once_give_what_each_alone_gives() {
+    let (_folder, _host, store) = files();
+    let base = store.create_volume("base", DISK).unwrap();
+    for block in 0..32 {
+        fill(&base, block, 1, block as u8 + 1);
+    }
+    let snapshot = freeze(&base);
+    let web = store.fork_snapshot(&snapshot, "web").unwrap();
+    fill(&web, 3, 2, 100);
+    web.discard(9 * BLOCK as u64, 2 * BLOCK as u64).unwrap();
+    let source = crate::volume::CloneSource::Snapshot(&snapshot);
+    web.clone_range(source, BLOCK as u64, 40 * BLOCK as u64, 3 * BLOCK as u64).unwrap();
+    web.flush().unwrap();
+    fill(&web, 5, 1, 101);
+    // More than are planned under one lock, parts of blocks and many blocks among them.
+    let places: Vec<(u64, usize)> = (0..150)
+        .map(|n: u64| (n * 7919 % (DISK - 30_000), [1, 511, BLOCK, 5 * BLOCK][n as usize % 4]))
+        .collect();
+    let mut buffers: Vec<Vec<u8>> = places.iter().map(|(_, length)| vec![0xee; *length]).collect();
+    let mut requests: Vec<_> = places
+        .iter()
+        .zip(&mut buffers)
+        .map(|((offset, _), buffer)| ReadRequest {
+            address: crate::units::BlockAddress(0),
+            offset: *offset,
+            buffer,
+        })
+        .collect();
+    web.read_many(&mut requests).unwrap();
+    for ((offset, length), found) in places.into_iter().zip(buffers) {
+        let mut alone = vec![0xdd; length];
+        web.read_at(offset, &mut alone).unwrap();
+        assert!(found == alone, "{length} bytes from {offset}");
+    }
+    let past =
+        ReadRequest { address: crate::units::BlockAddress(63), offset: 1, buffer: &mut [0; BLOCK] };
+    assert_eq!(web.read_many(&mut [past]).unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+/// A snapshot of a fork without a durable name once wrote the name after the frozen header: no
+/// room for it poisoned the volume, and was told as if nothing had happened.
+#[test]
+fn a_snapshot_without_room_changes_nothing_or_says_that_it_did() {
+    let mut outcomes = std::collections::BTreeSet::new();
+    for after in 0.. {
+        let disk = CrashDisk::new();
+        let faults = FaultHost::on_disk(&disk);
+        let host: Arc<dyn Host> = faults.clone();
+        let store = store_on(&host);
+        let base = store.create_volume("base", DISK).unwrap();
+        fill(&base, 0, 1, 1);
+        let web = store.fork_snapshot(&freeze(&base), "web").unwrap();
+        fill(&web, 1, 1, 2);
+        let kind = FaultKind::NoSpace;
+        faults.arm(Fault { kind, after, repeat: Repeat::Once });
+        let result = web.snapshot(&Annotations::default());
+        let was_injected = faults.injected() > 0;
+        faults.disarm();
+        match result {
+            Ok(_) if !was_injected => break,
+            Ok(_) => drop(outcomes.insert("found room elsewhere")),
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                outcomes.insert("nothing happened");
+                assert_eq!([byte_in(&web, 0), byte_in(&web, 1)], [1, 2], "after {after}");
+                fill(&web, 2, 1, 3);
+                let snapshot = freeze(&web);
+                assert_eq!([1, 2].map(|block| byte_of(&snapshot, block)), [2, 3], "after {after}");
+                fill(&web, 2, 1, 4);
+                web.flush().unwrap();
+            }
+            Err(error) => {
+                outcomes.insert("poisoned");
+                assert_eq!(error.kind(), ErrorKind::Poisoned, "after {after}: {error}");
+                assert_eq!(web.flush().unwrap_err().kind(), ErrorKind::Poisoned);
+                drop(web);
+                let web = store.open_volume("web").unwrap();
+                assert_eq!(byte_in(&web, 0), 1);
+            }
+        }
+    }
+    assert!(outcomes.contains("nothing happened") && outcomes.contains("poisoned"), "{outcomes:?}");
 }
