@@ -1,5 +1,7 @@
 //! Looking addresses up in a run.
 
+use std::hint::select_unpredictable;
+
 use super::{Run, Single};
 use crate::error::{Error, Result};
 use crate::extent::{Lookup, Span, Target};
@@ -151,23 +153,23 @@ impl Run {
         let start = base | u64::from(start);
         let into = address.wrapping_sub(start);
         let length = word.wrapping_shr(single.length_shift) & single.length_mask;
-        if into < length {
-            let code = word as u32 & single.code_mask;
-            let target = match code {
-                CODE_HOLE => Target::Hole,
-                CODE_ZERO => Target::Zero,
-                _ => Target::Data {
-                    source: SourceIndex(code.wrapping_sub(CODE_DATA)),
-                    block: FileBlock(word.wrapping_shr(single.block_shift).wrapping_add(into)),
-                },
-            };
-            let end = start.wrapping_add(length);
-            let plain = code != single.code_mask && end > address;
-            return plain.then_some(Span { target: Some(target), end: BlockAddress(end) });
+        let code = word as u32 & single.code_mask;
+        // Whether an address is mapped is what nobody can foresee, the CPU's branches included.
+        let is_mapped = into < length;
+        let next = base | u64::from(self.lows.get(rank).copied().unwrap_or(0));
+        let end = select_unpredictable(is_mapped, start.wrapping_add(length), next);
+        if code == single.code_mask || end <= address {
+            return None;
         }
-        let next = base | u64::from(*self.lows.get(rank)?);
-        let plain = word as u32 & single.code_mask != single.code_mask && next > address;
-        plain.then_some(Span { target: None, end: BlockAddress(next) })
+        let target = match code {
+            CODE_HOLE => Target::Hole,
+            CODE_ZERO => Target::Zero,
+            _ => Target::Data {
+                source: SourceIndex(code.wrapping_sub(CODE_DATA)),
+                block: FileBlock(word.wrapping_shr(single.block_shift).wrapping_add(into)),
+            },
+        };
+        Some(Span { target: is_mapped.then_some(target), end: BlockAddress(end) })
     }
 
     /// The answer for addresses before the first extent or past the last.
