@@ -145,7 +145,7 @@ impl Grown {
     }
 }
 
-fn check_forest(host: Arc<dyn Host>, plans: &[Plan]) {
+fn check_forest(host: Arc<dyn Host>, plans: &[Plan], notes_bytes: u64) {
     let mut grown = Grown::on(host);
     for (number, plan) in plans.iter().enumerate() {
         let below = plan.parent.as_ref().filter(|_| number > 0);
@@ -199,7 +199,9 @@ fn check_forest(host: Arc<dyn Host>, plans: &[Plan]) {
     assert_eq!(grown.store.collect(&DRY).unwrap(), dry);
     let report = grown.store.collect(&REAL).unwrap();
     assert_eq!(report, dry, "a dry run tells what will be");
-    assert_eq!(before - grown.allocated(), report.freed_bytes());
+    let back = before - grown.allocated();
+    let noted = back + notes_bytes * report.thinned.len() as u64;
+    assert!((back..=noted).contains(&report.freed_bytes()), "{back} to {noted} came back");
     let again = grown.store.collect(&REAL).unwrap();
     assert_eq!((again.freed_bytes(), again.other_files), (0, 0), "nothing is left");
     for (id, bytes) in &expected {
@@ -238,7 +240,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
     #[test]
     fn every_kept_view_reads_the_same_and_the_space_told_comes_back(plans in plans()) {
-        check_forest(Arc::new(MemoryHost::new()), &plans);
+        check_forest(Arc::new(MemoryHost::new()), &plans, 0);
     }
 }
 
@@ -248,6 +250,7 @@ proptest! {
     fn the_same_on_files_that_are_mapped(plans in plans()) {
         let folder = tempfile::tempdir().unwrap();
         let host = FileHost::open_root(folder.path(), Network::Refuse).unwrap();
-        check_forest(Arc::new(host), &plans);
+        // ext4 takes a block of its own to note more than four stretches of a file.
+        check_forest(Arc::new(host), &plans, SIZE as u64);
     }
 }
