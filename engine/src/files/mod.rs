@@ -8,12 +8,14 @@
 //! [`Files`] is a live tree, [`FilesView`] one of a snapshot; [`ReadFiles`] is what both can.
 
 mod blocks;
+mod changes;
 mod content;
 mod entries;
 mod extended;
 mod live;
 mod names;
 mod operation;
+mod paths;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -22,7 +24,9 @@ mod types;
 mod view;
 
 pub use crate::format::files::Time;
+pub use changes::{ChangeKind, Difference, FileChange, changes};
 pub use live::{Files, FilesOptions};
+pub use paths::{DirectoryEntry, Paths};
 pub use types::{
     Attributes, Entry, FileKind, Inode, NewFile, RenameMode, Seek, SetAttributes, SetMode,
     SizeChange, Statistics,

@@ -6,7 +6,7 @@ use super::tree::Pages;
 use super::types::Inode;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::entry::{NAME_BYTES_MAX, NamePlace};
-use crate::format::files::{EntryValue, ItemKind, Key};
+use crate::format::files::{EntryValue, InodeRecord, ItemKind, Key};
 
 /// How many names of one hash a directory can hold.
 const SLOTS: u64 = 256;
@@ -136,4 +136,18 @@ pub fn find_link(pages: &Pages<'_>, inode: Inode, place: NamePlace) -> Result<Op
 pub fn free_link(pages: &Pages<'_>, inode: Inode, place: NamePlace) -> Result<Key> {
     let sub = free_sub(pages, ItemKind::Link, inode.0, first_of_link(place))?;
     Ok(Key::new(ItemKind::Link, inode.0, sub))
+}
+
+/// All places at which a file has a name.
+pub fn names_of(pages: &Pages<'_>, inode: Inode, record: &InodeRecord) -> Result<Vec<NamePlace>> {
+    let mut places = Vec::new();
+    if record.links > 0 {
+        places.push(record.name);
+    }
+    let (first, last) = Key::range(ItemKind::Link, inode.0);
+    pages.scan(first, last, |_, value| {
+        places.push(NamePlace::decode(value)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(places)
 }

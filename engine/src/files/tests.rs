@@ -397,3 +397,138 @@ fn what_was_not_flushed_is_lost_whole_and_nothing_else() {
     assert_eq!(names(&files, ROOT), ["kept"]);
     assert_eq!(content(&files, inode), [1; 5000]);
 }
+
+/// The changes as lines: letter, path, where from, and what is different.
+fn told(before: &FilesView, after: &FilesView) -> Vec<String> {
+    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    changes(before, after)
+        .unwrap()
+        .iter()
+        .filter(|change| !change.is_only_of_names())
+        .map(|change| {
+            let (from, difference) = match &change.kind {
+                ChangeKind::Renamed { from, difference } => (text(from) + " -> ", *difference),
+                ChangeKind::Modified(difference) => (String::new(), *difference),
+                _ => (String::new(), Difference::default()),
+            };
+            let content = if difference.content { " content" } else { "" };
+            let attributes = if difference.attributes { " attributes" } else { "" };
+            format!("{} {from}{}{content}{attributes}", change.letter(), text(&change.path))
+        })
+        .collect()
+}
+
+#[test]
+fn changes_are_told_by_name_exactly_whatever_pages_split_or_join() {
+    let store = store();
+    let files = files(&store);
+    let directory = make_directory(&files, ROOT, "d");
+    for number in 0..3000 {
+        let inode = make(&files, directory, &format!("{number:04}"));
+        files.write(inode, 0, &vec![1; number % 50 * 100]).unwrap();
+    }
+    let deep = make_directory(&files, directory, "deep");
+    let big = make(&files, deep, "big");
+    files.write(big, 0, &[1; 100_000]).unwrap();
+    files.link(big, ROOT, "second".as_bytes()).unwrap();
+    let view = || FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap();
+    let first = view();
+    assert!(told(&first, &view()).is_empty());
+
+    files.write(big, 50_000, b"changed").unwrap();
+    let small = files.lookup(directory, b"0017").unwrap();
+    files.write(small, 3, b"x").unwrap();
+    let own = SetAttributes { owner: Some(9), ..Default::default() };
+    files.set_attributes(files.lookup(directory, b"0018").unwrap(), &own).unwrap();
+    files.unlink(directory, b"0019").unwrap();
+    files.rename(directory, b"0020", ROOT, b"moved", RenameMode::Replace).unwrap();
+    files.rename(ROOT, b"d", ROOT, b"e", RenameMode::Replace).unwrap();
+    files.rename(directory, b"0021", directory, b"0022", RenameMode::Replace).unwrap();
+    let made = make(&files, deep, "new");
+    files.set_extended_attribute(made, b"user.a", b"1", SetMode::Any).unwrap();
+    let second = view();
+    assert_eq!(
+        told(&first, &second),
+        [
+            "D d/0019",
+            "D d/0021",
+            "R d -> e",
+            "M e/0017 content",
+            "M e/0018 attributes",
+            "M e/0022 content attributes",
+            "M e/deep/big content",
+            "A e/deep/new",
+            "R d/0020 -> moved",
+            "M second content",
+        ]
+    );
+    // Backwards, the same the other way round; and of many removals each one.
+    assert_eq!(told(&second, &first).len(), 10);
+    for number in 100..2900 {
+        files.unlink(directory, format!("{number:04}").as_bytes()).unwrap();
+    }
+    let third = view();
+    let gone = told(&second, &third);
+    assert_eq!(gone.len(), 2800);
+    assert!(gone.iter().all(|line| line.starts_with("D e/")));
+    assert_eq!(told(&third, &second).iter().filter(|line| line.starts_with("A e/")).count(), 2800);
+}
+
+#[test]
+fn paths_stay_inside_the_tree() {
+    let files = files(&store());
+    let paths = Paths::new(&files);
+    paths.create_dir_all("a/b/c").unwrap();
+    paths.write("a/b/file", b"inside").unwrap();
+    paths.symlink("/../../../a/b", "a/up").unwrap();
+    paths.symlink("../../..", "a/b/c/out").unwrap();
+    paths.symlink("loop", "loop").unwrap();
+    paths.symlink("nowhere", "dangling").unwrap();
+    for path in ["a/b/file", "/a/up/file", "../../a/./b//file", "a/b/c/out/../a/up/file"] {
+        assert_eq!(paths.read(path).unwrap(), b"inside", "{path}");
+    }
+    assert_eq!(paths.resolve("a/b/c/out/..").unwrap(), ROOT);
+    expect_error(paths.resolve("loop"), ErrorKind::SymlinkLoop);
+    assert_eq!(paths.symlink_metadata("loop").unwrap().kind, FileKind::Symlink);
+    expect_error(paths.resolve("a/b/file/x"), ErrorKind::NotADirectory);
+    expect_error(paths.resolve("a/b/file/"), ErrorKind::NotADirectory);
+    expect_error(paths.resolve(""), ErrorKind::NotFound);
+    expect_error(paths.resolve("a/none/x"), ErrorKind::NotFound);
+    assert!(!paths.exists("dangling").unwrap());
+    // A write through a symlink makes what it leads to.
+    paths.write("dangling", b"made").unwrap();
+    assert_eq!(paths.read("nowhere").unwrap(), b"made");
+    assert_eq!(paths.copy("nowhere", "a/copy").unwrap(), 4);
+    expect_error(paths.copy("nowhere", "dangling"), ErrorKind::InvalidInput);
+    paths.hard_link("a/copy", "a/link").unwrap();
+    paths.rename("a/link", "a/b/moved").unwrap();
+    expect_error(paths.create_dir("a"), ErrorKind::AlreadyExists);
+    expect_error(paths.create_dir_all("a/copy/x"), ErrorKind::NotADirectory);
+    expect_error(paths.remove_dir("/"), ErrorKind::InvalidInput);
+    let mut walked = Vec::new();
+    paths
+        .walk("/", |path, _| {
+            walked.push(String::from_utf8_lossy(path).into_owned());
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    let expected = [
+        "",
+        "a",
+        "a/b",
+        "a/b/c",
+        "a/b/c/out",
+        "a/b/file",
+        "a/b/moved",
+        "a/copy",
+        "a/up",
+        "dangling",
+        "loop",
+        "nowhere",
+    ];
+    assert_eq!(walked, expected);
+    paths.remove_dir_all("a").unwrap();
+    paths.remove_dir_all("loop").unwrap();
+    paths.remove_file("dangling").unwrap();
+    assert_eq!(names(&files, ROOT), ["nowhere"]);
+}

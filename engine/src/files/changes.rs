@@ -1,0 +1,455 @@
+//! What differs between two trees of one origin, in proportion to what differs.
+//!
+//! The blocks that differ are known from metadata alone. Those of inode 0 are pages: the items of
+//! each leaf before are held against those of the same page after, over all such pages together,
+//! so that items that a split or a join has moved cancel out. What is left are the items that
+//! came, went or changed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::blocks::FILE_BLOCK_BITS;
+use super::names::names_of;
+use super::types::{Attributes, FileKind, Inode, attributes_of, kind_of};
+use super::view::FilesView;
+use crate::error::{Error, Result};
+use crate::format::files::entry::NamePlace;
+use crate::format::files::{EntryValue, InodeRecord, ItemKind, Key};
+
+/// How deep a path may go: a walk up through more directories goes in a circle.
+const DEPTH_MAX: usize = 1 << 20;
+
+/// What is different about a file that is in both trees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// The bytes of a file were written, cut off or made more; the target of a symlink.
+    pub content: bool,
+    /// Kind, permissions, owner, group, device or extended attributes.
+    pub attributes: bool,
+    /// The time of its last change.
+    pub modified: bool,
+    /// Of a directory: names came, went or lead elsewhere.
+    pub names: bool,
+}
+
+/// What became of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was not there before.
+    Added,
+    /// It is not there any more.
+    Deleted,
+    /// It is there in both.
+    Modified(Difference),
+    /// The file was there before under another name, which is gone.
+    Renamed {
+        /// The path before.
+        from: Vec<u8>,
+        /// What else is different.
+        difference: Difference,
+    },
+}
+
+/// A name that differs between two trees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileChange {
+    /// Where it is, or was if it was deleted: from the root on, without a slash in front.
+    pub path: Vec<u8>,
+    /// What became of it.
+    pub kind: ChangeKind,
+    /// The file as it was before.
+    pub before: Option<Attributes>,
+    /// The file as it is after.
+    pub after: Option<Attributes>,
+}
+
+/// The names that differ between two trees, in the order of their paths. Directories that were
+/// moved are one change: what is below them moved along.
+///
+/// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) for trees that have no common origin:
+/// see [`compare`](super::compare) for those.
+pub fn changes(before: &FilesView, after: &FilesView) -> Result<Vec<FileChange>> {
+    if !before.has_origin_of(after) {
+        let expected = "snapshots that come from one tree";
+        return Err(Error::invalid("compare trees", "trees", "two that do not", expected));
+    }
+    Changed::find(before, after)?.report(before, after)
+}
+
+/// An item before and after.
+type Item = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// The items and files that differ.
+#[derive(Default)]
+struct Changed {
+    /// Items of which the two trees hold different values.
+    items: BTreeMap<Key, Item>,
+    /// Files of which blocks differ, inside the size of either.
+    contents: BTreeSet<u32>,
+}
+
+/// Which file a name leads to: its number and generation.
+type Identity = (u32, u32);
+
+/// A name in its directory.
+type Place = (u32, Vec<u8>);
+
+impl Changed {
+    fn find(before: &FilesView, after: &FilesView) -> Result<Changed> {
+        let mut changed = Changed::default();
+        let mut blocks: BTreeMap<u32, u64> = BTreeMap::new();
+        for extent in after.snapshot().changes_since(before.snapshot())? {
+            let extent = extent?;
+            let end = extent.start.0 + extent.length;
+            let pages_end = 1 << FILE_BLOCK_BITS;
+            for page in extent.start.0..end.min(pages_end) {
+                changed.add_page(before, page as u32, |item| &mut item.0)?;
+                changed.add_page(after, page as u32, |item| &mut item.1)?;
+            }
+            let mut at = extent.start.0.max(pages_end);
+            while at < end {
+                let inode = (at >> FILE_BLOCK_BITS) as u32;
+                let first = at & (pages_end - 1);
+                blocks.entry(inode).and_modify(|least| *least = first.min(*least)).or_insert(first);
+                at = (u64::from(inode) + 1) << FILE_BLOCK_BITS;
+            }
+        }
+        changed.items.retain(|_, (before, after)| before != after);
+        let log2 = after.snapshot().block_size().log2();
+        for (inode, first) in blocks {
+            let reaches = |view: &FilesView| match view.record_if_there(Inode(inode))? {
+                Some(record) => Ok::<bool, Error>(first << log2 < record.size),
+                None => Ok(false),
+            };
+            if reaches(before)? || reaches(after)? {
+                changed.contents.insert(inode);
+            }
+        }
+        Ok(changed)
+    }
+
+    fn add_page(
+        &mut self,
+        view: &FilesView,
+        number: u32,
+        side: impl Fn(&mut Item) -> &mut Option<Vec<u8>>,
+    ) -> Result<()> {
+        let Some(page) = view.page_if_used(number)? else { return Ok(()) };
+        if page.level() > 0 {
+            return Ok(());
+        }
+        for slot in 0..page.len() {
+            let item = self.items.entry(page.key(slot)).or_default();
+            *side(item) = Some(page.value(slot).to_vec());
+        }
+        Ok(())
+    }
+
+    fn report(&self, before: &FilesView, after: &FilesView) -> Result<Vec<FileChange>> {
+        let (gone, come) = self.names(before, after)?;
+        let mut report = Report {
+            before: Paths::in_view(before),
+            after: Paths::in_view(after),
+            found: Vec::new(),
+        };
+        // Names that led to a file and do not any more, by the file: where a rename came from.
+        let mut left: HashMap<Identity, Vec<&Place>> = HashMap::new();
+        for (place, identity) in &gone {
+            if !come.contains_key(place) {
+                left.entry(*identity).or_default().push(place);
+            }
+        }
+        let mut told: BTreeSet<(u32, &[u8])> = BTreeSet::new();
+        let mut sources: BTreeSet<&Place> = BTreeSet::new();
+        for (place, identity) in &come {
+            told.insert((place.0, &place.1));
+            let mut difference = Difference::default();
+            if gone.contains_key(place) {
+                // Another file under the same name.
+                difference =
+                    Difference { content: true, attributes: true, modified: true, names: false };
+                report.both(place, place, ChangeKind::Modified(difference))?;
+            } else if let Some(from) = left.get_mut(identity).and_then(Vec::pop) {
+                if let Some(found) = self.difference(before, after, Inode(identity.0))? {
+                    difference = found;
+                }
+                sources.insert(from);
+                let from_path = report.before.of(from)?;
+                let kind = ChangeKind::Renamed { from: from_path, difference };
+                report.both(from, place, kind)?;
+            } else {
+                report.one(place, ChangeKind::Added)?;
+            }
+        }
+        for place in gone.keys().filter(|place| !come.contains_key(*place)) {
+            if !sources.contains(place) {
+                report.one(place, ChangeKind::Deleted)?;
+            }
+        }
+        self.report_modified(before, after, &told, &mut report)?;
+        let mut found = report.found;
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(found)
+    }
+
+    /// Names that are not there any more, and names that were not there before, or led elsewhere.
+    fn names(
+        &self,
+        before: &FilesView,
+        after: &FilesView,
+    ) -> Result<(BTreeMap<Place, Identity>, BTreeMap<Place, Identity>)> {
+        let (mut gone, mut come) = (BTreeMap::new(), BTreeMap::new());
+        for (key, (old, new)) in &self.items {
+            if key.kind()? != ItemKind::Entry {
+                continue;
+            }
+            for (value, view, names) in [(old, before, &mut gone), (new, after, &mut come)] {
+                if let Some(value) = value {
+                    let entry = EntryValue::decode(value)?;
+                    let generation = view.record(Inode(entry.inode))?.generation;
+                    let place = (key.inode(), entry.name.to_vec());
+                    names.insert(place, (entry.inode, generation));
+                }
+            }
+        }
+        // A name that stands under another number, and leads to the same file.
+        let same: Vec<Place> = gone
+            .iter()
+            .filter(|(place, identity)| come.get(*place) == Some(*identity))
+            .map(|(place, _)| place.clone())
+            .collect();
+        for place in same {
+            gone.remove(&place);
+            come.remove(&place);
+        }
+        // A directory's number may have been given again: then all its names are others.
+        Ok((gone, come))
+    }
+
+    /// What is different about a file that both trees have; `None` where nothing is.
+    fn difference(
+        &self,
+        before: &FilesView,
+        after: &FilesView,
+        inode: Inode,
+    ) -> Result<Option<Difference>> {
+        let (old, new) = (before.record_if_there(inode)?, after.record_if_there(inode)?);
+        let (Some(old), Some(new)) = (old, new) else { return Ok(None) };
+        let has_items = |kind| {
+            let (first, last) = Key::range(kind, inode.0);
+            self.items.range(first..=last).next().is_some()
+        };
+        let what = |record: &InodeRecord| {
+            (record.mode, record.owner, record.group, record.device, record.generation)
+        };
+        let difference = Difference {
+            content: old.size != new.size
+                || has_items(ItemKind::Content)
+                || self.contents.contains(&inode.0),
+            attributes: what(&old) != what(&new) || has_items(ItemKind::Attribute),
+            modified: old.modified != new.modified,
+            names: has_items(ItemKind::Entry),
+        };
+        Ok((difference != Difference::default()).then_some(difference))
+    }
+
+    fn report_modified(
+        &self,
+        before: &FilesView,
+        after: &FilesView,
+        told: &BTreeSet<(u32, &[u8])>,
+        report: &mut Report<'_>,
+    ) -> Result<()> {
+        let mut files: BTreeSet<u32> = self.contents.clone();
+        for key in self.items.keys() {
+            match key.kind()? {
+                ItemKind::Inode | ItemKind::Entry | ItemKind::Attribute | ItemKind::Content => {
+                    files.insert(key.inode());
+                }
+                ItemKind::Link | ItemKind::Orphan | ItemKind::Free => {}
+            }
+        }
+        for inode in files {
+            let inode = Inode(inode);
+            let Some(difference) = self.difference(before, after, inode)? else { continue };
+            let (old, new) = (before.record(inode)?, after.record(inode)?);
+            if old.generation != new.generation {
+                continue;
+            }
+            for place in names_of(&after.reader().pages, inode, &new)? {
+                let name = match inode {
+                    Inode::ROOT => Vec::new(),
+                    _ => after.name_at(place)?,
+                };
+                if !told.contains(&(place.directory, &name)) {
+                    let place = (place.directory, name);
+                    report.modified(inode, &place, difference, (&old, &new))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Changes as they are found.
+struct Report<'a> {
+    before: Paths<'a>,
+    after: Paths<'a>,
+    found: Vec<FileChange>,
+}
+
+impl Report<'_> {
+    fn one(&mut self, place: &Place, kind: ChangeKind) -> Result<()> {
+        let paths = if kind == ChangeKind::Added { &mut self.after } else { &mut self.before };
+        let path = paths.of(place)?;
+        let attributes = Some(paths.attributes(place)?);
+        let (before, after) = match kind {
+            ChangeKind::Added => (None, attributes),
+            _ => (attributes, None),
+        };
+        self.found.push(FileChange { path, kind, before, after });
+        Ok(())
+    }
+
+    fn both(&mut self, old: &Place, new: &Place, kind: ChangeKind) -> Result<()> {
+        let path = self.after.of(new)?;
+        let before = Some(self.before.attributes(old)?);
+        let after = Some(self.after.attributes(new)?);
+        self.found.push(FileChange { path, kind, before, after });
+        Ok(())
+    }
+
+    fn modified(
+        &mut self,
+        inode: Inode,
+        place: &Place,
+        difference: Difference,
+        (old, new): (&InodeRecord, &InodeRecord),
+    ) -> Result<()> {
+        let path = match inode {
+            Inode::ROOT => Vec::new(),
+            _ => self.after.of(place)?,
+        };
+        let before = Some(attributes_of(inode, old, 0)?);
+        let after = Some(attributes_of(inode, new, 0)?);
+        self.found.push(FileChange { path, kind: ChangeKind::Modified(difference), before, after });
+        Ok(())
+    }
+}
+
+/// Paths of a tree, each directory looked up once.
+struct Paths<'a> {
+    view: &'a FilesView,
+    known: HashMap<u32, Vec<u8>>,
+}
+
+impl<'a> Paths<'a> {
+    fn in_view(view: &'a FilesView) -> Paths<'a> {
+        Paths { view, known: HashMap::from([(Inode::ROOT.0, Vec::new())]) }
+    }
+}
+
+impl Paths<'_> {
+    fn of_place(&mut self, directory: u32, name: &[u8]) -> Result<Vec<u8>> {
+        let mut path = self.directory(directory)?.to_vec();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend(name);
+        Ok(path)
+    }
+
+    fn of(&mut self, place: &Place) -> Result<Vec<u8>> {
+        self.of_place(place.0, &place.1)
+    }
+
+    fn attributes(&self, place: &Place) -> Result<Attributes> {
+        let reader = self.view.reader();
+        reader.attributes(reader.lookup(Inode(place.0), &place.1)?)
+    }
+
+    fn directory(&mut self, inode: u32) -> Result<&[u8]> {
+        let mut above = Vec::new();
+        let mut at = inode;
+        while !self.known.contains_key(&at) {
+            if above.len() >= DEPTH_MAX {
+                let expected = "a way to the root";
+                return Err(Error::corrupt("compare trees", "directory", "a circle", expected));
+            }
+            let record = self.view.record(Inode(at))?;
+            if kind_of(&record)? != FileKind::Directory {
+                let expected = "a directory above a name";
+                return Err(Error::corrupt("compare trees", "directory", "another file", expected));
+            }
+            above.push((at, record.name));
+            at = record.name.directory;
+        }
+        while let Some((directory, place)) = above.pop() {
+            let name = self.view.name_at(place)?;
+            let path = self.of_place(place.directory, &name)?;
+            self.known.insert(directory, path);
+        }
+        Ok(&self.known[&inode])
+    }
+}
+
+impl FilesView {
+    /// Whether both trees were one once.
+    pub(super) fn has_origin_of(&self, other: &FilesView) -> bool {
+        self.reader().pages.superblock.name_key == other.reader().pages.superblock.name_key
+    }
+
+    pub(super) fn record(&self, inode: Inode) -> Result<InodeRecord> {
+        self.reader().record(inode)
+    }
+
+    pub(super) fn record_if_there(&self, inode: Inode) -> Result<Option<InodeRecord>> {
+        let item = self.reader().pages.get(Key::new(ItemKind::Inode, inode.0, 0))?;
+        item.map(|item| InodeRecord::decode(&item)).transpose()
+    }
+
+    /// The name that stands in a place.
+    pub(super) fn name_at(&self, place: NamePlace) -> Result<Vec<u8>> {
+        let key = Key::new(ItemKind::Entry, place.directory, place.cookie);
+        match self.reader().pages.get(key)? {
+            Some(item) => Ok(EntryValue::decode(&item)?.name.to_vec()),
+            None => {
+                let expected = "the name that a file says it has";
+                Err(Error::corrupt("look up the name of a file", "name", "none", expected))
+            }
+        }
+    }
+
+    /// A page, unless nothing is there: a freed page was discarded.
+    fn page_if_used(
+        &self,
+        number: u32,
+    ) -> Result<Option<std::sync::Arc<crate::format::files::Page>>> {
+        let pages = self.reader().pages;
+        let block = crate::units::BlockAddress(number.into());
+        let end = crate::units::BlockAddress(block.0 + 1);
+        let in_use = number > 0
+            && number < pages.superblock.pages_end
+            && pages.blocks.extents(block, end).next().transpose()?.is_some_and(|extent| {
+                matches!(extent.target, crate::chain::ViewTarget::Data { .. })
+            });
+        in_use.then(|| pages.page(number)).transpose()
+    }
+}
+
+impl FileChange {
+    /// The letter by which version control tells it: A, D, M or R.
+    pub fn letter(&self) -> char {
+        match self.kind {
+            ChangeKind::Added => 'A',
+            ChangeKind::Deleted => 'D',
+            ChangeKind::Modified(_) => 'M',
+            ChangeKind::Renamed { .. } => 'R',
+        }
+    }
+
+    /// Whether only a directory's own list of names, or its times, are different.
+    pub fn is_only_of_names(&self) -> bool {
+        let directory = self.after.is_some_and(|after| after.kind == FileKind::Directory);
+        matches!(self.kind, ChangeKind::Modified(Difference { attributes: false, .. }) if directory)
+    }
+}
