@@ -112,13 +112,17 @@ fn write_and_flush(store: &Store, folder: &Path, size: u64, rounds: usize) {
     row("one 4 KiB write and flush", "in place in a flat file", ours, theirs);
 }
 
+/// Forks, in turns with making an empty file: what the host asks for the one file of a fork.
 fn forks(store: &Store, folder: &Path, rounds: usize) {
-    let mut times = Vec::new();
+    let (mut times, mut plain) = (Vec::new(), Vec::new());
+    std::fs::create_dir(folder.join("plain")).unwrap();
     for round in 0..rounds {
         let name = format!("fork-{round}");
         let start = Instant::now();
         let volume = store.fork("base@1", &name).unwrap();
         times.push(start.elapsed());
+        let path = folder.join(format!("plain/{round}"));
+        plain.push(timed(|| drop(File::create_new(&path).unwrap())));
         if round == 0 {
             let path = folder.join(format!("store/layers/{}.layer", volume.layer_id()));
             let bytes = std::os::unix::fs::MetadataExt::blocks(&path.metadata().unwrap()) * 512;
@@ -126,6 +130,7 @@ fn forks(store: &Store, folder: &Path, rounds: usize) {
         }
     }
     println!("  fork, nothing synced{:>31.1} us (bar: 200)", micros(median(times)));
+    println!("  an empty file, made{:>32.1} us", micros(median(plain)));
 }
 
 fn snapshots(store: &Store, size: u64, rounds: usize) {
