@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use sapwood_fuse::IdRange;
+
 use crate::output::size::parse_size;
 
 const REFERENCES: &str = "\
@@ -107,6 +109,12 @@ pub enum Verb {
     Reset(NameArgs),
     /// Change the size of a volume
     Resize(ResizeArgs),
+    /// Show a tree on a directory: a volume to read and write, a snapshot to read
+    Mount(MountArgs),
+    /// Take a mounted tree away, once what was written into it is committed
+    Umount(UmountArgs),
+    /// Make durable what was written into a volume, through its mount where it has one
+    Flush(NameArgs),
     /// Write bytes of a snapshot or a volume to standard output
     Read(ReadArgs),
     /// Write standard input into a volume
@@ -153,6 +161,9 @@ impl Verb {
             Verb::Rm(_) => "rm",
             Verb::Reset(_) => "reset",
             Verb::Resize(_) => "resize",
+            Verb::Mount(_) => "mount",
+            Verb::Umount(_) => "umount",
+            Verb::Flush(_) => "flush",
             Verb::Read(_) => "read",
             Verb::Write(_) => "write",
             Verb::Map(_) => "map",
@@ -305,6 +316,66 @@ pub struct ResizeArgs {
 }
 
 #[derive(Args, Debug)]
+pub struct MountArgs {
+    /// What to mount: a volume, to read and write; of all else the frozen files
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// The directory it is shown on
+    pub directory: PathBuf,
+    /// Mount a fork of the snapshot, which goes with the unmount
+    #[arg(long, conflicts_with = "read_only")]
+    pub temporary: bool,
+    /// Mount the last commit of a volume, to be read only
+    #[arg(long)]
+    pub read_only: bool,
+    /// Stay, and serve in this process
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// Commit at the unmount only: `fsync` does nothing, and what is written may be lost
+    #[arg(long)]
+    pub volatile: bool,
+    /// What the volume's own layer may take
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub quota: Option<u64>,
+    /// Let other users in, as far as the files' permissions go
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Show users of the tree as others of the host, as often as needed
+    #[arg(long = "map-users", value_name = "HOST:TREE:COUNT")]
+    pub map_users: Vec<IdRange>,
+    /// Show groups of the tree as others of the host, as often as needed
+    #[arg(long = "map-groups", value_name = "HOST:TREE:COUNT")]
+    pub map_groups: Vec<IdRange>,
+    /// Enforce POSIX access control lists
+    #[arg(long)]
+    pub acl: bool,
+    /// Let set-user-id bits count
+    #[arg(long)]
+    pub suid: bool,
+    /// Let device nodes be opened
+    #[arg(long)]
+    pub dev: bool,
+    /// Do not note when files are read
+    #[arg(long = "no-atime")]
+    pub no_access_times: bool,
+    /// Where failures are told that users only see as an error number
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Say when the mount is there, to the process that started this one
+    #[arg(long, hide = true, requires = "foreground")]
+    pub ready: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct UmountArgs {
+    /// The directory
+    pub directory: PathBuf,
+    /// Let it go from its directory though somebody is in it; what was written so far is committed
+    #[arg(long)]
+    pub lazy: bool,
+}
+
+#[derive(Args, Debug)]
 pub struct ReadArgs {
     /// What to read; of a volume, its last commit
     #[arg(value_name = "REF")]
@@ -445,6 +516,9 @@ mod tests {
             &["rm", "a"],
             &["reset", "a"],
             &["resize", "a", "1G"],
+            &["mount", "a", "b"],
+            &["umount", "a"],
+            &["flush", "a"],
             &["read", "a"],
             &["write", "a"],
             &["map", "a"],

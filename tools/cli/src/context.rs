@@ -6,9 +6,10 @@ use std::sync::Arc;
 use sapwood::ErrorKind;
 use sapwood::layer::{MapPolicy, ReadPolicy};
 use sapwood::medium::{FileHost, Host, Network};
-use sapwood::store::{Store, StoreOptions};
+use sapwood::store::{Name, Store, StoreOptions};
 use sapwood::units::BlockSize;
 use sapwood::volume::VolumeOptions;
+use sapwood_fuse::{RunningMount, control_folder};
 
 use crate::args::Global;
 use crate::error::{CliError, Result, Verdict};
@@ -77,6 +78,11 @@ impl<'a> Context<'a> {
             _ => error,
         });
         Ok(Arc::new(host?))
+    }
+
+    /// The mount of the volume `name`, where a process serves one.
+    pub fn running_mount(&self, store: &Store, name: &str) -> Result<Option<RunningMount>> {
+        Ok(RunningMount::find(&control_folder(store.path(), &Name::new(name)?))?)
     }
 
     /// Prints the report of the verb, which is done with it.

@@ -35,6 +35,25 @@ pub enum Exit {
     Io = 10,
 }
 
+impl Exit {
+    /// The exit that another process of the command ended with.
+    pub fn of_code(code: Option<i32>) -> Exit {
+        let exits = [
+            Exit::Done,
+            Exit::No,
+            Exit::Usage,
+            Exit::NoStore,
+            Exit::Locked,
+            Exit::Corrupt,
+            Exit::WrongParent,
+            Exit::NoSpace,
+            Exit::NotFound,
+            Exit::AlreadyExists,
+        ];
+        exits.into_iter().find(|exit| Some(i32::from(*exit as u8)) == code).unwrap_or(Exit::Io)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)
@@ -76,6 +95,8 @@ pub enum CliError {
     ReaderGone,
     /// A file of the user that is there already and must not be replaced.
     FileExists(PathBuf),
+    /// Another process of the command failed, and has said why.
+    Told(Exit),
     /// A program that the tour calls did not do its part.
     Program { command: String, said: String },
 }
@@ -124,6 +145,7 @@ impl CliError {
             CliError::Engine(error) => exit_of_kind(error.kind()),
             CliError::Usage(_) => Exit::Usage,
             CliError::ReaderGone => Exit::Done,
+            CliError::Told(exit) => *exit,
             CliError::FileExists(_) => Exit::AlreadyExists,
             CliError::Program { .. } => Exit::Io,
             CliError::File { source, .. } => match source.kind() {
@@ -140,7 +162,7 @@ impl CliError {
     /// Whether the error is worth a line: a closed pipe is its own message.
     pub fn is_silent(&self) -> bool {
         match self {
-            CliError::ReaderGone => true,
+            CliError::ReaderGone | CliError::Told(_) => true,
             CliError::File { source, .. } => source.kind() == io::ErrorKind::BrokenPipe,
             _ => false,
         }
@@ -156,7 +178,7 @@ fn exit_of_kind(kind: ErrorKind) -> Exit {
         ErrorKind::NoSpace => Exit::NoSpace,
         ErrorKind::NotFound => Exit::NotFound,
         ErrorKind::AlreadyExists => Exit::AlreadyExists,
-        ErrorKind::InvalidInput | ErrorKind::Ambiguous => Exit::Usage,
+        ErrorKind::InvalidInput | ErrorKind::Ambiguous | ErrorKind::NotADirectory => Exit::Usage,
         _ => Exit::Io,
     }
 }
@@ -176,6 +198,7 @@ impl fmt::Display for CliError {
                 write!(f, "{operation}: {}: {source}", path.display())
             }
             CliError::ReaderGone => f.write_str("nobody reads standard output"),
+            CliError::Told(_) => f.write_str("the process that serves the mount has failed"),
             CliError::FileExists(path) => {
                 write!(f, "already exists: {} (--force replaces it)", path.display())
             }

@@ -9,6 +9,7 @@ mod diff;
 mod du;
 mod dump;
 mod export;
+mod flush;
 mod flatten;
 mod fork;
 mod gc;
@@ -18,6 +19,7 @@ mod log;
 mod ls;
 mod man;
 mod map;
+mod mount;
 mod ranges;
 mod read;
 mod reset;
@@ -28,6 +30,7 @@ mod show;
 mod snapshot;
 mod tag;
 mod tour;
+mod umount;
 mod write;
 
 use crate::args::{Command, Verb};
@@ -53,6 +56,9 @@ pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
         Verb::Rm(args) => rm::run(args, context),
         Verb::Reset(args) => reset::run(args, context),
         Verb::Resize(args) => resize::run(args, context),
+        Verb::Mount(args) => mount::run(args, context),
+        Verb::Umount(args) => umount::run(args, context),
+        Verb::Flush(args) => flush::run(args, context),
         Verb::Read(args) => read::run(args, context),
         Verb::Write(args) => write::run(args, context),
         Verb::Map(args) => map::run(args, context),

@@ -32,10 +32,17 @@ pub fn run(args: &SnapshotArgs, context: &Context<'_>) -> Result<Verdict> {
     if let Some(tag) = &args.tag {
         store.expect_free(tag)?;
     }
-    let volume = store.open_volume(&args.name)?;
     let annotations = annotations("snapshot", args.comment.as_deref(), &args.labels);
-    let layer = volume.snapshot(&annotations)?.layer_id().to_string();
-    volume.close()?;
+    let layer = match context.running_mount(&store, &args.name)? {
+        Some(mut mount) => mount.snapshot(&annotations)?,
+        None => {
+            let volume = store.open_volume(&args.name)?;
+            let layer = volume.snapshot(&annotations)?.layer_id();
+            volume.close()?;
+            layer
+        }
+    }
+    .to_string();
     if let Some(tag) = &args.tag {
         store.tag(&layer, tag, Replace::Refuse)?;
     }

@@ -1,0 +1,149 @@
+//! The process that serves a mount.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sapwood::files::{Files, FilesOptions, FilesView};
+use sapwood::store::{Name, Resolved, Store};
+use sapwood::{LayerId, Volume};
+use sapwood_fuse::{
+    AccessTimes, Audience, Durability, IdMap, Mount, MountOptions, control_folder,
+};
+
+use super::{Mounted, daemon, signals};
+use crate::args::MountArgs;
+use crate::context::Context;
+use crate::error::{CliError, Result, Verdict};
+
+/// What stands behind the mount.
+enum Behind {
+    /// A frozen tree, or the last commit of a volume, read only.
+    View(FilesView),
+    /// The volume of this name.
+    Volume(Volume, String),
+    /// A fork that goes with the unmount.
+    Fork(Volume, String),
+}
+
+/// Mounts, says so, and serves until the unmount.
+pub fn run(args: &MountArgs, context: &Context<'_>) -> Result<Verdict> {
+    let store = context.open_store()?;
+    let resolved = store.resolve(&args.reference)?;
+    let behind = open(&store, args, &resolved)?;
+    let options = options(&store, args)?;
+    let (mount, fork) = begin(behind, &store, &args.directory, options)?;
+    // A panic in a thread that serves would leave its callers waiting for ever: as an abort it
+    // ends the mount, and the last commit is there.
+    abort_on_panic();
+    signals::unmount_on_signal(mount.unmounter())?;
+    let mounted = Mounted {
+        reference: args.reference.clone(),
+        directory: mount.directory().display().to_string(),
+        writable: !matches!(fork, Kept::Nothing),
+        temporary: matches!(fork, Kept::Fork(_)),
+    };
+    if args.ready {
+        daemon::tell_ready()?;
+    }
+    context.print(&mounted)?;
+    if args.ready {
+        daemon::let_go(args.log.as_deref())?;
+    }
+    let ended = mount.wait();
+    if let Kept::Fork(name) = fork {
+        store.remove(&name)?;
+    }
+    ended?;
+    Ok(Verdict::Done)
+}
+
+/// What is left of a mount when it has ended.
+enum Kept {
+    Nothing,
+    Volume,
+    Fork(String),
+}
+
+fn open(store: &Store, args: &MountArgs, resolved: &Resolved) -> Result<Behind> {
+    if args.temporary {
+        let name = temporary_name()?;
+        if resolved.is_live() {
+            let text = format!("{} is a volume: --temporary forks a snapshot", args.reference);
+            return Err(CliError::usage(text));
+        }
+        return Ok(Behind::Fork(store.fork(&args.reference, &name)?, name));
+    }
+    match &resolved.name {
+        Some(name) if resolved.is_live() && !args.read_only => {
+            Ok(Behind::Volume(store.open_volume(name)?, name.clone()))
+        }
+        _ => {
+            if args.volatile || args.quota.is_some() {
+                let text = format!("{} is mounted read only: nothing to bound", args.reference);
+                return Err(CliError::usage(text));
+            }
+            Ok(Behind::View(FilesView::open(store.snapshot_of(&args.reference)?)?))
+        }
+    }
+}
+
+fn begin(
+    behind: Behind,
+    store: &Store,
+    directory: &Path,
+    options: MountOptions,
+) -> Result<(Mount, Kept)> {
+    let live = |volume: Volume, name: &str| -> Result<Mount> {
+        let files = Files::open(volume, FilesOptions::default())?;
+        let mut mount = Mount::writable(files, directory, options.clone())?;
+        mount.listen(&control_folder(store.path(), &Name::new(name)?))?;
+        Ok(mount)
+    };
+    Ok(match behind {
+        Behind::View(view) => {
+            (Mount::read_only(Arc::new(view), directory, options)?, Kept::Nothing)
+        }
+        Behind::Volume(volume, name) => (live(volume, &name)?, Kept::Volume),
+        Behind::Fork(volume, name) => match live(volume, &name) {
+            Ok(mount) => (mount, Kept::Fork(name)),
+            Err(error) => {
+                store.remove(&name)?;
+                return Err(error);
+            }
+        },
+    })
+}
+
+fn options(store: &Store, args: &MountArgs) -> Result<MountOptions> {
+    let ids = |ranges: &[_]| IdMap::new(ranges.to_vec()).map_err(CliError::usage);
+    let is_volatile = args.volatile || args.temporary;
+    Ok(MountOptions {
+        source: format!("{}:{}", store.path().display(), args.reference),
+        audience: if args.allow_other { Audience::Everybody } else { Audience::Owner },
+        users: ids(&args.map_users)?,
+        groups: ids(&args.map_groups)?,
+        quota_bytes: args.quota,
+        durability: if is_volatile { Durability::OnUnmount } else { Durability::OnSync },
+        access_times: if args.no_access_times { AccessTimes::Off } else { AccessTimes::Relative },
+        access_control_lists: args.acl,
+        set_user_id: args.suid,
+        devices: args.dev,
+        room_of: Some(store.path().to_owned()),
+        report: Arc::new(|text| eprintln!("sapwood mount: {text}")),
+        ..MountOptions::default()
+    })
+}
+
+/// A name that no other mount has.
+fn temporary_name() -> Result<String> {
+    let random = LayerId::random()?.to_string();
+    Ok(format!("temporary-{}-{}", std::process::id(), &random[..8]))
+}
+
+fn abort_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        std::process::abort();
+    }));
+}

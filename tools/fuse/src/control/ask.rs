@@ -1,0 +1,138 @@
+//! The asker's side.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use sapwood::{Annotations, Error, ErrorKind, LayerId, Result};
+
+use super::SOCKET;
+use super::message::Message;
+
+/// A mount that another process serves.
+#[derive(Debug)]
+pub struct RunningMount {
+    stream: BufReader<UnixStream>,
+    folder: PathBuf,
+    directory: PathBuf,
+}
+
+impl RunningMount {
+    /// Finds the mount that listens in `folder`; `None` where none does.
+    ///
+    /// Errors: what the host says, as when the mount is another user's.
+    pub fn find(folder: &Path) -> Result<Option<RunningMount>> {
+        let stream = match connect(folder) {
+            Ok(stream) => stream,
+            // No socket, or one whose server died.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(Error::io("ask a mount", error).in_file(folder)),
+        };
+        let mut mount = RunningMount {
+            stream: BufReader::new(stream),
+            folder: folder.to_owned(),
+            directory: PathBuf::new(),
+        };
+        let place = mount.ask(&Message::new("where"))?;
+        mount.directory = OsStr::from_bytes(place.get("directory").unwrap_or_default()).into();
+        Ok(Some(mount))
+    }
+
+    /// The directory it is mounted on.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Has all that was written through the mount so far committed.
+    pub fn flush(&mut self) -> Result<()> {
+        self.write_back()?;
+        self.ask(&Message::new("flush")).map(drop)
+    }
+
+    /// Has a snapshot taken of all that was written through the mount so far; its layer.
+    pub fn snapshot(&mut self, annotations: &Annotations) -> Result<LayerId> {
+        let mut request = Message::new("snapshot");
+        if let Some(created) = annotations.created {
+            request = request.with("created", created.to_string());
+        }
+        let texts = [("created-by", &annotations.created_by), ("comment", &annotations.comment)];
+        for (key, text) in texts {
+            if let Some(text) = text {
+                request = request.with(key, text);
+            }
+        }
+        for (label, value) in &annotations.labels {
+            request = request.with(&format!("label.{label}"), value);
+        }
+        self.write_back()?;
+        let reply = self.ask(&request)?;
+        let layer = reply.text("layer").unwrap_or_default();
+        layer.parse().map_err(|_| self.misunderstood("layer", layer))
+    }
+
+    /// Waits until the mount has ended: unmounted, committed, closed.
+    pub fn wait(mut self) -> Result<()> {
+        self.ask(&Message::new("wait")).map(drop)
+    }
+
+    /// Has the kernel hand the server what it has kept back.
+    fn write_back(&self) -> Result<()> {
+        let failed = |error| Error::io("write back a mount", error).in_file(&self.directory);
+        let mount = File::open(&self.directory).map_err(failed)?;
+        rustix::fs::syncfs(&mount).map_err(|error| failed(error.into()))
+    }
+
+    fn ask(&mut self, request: &Message) -> Result<Message> {
+        let failed = |error| Error::io("ask a mount", error).in_file(&self.folder);
+        request.send(self.stream.get_ref()).map_err(failed)?;
+        let reply = Message::receive(&mut self.stream).map_err(failed)?;
+        let reply = reply.ok_or_else(|| self.misunderstood("reply", "the end of its process"))?;
+        match reply.word.as_str() {
+            "ok" => Ok(reply),
+            "error" => {
+                let kind = kind(reply.text("kind").unwrap_or_default());
+                let text = reply.text("text").unwrap_or_default();
+                Err(Error::new(kind, format!("the mount's server says: {text}")))
+            }
+            word => Err(self.misunderstood("reply", word)),
+        }
+    }
+
+    fn misunderstood(&self, field: &'static str, found: &str) -> Error {
+        Error::new(ErrorKind::Io, "ask a mount").in_file(&self.folder).about(
+            field,
+            format!("{found:?}"),
+            "one that can be read",
+        )
+    }
+}
+
+fn connect(folder: &Path) -> io::Result<UnixStream> {
+    let opened = File::open(folder)?;
+    UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()))
+}
+
+/// The kind that a server names; a plain I/O error, where the name is not known here.
+fn kind(name: &str) -> ErrorKind {
+    let kinds = [
+        ErrorKind::Locked,
+        ErrorKind::Corrupt,
+        ErrorKind::NoSpace,
+        ErrorKind::InvalidInput,
+        ErrorKind::Poisoned,
+        ErrorKind::Stale,
+        ErrorKind::Unsupported,
+    ];
+    kinds.into_iter().find(|kind| kind.as_str() == name).unwrap_or(ErrorKind::Io)
+}

@@ -1,0 +1,168 @@
+//! The mount's side.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader};
+use std::net::Shutdown;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+use sapwood::files::Files;
+use sapwood::{Annotations, Error, Result};
+
+use super::SOCKET;
+use super::message::Message;
+use crate::device::path_bytes;
+use crate::live::Live;
+
+/// Askers at a time; further ones are turned away.
+const ASKERS_MAX: usize = 64;
+
+/// The socket of a mount, and who is being served through it.
+#[derive(Debug)]
+pub struct Control {
+    socket: PathBuf,
+    listener: Arc<UnixListener>,
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    live: Live,
+    directory: PathBuf,
+    /// What the mount ended with, once it has.
+    ended: Mutex<Option<Message>>,
+    has_ended: Condvar,
+    askers: Mutex<Vec<(UnixStream, JoinHandle<()>)>>,
+}
+
+impl Control {
+    /// Listens in `folder`.
+    pub fn listen(folder: &Path, live: Live, directory: &Path) -> Result<Control> {
+        let failed = |error| Error::io("listen for askers", error).in_file(folder);
+        let (listener, socket) = bind(folder).map_err(failed)?;
+        let listener = Arc::new(listener);
+        let shared = Arc::new(Shared {
+            live,
+            directory: directory.to_owned(),
+            ended: Mutex::default(),
+            has_ended: Condvar::new(),
+            askers: Mutex::default(),
+        });
+        let thread = std::thread::Builder::new()
+            .name("sapwood-control".to_owned())
+            .spawn({
+                let (listener, shared) = (Arc::clone(&listener), Arc::clone(&shared));
+                move || accept(&listener, &shared)
+            })
+            .map_err(failed)?;
+        Ok(Control { socket, listener, shared, thread })
+    }
+
+    /// Tells those who wait how the mount ended, and serves nobody any more.
+    pub fn end(self, ended: &Result<()>) {
+        // First the name, so that nobody comes to a socket where nobody answers. Without it the
+        // next mount replaces the socket, so a failure costs nothing.
+        let _ = fs::remove_file(&self.socket);
+        let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
+        *self.shared.ended.lock() = Some(match ended {
+            Ok(()) => Message::new("ok"),
+            Err(error) => refusal(error),
+        });
+        self.shared.has_ended.notify_all();
+        // A thread that panicked has said so, and holds nothing.
+        let _ = self.thread.join();
+        for (stream, thread) in std::mem::take(&mut *self.shared.askers.lock()) {
+            // Those who are still thinking about what to ask get no answer any more.
+            let _ = stream.shutdown(Shutdown::Read);
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A socket in `folder`, reached through a descriptor: paths of sockets end at 108 bytes.
+fn bind(folder: &Path) -> io::Result<(UnixListener, PathBuf)> {
+    fs::create_dir_all(folder)?;
+    let socket = folder.join(SOCKET);
+    match fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let opened = File::open(folder)?;
+    let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()))?;
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
+    Ok((listener, socket))
+}
+
+fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
+    loop {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            // The socket was shut down, or cannot be used any more.
+            Err(_) => return,
+        };
+        let mut askers = shared.askers.lock();
+        askers.retain(|(_, thread)| !thread.is_finished());
+        if askers.len() >= ASKERS_MAX || shared.ended.lock().is_some() {
+            continue;
+        }
+        let Ok(kept) = stream.try_clone() else { continue };
+        let serving = std::thread::Builder::new().name("sapwood-asker".to_owned()).spawn({
+            let shared = Arc::clone(shared);
+            // An asker that hangs up in mid-sentence has nothing to be told.
+            move || drop(serve(&stream, &shared))
+        });
+        if let Ok(thread) = serving {
+            askers.push((kept, thread));
+        }
+    }
+}
+
+fn serve(stream: &UnixStream, shared: &Shared) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    while let Some(request) = Message::receive(&mut reader)? {
+        let reply = match request.word.as_str() {
+            "where" => Message::new("ok").with("directory", path_bytes(&shared.directory)),
+            "flush" => reply(shared.live.with("commit", Files::flush).map(|()| Message::new("ok"))),
+            "snapshot" => reply(snapshot(&request, &shared.live)),
+            "wait" => {
+                let mut ended = shared.ended.lock();
+                shared.has_ended.wait_while(&mut ended, |ended| ended.is_none());
+                ended.clone().unwrap_or_default()
+            }
+            word => refusal(&Error::invalid("serve an asker", "request", word, "a known one")),
+        };
+        reply.send(stream)?;
+    }
+    Ok(())
+}
+
+fn snapshot(request: &Message, live: &Live) -> Result<Message> {
+    let mut annotations = Annotations {
+        created: request.text("created").and_then(|text| text.parse().ok()),
+        created_by: request.text("created-by").map(str::to_owned),
+        comment: request.text("comment").map(str::to_owned),
+        ..Annotations::default()
+    };
+    for (key, value) in &request.fields {
+        if let (Some(label), Ok(value)) = (key.strip_prefix("label."), std::str::from_utf8(value)) {
+            annotations.labels.insert(label.to_owned(), value.to_owned());
+        }
+    }
+    let snapshot = live.with("take a snapshot", |files| files.snapshot(&annotations))?;
+    Ok(Message::new("ok").with("layer", snapshot.layer_id().to_string()))
+}
+
+fn reply(done: Result<Message>) -> Message {
+    done.unwrap_or_else(|error| refusal(&error))
+}
+
+fn refusal(error: &Error) -> Message {
+    Message::new("error").with("kind", error.kind().as_str()).with("text", error.to_string())
+}

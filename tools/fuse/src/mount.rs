@@ -1,0 +1,158 @@
+//! A mount, from its beginning to its end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fuser::{BackgroundSession, Config, Session, SessionACL};
+use sapwood::files::{Files, ReadFiles};
+use sapwood::{Error, ErrorKind, Result};
+
+use crate::control::Control;
+use crate::device::{self, Access, Unmount};
+use crate::live::Live;
+use crate::options::MountOptions;
+use crate::server::Server;
+use crate::tree::Tree;
+
+/// A tree that the kernel shows on a directory, served by threads of this process.
+///
+/// It stays until somebody unmounts it, by [`Mount::unmounter`], `umount` or `fusermount3 -u`;
+/// [`Mount::wait`] sees it through to the commit at its end.
+#[derive(Debug)]
+pub struct Mount {
+    session: BackgroundSession,
+    control: Option<Control>,
+    live: Live,
+    tree: Tree,
+    directory: PathBuf,
+}
+
+/// Unmounts, from any thread.
+#[derive(Clone, Debug)]
+pub struct Unmounter {
+    directory: PathBuf,
+    live: Live,
+}
+
+impl Mount {
+    /// Shows what can only be read.
+    ///
+    /// Errors: [`ErrorKind::Stale`] where a mount is in the way whose server has gone;
+    /// [`ErrorKind::NotADirectory`], [`ErrorKind::NotFound`]; what the host says.
+    pub fn read_only(
+        view: Arc<dyn ReadFiles>,
+        directory: &Path,
+        options: MountOptions,
+    ) -> Result<Mount> {
+        Mount::begin(Tree::View(view), directory, options)
+    }
+
+    /// Shows live files, to be read and written. No other handle on them may be kept: the end of
+    /// the mount closes them.
+    ///
+    /// Errors: as [`Mount::read_only`].
+    pub fn writable(files: Files, directory: &Path, options: MountOptions) -> Result<Mount> {
+        Mount::begin(Tree::Live(files), directory, options)
+    }
+
+    fn begin(tree: Tree, directory: &Path, options: MountOptions) -> Result<Mount> {
+        let failed = |error| Error::io("mount", error).in_file(directory);
+        let access = match &tree {
+            Tree::View(_) => Access::ReadOnly,
+            Tree::Live(_) => Access::ReadWrite,
+        };
+        // The kernel's own name for it, whatever the caller's working directory becomes.
+        let directory = match directory.canonicalize() {
+            Ok(canonical) => canonical,
+            // A dead mount has no canonical name; `attach` says what it is.
+            Err(_) => directory.to_owned(),
+        };
+        let mut config = Config::default();
+        config.n_threads = Some(options.threads);
+        let device = device::attach(&directory, access, &options)?;
+        let server = Server::new(tree.clone(), options);
+        // Who may come in, the kernel decides: it also sends what nobody asked for, under root's
+        // number, as when it writes times back.
+        let session = Session::from_fd(server, device, SessionACL::All, config)
+            .and_then(Session::spawn)
+            .map_err(|error| {
+                // The device is closed by now, so this finds nobody inside.
+                let left = device::detach(&directory, Unmount::Detach);
+                match left {
+                    Ok(()) => failed(error),
+                    Err(left) => failed(std::io::Error::other(format!("{error}; then {left}"))),
+                }
+            })?;
+        let live = Live::new(match &tree {
+            Tree::View(_) => None,
+            Tree::Live(files) => Some(files.clone()),
+        });
+        Ok(Mount { session, control: None, live, tree, directory })
+    }
+
+    /// Lets other processes ask for commits and snapshots through a socket in `folder`, which is
+    /// made. Whoever has the volume's lock may call this: a socket that is there is replaced.
+    ///
+    /// Errors: what the host says.
+    pub fn listen(&mut self, folder: &Path) -> Result<()> {
+        self.control = Some(Control::listen(folder, self.live.clone(), &self.directory)?);
+        Ok(())
+    }
+
+    /// The directory, as the kernel names it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A handle that unmounts.
+    pub fn unmounter(&self) -> Unmounter {
+        Unmounter { directory: self.directory.clone(), live: self.live.clone() }
+    }
+
+    /// Waits until the mount has ended, then commits what came last and closes the volume.
+    ///
+    /// Errors: what kept the server from serving, or the last commit from being made.
+    pub fn wait(self) -> Result<()> {
+        let Mount { session, control, live, tree, directory } = self;
+        let served = session.join().map_err(|error| Error::io("serve a mount", error));
+        live.end();
+        let closed = match tree {
+            Tree::View(_) => Ok(()),
+            Tree::Live(files) => files.close(),
+        };
+        let ended = closed.and(served).map_err(|error| error.in_file(directory));
+        if let Some(control) = control {
+            control.end(&ended);
+        }
+        ended
+    }
+}
+
+impl Unmounter {
+    /// Unmounts. Where somebody is in the mount, it goes from its directory all the same, what was
+    /// written so far is committed, and the mount ends when the last file in it is closed.
+    pub fn unmount(&self) -> Result<Ended> {
+        match device::detach(&self.directory, Unmount::WhenFree) {
+            Ok(()) => Ok(Ended::Now),
+            Err(error) if error.kind() == ErrorKind::Locked => {
+                device::detach(&self.directory, Unmount::Detach)?;
+                match self.live.with("commit", Files::flush) {
+                    // Read only, or at its end.
+                    Err(error) if error.kind() == ErrorKind::Unsupported => {}
+                    flushed => flushed?,
+                }
+                Ok(Ended::WhenClosed)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// When an unmounted tree is no longer served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It is not.
+    Now,
+    /// When the last file in it is closed.
+    WhenClosed,
+}

@@ -1,0 +1,82 @@
+//! Reading: content, where it is, and when it was read.
+
+use fuser::{Errno, INodeNo, OpenFlags};
+use sapwood::files::{Inode, Seek, SetAttributes, Time};
+
+use super::buffer::with_buffer;
+use super::{Answer, Server, inode};
+use crate::options::AccessTimes;
+use crate::tree::Tree;
+
+/// How old the noted time of access may be before a read renews it, as `relatime` has it.
+const ACCESS_SECONDS_MAX: i64 = 24 * 3600;
+
+/// `O_NOATIME` and the two of `lseek`, the same on every architecture that Linux has FUSE for.
+const O_NOATIME: i32 = 0o1_000_000;
+const SEEK_DATA: i32 = 3;
+const SEEK_HOLE: i32 = 4;
+
+impl Server {
+    /// Reads at most `length` bytes and gives them to `with`.
+    pub(super) fn read(
+        &self,
+        number: INodeNo,
+        offset: u64,
+        length: u32,
+        flags: OpenFlags,
+        with: impl FnOnce(Answer<&[u8]>),
+    ) {
+        let number = match inode(number) {
+            Ok(number) => number,
+            Err(error) => return with(Err(error)),
+        };
+        if flags.0 & O_NOATIME == 0 {
+            self.note_access(number);
+        }
+        with_buffer(length as usize, |buffer| {
+            match self.tree.reader().read(number, offset, buffer) {
+                Ok(length) => with(Ok(&buffer[..length])),
+                Err(error) => with(Err(self.fail(&error))),
+            }
+        });
+    }
+
+    /// Finds data or a hole.
+    pub(super) fn seek(&self, number: INodeNo, offset: i64, whence: i32) -> Answer<i64> {
+        let seek = match whence {
+            SEEK_DATA => Seek::Data,
+            SEEK_HOLE => Seek::Hole,
+            _ => return Err(Errno::EINVAL),
+        };
+        let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+        let found = self.engine(self.tree.reader().seek(inode(number)?, offset, seek))?;
+        found.and_then(|found| i64::try_from(found).ok()).ok_or(Errno::ENXIO)
+    }
+
+    /// Notes that a file is read, where the time noted is not newer than its last change, or a
+    /// day old. Reads that the kernel answers from its cache are not seen, and need not be: the
+    /// one that filled the cache was.
+    pub(super) fn note_access(&self, number: Inode) {
+        let (AccessTimes::Relative, Tree::Live(files)) = (self.options.access_times, &self.tree)
+        else {
+            return;
+        };
+        let Ok(noted) = self.tree.reader().attributes(number) else { return };
+        let now = Time::now();
+        let is_old = noted.accessed <= noted.modified
+            || noted.accessed <= noted.changed
+            || now.seconds - noted.accessed.seconds >= ACCESS_SECONDS_MAX;
+        if !is_old {
+            return;
+        }
+        let set = SetAttributes {
+            accessed: Some(now),
+            changed: Some(noted.changed),
+            ..SetAttributes::default()
+        };
+        if let Err(error) = files.set_attributes(number, &set) {
+            // The read itself is served all the same.
+            (self.options.report)(&format!("note the access to inode {number}: {error}"));
+        }
+    }
+}

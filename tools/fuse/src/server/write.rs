@@ -1,0 +1,81 @@
+//! Writing: content, its room, and when it is durable.
+
+use fuser::{Errno, INodeNo, WriteFlags};
+use sapwood::files::{SetAttributes, SizeChange};
+
+use super::{Answer, Server, inode};
+
+/// The modes of `fallocate` that the kernel lets through.
+const KEEP_SIZE: i32 = 0x01;
+const PUNCH_HOLE: i32 = 0x02;
+const ZERO_RANGE: i32 = 0x10;
+
+/// The most that one `copy_file_range` copies: the reply counts in 32 bits, and callers go on
+/// from where it stopped; a power of two, so that they go on at a whole block.
+const COPY_BYTES_MAX: u64 = 1 << 31;
+
+impl Server {
+    /// Writes.
+    pub(super) fn write(
+        &self,
+        number: INodeNo,
+        offset: u64,
+        data: &[u8],
+        flags: WriteFlags,
+    ) -> Answer<u32> {
+        let files = self.tree.writer()?;
+        let number = inode(number)?;
+        if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
+            let set = SetAttributes { clear_privileges: true, ..SetAttributes::default() };
+            self.engine(files.set_attributes(number, &set))?;
+        }
+        self.with_room(data.len() as u64, || files.write(number, offset, data))?;
+        Ok(data.len() as u32)
+    }
+
+    /// Allocates, punches or zeroes a range.
+    pub(super) fn allocate(
+        &self,
+        number: INodeNo,
+        offset: u64,
+        length: u64,
+        mode: i32,
+    ) -> Answer<()> {
+        let files = self.tree.writer()?;
+        let number = inode(number)?;
+        let size = if mode & KEEP_SIZE == 0 { SizeChange::Extend } else { SizeChange::Keep };
+        match mode & !KEEP_SIZE {
+            0 => self.with_room(0, || files.allocate(number, offset, length, size)),
+            PUNCH_HOLE if size == SizeChange::Keep => {
+                self.engine(files.zero(number, offset, length, size))?;
+                self.room.may_have_grown();
+                Ok(())
+            }
+            ZERO_RANGE => self.with_room(0, || files.zero(number, offset, length, size)),
+            _ => Err(Errno::EOPNOTSUPP),
+        }
+    }
+
+    /// Copies a range by sharing its blocks as far as they line up; how many bytes.
+    pub(super) fn copy_range(
+        &self,
+        from: (INodeNo, u64),
+        to: (INodeNo, u64),
+        length: u64,
+    ) -> Answer<u32> {
+        let files = self.tree.writer()?;
+        let (source, target) = (inode(from.0)?, inode(to.0)?);
+        let length = length.min(COPY_BYTES_MAX);
+        let copy = || files.copy_range(source, from.1, target, to.1, length);
+        let copied = self.with_room(0, copy)?;
+        Ok(u32::try_from(copied).expect("at most what was asked for"))
+    }
+
+    /// Makes what was written durable; everything, as one commit covers data and metadata.
+    pub(super) fn sync(&self) -> Answer<()> {
+        match &self.tree {
+            crate::tree::Tree::View(_) => Ok(()),
+            crate::tree::Tree::Live(files) => self.engine(files.flush()),
+        }
+    }
+}
