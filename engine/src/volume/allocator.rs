@@ -154,6 +154,12 @@ impl Allocator {
         self.blocks
     }
 
+    /// How many blocks are in use: what only waits to be free does not count.
+    pub fn occupied(&self) -> u64 {
+        let waiting = self.waiting.iter().map(|(_, range)| range).chain(&self.until_sync);
+        self.blocks - self.free - waiting.map(|range| range.count).sum::<u64>()
+    }
+
     /// `count` blocks for data in as few stretches as there are, leaving the reserve alone;
     /// `grow(first, blocks)` makes the file hold more. Nothing is taken where it fails.
     pub fn allocate(

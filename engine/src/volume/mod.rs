@@ -139,6 +139,15 @@ impl Volume {
         self.recovery
     }
 
+    /// How many bytes of its own file the volume takes, what waits in the buffer included. What
+    /// was dropped counts until the commit that drops it; after an unclean close all of the file
+    /// counts until the first checkpoint, or [`Volume::find_room`].
+    pub fn occupied_bytes(&self) -> u64 {
+        let state = self.state.read();
+        let blocks = state.allocator.occupied() + state.buffer.len() as u64;
+        blocks << self.block_size.log2()
+    }
+
     /// What the volume has done since it was opened.
     pub fn counters(&self) -> Counters {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);

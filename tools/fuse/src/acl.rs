@@ -113,7 +113,12 @@ impl List {
 
     /// The list with its users and groups as the other side numbers them; `None` where a
     /// number has no counterpart.
-    pub fn translated(mut self, users: &IdMap, groups: &IdMap, direction: Direction) -> Option<List> {
+    pub fn translated(
+        mut self,
+        users: &IdMap,
+        groups: &IdMap,
+        direction: Direction,
+    ) -> Option<List> {
         for entry in &mut self.entries {
             let map = match entry.tag {
                 USER => users,
@@ -154,7 +159,12 @@ pub struct Beginning {
 
 /// What a new file begins with that asked for `permissions` under `umask`, in a directory whose
 /// default list is `default`. A default list takes the place of the umask.
-pub fn beginning(kind: FileKind, permissions: u16, umask: u16, default: Option<&[u8]>) -> Beginning {
+pub fn beginning(
+    kind: FileKind,
+    permissions: u16,
+    umask: u16,
+    default: Option<&[u8]>,
+) -> Beginning {
     let Some((bytes, list)) = default.and_then(|bytes| Some((bytes, List::decode(bytes)?))) else {
         return Beginning { permissions: permissions & !umask, access: None, default: None };
     };

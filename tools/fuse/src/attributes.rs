@@ -109,7 +109,11 @@ pub fn specific_time(time: SystemTime) -> Time {
 fn system_time(time: Time) -> SystemTime {
     let nanoseconds = Duration::from_nanos(time.nanoseconds.into());
     let whole = Duration::from_secs(time.seconds.unsigned_abs());
-    if time.seconds < 0 { UNIX_EPOCH - whole + nanoseconds } else { UNIX_EPOCH + whole + nanoseconds }
+    if time.seconds < 0 {
+        UNIX_EPOCH - whole + nanoseconds
+    } else {
+        UNIX_EPOCH + whole + nanoseconds
+    }
 }
 
 #[cfg(test)]
@@ -124,13 +128,15 @@ mod tests {
 
     #[test]
     fn times_before_1970_keep_their_nanoseconds() {
-        for (seconds, nanoseconds) in [(-1, 0), (-1, 1), (-5, 750_000_000), (0, 3), (17, 999_999_999)]
+        for (seconds, nanoseconds) in
+            [(-1, 0), (-1, 1), (-5, 750_000_000), (0, 3), (17, 999_999_999)]
         {
             let time = specific_time(as_fuser_reads(seconds, nanoseconds));
             assert_eq!(time, Time { seconds, nanoseconds });
             let forward = system_time(time);
-            let expected = UNIX_EPOCH + Duration::from_secs(10) + Duration::from_nanos(nanoseconds.into());
-            assert_eq!(forward + Duration::from_secs((10 - seconds) as u64), expected);
+            let expected =
+                UNIX_EPOCH + Duration::from_secs(100) + Duration::from_nanos(nanoseconds.into());
+            assert_eq!(forward + Duration::from_secs((100 - seconds) as u64), expected);
         }
     }
 

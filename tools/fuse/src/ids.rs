@@ -31,11 +31,15 @@ impl IdMap {
         for side in [|range: &IdRange| range.host, |range: &IdRange| range.tree] {
             let mut runs: Vec<_> = ranges
                 .iter()
-                .map(|range| (u64::from(side(range)), u64::from(side(range)) + u64::from(range.count)))
+                .map(|range| {
+                    (u64::from(side(range)), u64::from(side(range)) + u64::from(range.count))
+                })
                 .collect();
             runs.sort_unstable();
             if runs.iter().any(|run| run.0 == run.1 || run.1 > u64::from(NO_ID)) {
-                return Err("a range of ids holds at least one and ends below 4294967295".to_owned());
+                return Err(
+                    "a range of ids holds at least one and ends below 4294967295".to_owned()
+                );
             }
             if runs.windows(2).any(|pair| pair[0].1 > pair[1].0) {
                 return Err("ranges of ids overlap".to_owned());

@@ -35,8 +35,8 @@ impl Report for Unmounted {
 
 pub fn run(args: &UmountArgs, context: &Context<'_>) -> Result<Verdict> {
     // Of a mount whose server has died nothing but its place in the list is left to ask.
-    let directory = std::path::absolute(&args.directory)
-        .map_err(CliError::file("unmount", &args.directory))?;
+    let directory =
+        std::path::absolute(&args.directory).map_err(CliError::file("unmount", &args.directory))?;
     let directory = directory.canonicalize().unwrap_or(directory);
     let mut mount = find(&directory)?;
     let how = if args.lazy { Unmount::Detach } else { Unmount::WhenFree };

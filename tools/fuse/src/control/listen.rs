@@ -69,6 +69,7 @@ impl Control {
         // First the name, so that nobody comes to a socket where nobody answers. Without it the
         // next mount replaces the socket, so a failure costs nothing.
         let _ = fs::remove_file(&self.socket);
+        let _ = self.socket.parent().map(fs::remove_dir);
         let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
         *self.shared.ended.lock() = Some(match ended {
             Ok(()) => Message::new("ok"),

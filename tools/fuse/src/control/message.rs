@@ -66,8 +66,10 @@ impl Message {
             .map_err(|_| bad("a word that is no text"))?;
         let mut message = Message { word, fields: Vec::new() };
         for part in parts {
-            let (key, value) = part.split_once('=').ok_or_else(|| bad("a field without a value"))?;
-            let key = String::from_utf8(unescaped(key)?).map_err(|_| bad("a key that is no text"))?;
+            let (key, value) =
+                part.split_once('=').ok_or_else(|| bad("a field without a value"))?;
+            let key =
+                String::from_utf8(unescaped(key)?).map_err(|_| bad("a key that is no text"))?;
             message.fields.push((key, unescaped(value)?));
         }
         Ok(Some(message))

@@ -257,7 +257,14 @@ impl Filesystem for Server {
                 let (files, files_free) = (shown.files, shown.files_free);
                 let name_bytes = NAME_BYTES_MAX;
                 reply.statfs(
-                    blocks, free, free, files, files_free, block_bytes, name_bytes, block_bytes,
+                    blocks,
+                    free,
+                    free,
+                    files,
+                    files_free,
+                    block_bytes,
+                    name_bytes,
+                    block_bytes,
                 );
             }
             Err(error) => reply.error(error),

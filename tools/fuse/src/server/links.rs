@@ -37,8 +37,7 @@ impl Server {
         let lists = [(acl::ACCESS, beginning.access), (acl::DEFAULT, beginning.default)];
         for (attribute, list) in lists {
             if let Some(list) = list {
-                let set =
-                    files.set_extended_attribute(made.inode, attribute, &list, SetMode::Any);
+                let set = files.set_extended_attribute(made.inode, attribute, &list, SetMode::Any);
                 self.engine(set)?;
             }
         }

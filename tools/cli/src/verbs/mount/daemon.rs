@@ -61,7 +61,8 @@ pub fn let_go(log: Option<&Path>) -> Result<()> {
         let opened = OpenOptions::new().create(path != null).append(true).open(path);
         opened.map_err(CliError::file("open the log", path))
     };
-    let failed = |error: rustix::io::Errno| CliError::file("let go of", "the terminal")(error.into());
+    let failed =
+        |error: rustix::io::Errno| CliError::file("let go of", "the terminal")(error.into());
     // Who started this waits for the end of what it prints, as in `$(sapwood mount ...)`.
     rustix::stdio::dup2_stderr(open(log.unwrap_or(null))?).map_err(failed)?;
     rustix::stdio::dup2_stdout(open(null)?).map_err(failed)?;

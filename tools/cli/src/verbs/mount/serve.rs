@@ -6,9 +6,7 @@ use std::sync::Arc;
 use sapwood::files::{Files, FilesOptions, FilesView};
 use sapwood::store::{Name, Resolved, Store};
 use sapwood::{LayerId, Volume};
-use sapwood_fuse::{
-    AccessTimes, Audience, Durability, IdMap, Mount, MountOptions, control_folder,
-};
+use sapwood_fuse::{AccessTimes, Audience, Durability, IdMap, Mount, MountOptions, control_folder};
 
 use super::{Mounted, daemon, signals};
 use crate::args::MountArgs;

@@ -1,0 +1,274 @@
+//! What POSIX promises, through the mount, and again after it was unmounted and mounted anew.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{
+    FileExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink,
+};
+
+use rustix::fs::{AtFlags, FallocateFlags, RenameFlags, Timespec, Timestamps, XattrFlags};
+
+use crate::harness::{Place, can_mount, shell};
+
+#[test]
+fn files_are_as_they_were_left() {
+    if !can_mount("files_are_as_they_were_left") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let at = |name: &str| served.path(name);
+    fs::create_dir(at("folder")).unwrap();
+    fs::write(at("folder/small"), "sap").unwrap();
+    let large: Vec<u8> = (0..3_000_001_u32).map(|n| (n % 251) as u8).collect();
+    fs::write(at("large"), &large).unwrap();
+    fs::hard_link(at("large"), at("folder/also")).unwrap();
+    symlink("folder/small", at("link")).unwrap();
+    fs::set_permissions(at("large"), fs::Permissions::from_mode(0o4751)).unwrap();
+    std::os::unix::fs::chown(at("large"), Some(1234), Some(567)).unwrap();
+    // Before 1970, with a part of a second, which counts forward.
+    let time = Timespec { tv_sec: -5, tv_nsec: 250_000_000 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(rustix::fs::CWD, at("folder/small"), &times, AtFlags::empty()).unwrap();
+    rustix::fs::setxattr(at("large"), "user.key", b"value", XattrFlags::empty()).unwrap();
+    rustix::fs::setxattr(at("folder"), "trusted.empty", b"", XattrFlags::empty()).unwrap();
+
+    let expect = |served: &crate::harness::Served| {
+        let at = |name: &str| served.path(name);
+        assert_eq!(fs::read(at("folder/small")).unwrap(), b"sap");
+        assert_eq!(fs::read(at("folder/also")).unwrap(), large);
+        assert_eq!(fs::read(at("link")).unwrap(), b"sap");
+        assert_eq!(fs::read_link(at("link")).unwrap().to_str(), Some("folder/small"));
+        let metadata = fs::metadata(at("large")).unwrap();
+        // A new owner took the set-user-id bit.
+        assert_eq!(metadata.mode() & 0o7777, 0o751);
+        assert_eq!((metadata.uid(), metadata.gid(), metadata.nlink()), (1234, 567, 2));
+        assert_eq!(metadata.size(), large.len() as u64);
+        assert_eq!(metadata.blocks() * 512, (large.len() as u64).next_multiple_of(4096));
+        let small = fs::metadata(at("folder/small")).unwrap();
+        assert_eq!((small.mtime(), small.mtime_nsec()), (-5, 250_000_000));
+        let mut value = [0; 64];
+        let length = rustix::fs::getxattr(at("large"), "user.key", &mut value[..]).unwrap();
+        assert_eq!(&value[..length], b"value");
+        let names = shell(&served.directory, "ls -A . folder");
+        assert_eq!(names, ".:\nfolder\nlarge\nlink\n\nfolder:\nalso\nsmall\n");
+        metadata.ino()
+    };
+    let inode = expect(&served);
+    served.unmount();
+    let served = place.serve(&[]);
+    assert_eq!(expect(&served), inode, "the number of a file stays");
+    served.unmount();
+    place.check();
+}
+
+#[test]
+fn a_removed_file_lives_while_it_is_open() {
+    if !can_mount("a_removed_file_lives_while_it_is_open") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let path = served.path("gone");
+    let mut file = OpenOptions::new().create_new(true).read(true).write(true).open(&path).unwrap();
+    file.write_all(b"still here").unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap_err().kind(), ErrorKind::NotFound);
+    shell(&served.directory, "sync . && echo 2 > /proc/sys/vm/drop_caches");
+    file.write_all(b", and longer").unwrap();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "still here, and longer");
+    assert_eq!(file.metadata().unwrap().nlink(), 0);
+    drop(file);
+    served.unmount();
+    place.check();
+}
+
+#[test]
+fn holes_are_found_punched_and_filled() {
+    if !can_mount("holes_are_found_punched_and_filled") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let file = File::options()
+        .create_new(true)
+        .read(true)
+        .write(true)
+        .open(served.path("sparse"))
+        .unwrap();
+    file.write_all_at(&[7; 4096], 1 << 20).unwrap();
+    file.set_len(8 << 20).unwrap();
+    let seek = |from| rustix::fs::seek(&file, from).ok();
+    use rustix::fs::SeekFrom::{Data, Hole};
+    assert_eq!(seek(Data(0)), Some(1 << 20));
+    assert_eq!(seek(Hole(1 << 20)), Some((1 << 20) + 4096));
+    assert_eq!(seek(Data((1 << 20) + 4096)), None, "no data behind it");
+    file.write_all_at(&[9; 65536], 4 << 20).unwrap();
+    file.sync_all().unwrap();
+    let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    rustix::fs::fallocate(&file, punch, (4 << 20) + 8192, 16384).unwrap();
+    let mut bytes = [1; 65536];
+    file.read_exact_at(&mut bytes, 4 << 20).unwrap();
+    assert!(bytes[..8192].iter().all(|&byte| byte == 9));
+    assert!(bytes[8192..24576].iter().all(|&byte| byte == 0));
+    assert!(bytes[24576..].iter().all(|&byte| byte == 9));
+    rustix::fs::fallocate(&file, FallocateFlags::KEEP_SIZE, 0, 16 << 20).unwrap();
+    assert_eq!(file.metadata().unwrap().size(), 8 << 20);
+    rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, 16 << 20).unwrap();
+    assert_eq!(file.metadata().unwrap().size(), 16 << 20);
+    drop(file);
+    served.unmount();
+    place.check();
+}
+
+#[test]
+fn a_copied_range_shares_its_blocks() {
+    if !can_mount("a_copied_range_shares_its_blocks") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    fs::write(served.path("from"), vec![5; 32 << 20]).unwrap();
+    place.ask("web").flush().unwrap();
+    let layer = || place.store().usage_of("web").unwrap().allocated_bytes;
+    let before = layer();
+    let (from, to) =
+        (File::open(served.path("from")).unwrap(), File::create(served.path("to")).unwrap());
+    let mut left = 32 << 20;
+    while left > 0 {
+        left -= rustix::fs::copy_file_range(&from, None, &to, None, left).unwrap();
+    }
+    drop((from, to));
+    place.ask("web").flush().unwrap();
+    let grown = layer() - before;
+    assert!(grown < 1 << 20, "a copy of 32 MiB took {grown} bytes");
+    assert_eq!(fs::read(served.path("to")).unwrap(), vec![5; 32 << 20]);
+    served.unmount();
+    place.check();
+}
+
+#[test]
+fn writes_past_the_cache_and_through_it_agree() {
+    if !can_mount("writes_past_the_cache_and_through_it_agree") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let path = served.path("both");
+    fs::write(&path, [1; 16384]).unwrap();
+    let direct = i32::try_from(rustix::fs::OFlags::DIRECT.bits()).unwrap();
+    let past = File::options().read(true).write(true).custom_flags(direct).open(&path).unwrap();
+    let through = File::options().read(true).write(true).open(&path).unwrap();
+    let mut bytes = [0; 4096];
+    past.read_exact_at(&mut bytes, 4096).unwrap();
+    assert_eq!(bytes, [1; 4096], "what the cache held back is seen");
+    through.write_all_at(&[2; 4096], 0).unwrap();
+    past.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(bytes, [2; 4096]);
+    past.write_all_at(&[3; 4096], 8192).unwrap();
+    through.read_exact_at(&mut bytes, 8192).unwrap();
+    assert_eq!(bytes, [3; 4096], "what went past the cache is seen");
+    drop((past, through));
+    served.unmount();
+}
+
+#[test]
+fn renames_exchange_and_refuse() {
+    if !can_mount("renames_exchange_and_refuse") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let at = |name: &str| served.path(name);
+    fs::create_dir_all(at("full/of/things")).unwrap();
+    fs::write(at("file"), "one").unwrap();
+    let rename = |from: &str, to: &str, flags| {
+        let here = rustix::fs::CWD;
+        rustix::fs::renameat_with(here, at(from), here, at(to), flags)
+    };
+    assert_eq!(rename("file", "full", RenameFlags::NOREPLACE), Err(rustix::io::Errno::EXIST));
+    rename("file", "full", RenameFlags::EXCHANGE).unwrap();
+    assert_eq!(fs::read(at("full")).unwrap(), b"one");
+    assert!(at("file/of/things").is_dir());
+    // What union filesystems refuse with EXDEV.
+    fs::rename(at("file"), at("moved")).unwrap();
+    assert!(at("moved/of/things").is_dir());
+    assert_eq!(fs::rename(at("moved"), at("moved/of/x")).unwrap_err().raw_os_error(), Some(22));
+    served.unmount();
+    place.check();
+}
+
+/// Other union filesystems keep their own marks in the tree, and fail on files that look alike.
+#[test]
+fn names_and_devices_that_others_use_as_marks_are_ordinary() {
+    if !can_mount("names_and_devices_that_others_use_as_marks_are_ordinary") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    fs::write(served.path(".wh.file"), "x").unwrap();
+    fs::write(served.path(".wh..wh..opq"), "y").unwrap();
+    fs::write(served.path("file"), "z").unwrap();
+    shell(&served.directory, "mknod device c 0 0; chmod 600 device; mkfifo fifo");
+    served.unmount();
+    let served = place.serve(&[]);
+    let mut names: Vec<_> = fs::read_dir(&served.directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, [".wh..wh..opq", ".wh.file", "device", "fifo", "file"]);
+    let device = fs::metadata(served.path("device")).unwrap();
+    assert!(device.file_type().is_char_device());
+    assert_eq!((device.rdev(), device.mode() & 0o7777), (0, 0o600));
+    assert_eq!(fs::read(served.path(".wh.file")).unwrap(), b"x");
+    served.unmount();
+}
+
+#[test]
+fn a_large_directory_is_listed_whole_while_names_go() {
+    if !can_mount("a_large_directory_is_listed_whole_while_names_go") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let names = 3000;
+    for n in 0..names {
+        File::create(served.path(&format!("name-{n}"))).unwrap();
+    }
+    let mut seen = 0;
+    for entry in fs::read_dir(&served.directory).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+        seen += 1;
+    }
+    assert_eq!(seen, names, "each name once, though those seen were removed");
+    assert_eq!(fs::read_dir(&served.directory).unwrap().count(), 0);
+    served.unmount();
+    place.check();
+}
+
+#[test]
+fn a_read_notes_its_time_once() {
+    if !can_mount("a_read_notes_its_time_once") {
+        return;
+    }
+    let place = Place::new();
+    for (words, is_noted) in [(&[][..], true), (&["no-access-times"][..], false)] {
+        let served = place.serve(words);
+        let path = served.path("file");
+        fs::write(&path, "x").unwrap();
+        let old = Timespec { tv_sec: 1000, tv_nsec: 0 };
+        let times = Timestamps { last_access: old, last_modification: old };
+        rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::empty()).unwrap();
+        served.unmount();
+        let served = place.serve(words);
+        fs::read(&path).unwrap();
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(metadata.atime() != 1000, is_noted);
+        assert_eq!(metadata.mtime(), 1000);
+        served.unmount();
+    }
+}

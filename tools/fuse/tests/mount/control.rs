@@ -1,0 +1,131 @@
+//! A running mount is asked by another process: this one.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sapwood::files::{FilesView, Inode, ReadFiles};
+use sapwood::{Annotations, ErrorKind};
+use sapwood_fuse::{RunningMount, control_folder};
+
+use crate::harness::{Place, can_mount};
+
+/// A file of a view that stands in its root.
+fn read(view: &FilesView, name: &str) -> Option<Vec<u8>> {
+    let inode = view.lookup(Inode::ROOT, name.as_bytes()).ok()?;
+    let mut bytes = vec![0; view.attributes(inode).unwrap().size as usize];
+    let length = view.read(inode, 0, &mut bytes).unwrap();
+    assert_eq!(length, bytes.len());
+    Some(bytes)
+}
+
+#[test]
+fn a_flush_makes_durable_what_nobody_synced() {
+    if !can_mount("a_flush_makes_durable_what_nobody_synced") {
+        return;
+    }
+    let place = Place::new();
+    let mut served = place.serve(&[]);
+    fs::write(served.path("file"), vec![42; 100_000]).unwrap();
+    let mut mount = place.ask("web");
+    assert_eq!(mount.directory(), served.directory);
+    mount.flush().unwrap();
+    served.kill();
+    drop(served);
+    let served = place.serve(&[]);
+    assert_eq!(fs::read(served.path("file")).unwrap(), vec![42; 100_000]);
+    served.unmount();
+    place.check();
+}
+
+#[test]
+fn snapshots_of_a_mount_under_writers_are_whole() {
+    if !can_mount("snapshots_of_a_mount_under_writers_are_whole") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for writer in 0..3 {
+            let (served, is_done) = (&served, &is_done);
+            scope.spawn(move || {
+                for round in 0_u64.. {
+                    if is_done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    // A file is put in place whole, then the next: no snapshot has it in part,
+                    // nor the second of a later round than the first.
+                    for name in ["first", "second"] {
+                        let aside = served.path(&format!("{writer}-aside"));
+                        let content = vec![(round % 251) as u8; 10_000 + writer * 1000];
+                        fs::write(&aside, [&round.to_le_bytes()[..], &content].concat()).unwrap();
+                        fs::File::open(&aside).unwrap().sync_data().unwrap();
+                        fs::rename(&aside, served.path(&format!("{writer}-{name}"))).unwrap();
+                    }
+                }
+            });
+        }
+        let store = place.store();
+        for number in 0..8 {
+            let annotations =
+                Annotations { comment: Some(format!("number {number}")), ..Annotations::default() };
+            let layer = place.ask("web").snapshot(&annotations).unwrap();
+            let view = FilesView::open(store.snapshot_of(&layer.to_string()).unwrap()).unwrap();
+            let comment = store.layer(layer).unwrap().annotations.comment;
+            assert_eq!(comment, annotations.comment);
+            for writer in 0..3 {
+                let round = |name: &str| {
+                    let content = read(&view, &format!("{writer}-{name}"))?;
+                    let (round, rest) = content.split_first_chunk::<8>().unwrap();
+                    let round = u64::from_le_bytes(*round);
+                    assert_eq!(rest.len(), 10_000 + writer * 1000);
+                    assert!(rest.iter().all(|&byte| u64::from(byte) == round % 251));
+                    Some(round)
+                };
+                let (first, second) = (round("first"), round("second"));
+                let next = second.map_or(Some(0), |second| Some(second + 1));
+                assert!(first == second || first == next, "{first:?} and {second:?}");
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
+    served.unmount();
+    place.check();
+}
+
+#[test]
+fn who_waits_is_told_when_the_mount_has_ended() {
+    if !can_mount("who_waits_is_told_when_the_mount_has_ended") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    fs::write(served.path("file"), "x").unwrap();
+    let mount = place.ask("web");
+    let waiter = std::thread::spawn(move || mount.wait());
+    served.unmount();
+    waiter.join().unwrap().unwrap();
+    let folder = control_folder(&place.store_path(), &sapwood::store::Name::new("web").unwrap());
+    assert!(RunningMount::find(&folder).unwrap().is_none());
+    assert!(!folder.exists(), "nothing is left of it");
+}
+
+#[test]
+fn a_mount_that_was_killed_is_no_running_mount() {
+    if !can_mount("a_mount_that_was_killed_is_no_running_mount") {
+        return;
+    }
+    let place = Place::new();
+    let mut served = place.serve(&[]);
+    served.kill();
+    let folder = control_folder(&place.store_path(), &sapwood::store::Name::new("web").unwrap());
+    assert!(RunningMount::find(&folder).unwrap().is_none());
+    drop(served);
+    let served = place.serve(&[]);
+    place.ask("web").flush().unwrap();
+    let error = place.store().open_volume("web").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    let holder = served.process().as_raw_nonzero().to_string();
+    assert!(error.to_string().contains(&holder), "{error}");
+    served.unmount();
+}

@@ -1,0 +1,14 @@
+//! Real mounts, served by processes of their own.
+//!
+//! Where the machine cannot mount, each test says so and does nothing.
+
+mod basics;
+mod control;
+mod crash;
+mod harness;
+mod lists;
+mod many;
+mod nested;
+mod options;
+mod programs;
+mod suites;

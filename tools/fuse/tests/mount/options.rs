@@ -1,0 +1,146 @@
+//! What a mount can be told.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, chown};
+
+use sapwood_fuse::{Unmount, detach};
+
+use crate::harness::{Place, can_mount, shell, snapshot};
+
+const ENOSPC: Option<i32> = Some(28);
+const EROFS: Option<i32> = Some(30);
+const EOVERFLOW: Option<i32> = Some(75);
+
+#[test]
+fn a_quota_fills_and_frees() {
+    if !can_mount("a_quota_fills_and_frees") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&["quota=8388608"]);
+    let fill = |name: &str| {
+        let mut file = File::create(served.path(name)).unwrap();
+        let mut written = 0;
+        loop {
+            match file.write(&[3; 65536]) {
+                Ok(length) => written += length,
+                Err(error) => {
+                    assert_eq!(error.raw_os_error(), ENOSPC, "{error}");
+                    return written;
+                }
+            }
+            assert!(written < 9 << 20, "no end");
+        }
+    };
+    let first = fill("first");
+    assert!(first > 6 << 20, "only {first} bytes fitted");
+    assert_eq!(fill("second"), 0);
+    for _ in 0..3 {
+        fs::remove_file(served.path("first")).unwrap();
+        let again = fill("first");
+        assert!(again > 6 << 20, "only {again} bytes fitted after a removal");
+    }
+    let size = shell(&served.directory, "df -B1 --output=size . | tail -1");
+    assert_eq!(size.trim(), "8388608");
+    served.unmount();
+    place.check();
+}
+
+#[test]
+fn owners_are_shown_as_others_and_no_file_is_touched() {
+    if !can_mount("owners_are_shown_as_others_and_no_file_is_touched") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    fs::write(served.path("of-root"), "x").unwrap();
+    fs::write(served.path("of-7"), "x").unwrap();
+    chown(served.path("of-7"), Some(7), Some(8)).unwrap();
+    fs::write(served.path("of-nobody-known"), "x").unwrap();
+    chown(served.path("of-nobody-known"), Some(70_000), Some(70_000)).unwrap();
+    served.unmount();
+
+    let served = place.serve(&["users=100000:0:65536", "groups=200000:0:65536", "everybody"]);
+    let owner = |name: &str| {
+        let metadata = fs::metadata(served.path(name)).unwrap();
+        (metadata.uid(), metadata.gid())
+    };
+    assert_eq!(owner("of-root"), (100_000, 200_000));
+    assert_eq!(owner("of-7"), (100_007, 200_008));
+    assert_eq!(owner("of-nobody-known"), (65534, 65534));
+    chown(served.path("of-7"), Some(100_009), Some(200_009)).unwrap();
+    let error = chown(served.path("of-7"), Some(5), None).unwrap_err();
+    assert_eq!(error.raw_os_error(), EOVERFLOW, "an owner that no range has");
+    let error = fs::write(served.path("new"), "x").unwrap_err();
+    assert_eq!(error.raw_os_error(), EOVERFLOW, "root of the host is nobody in the tree");
+    served.unmount();
+
+    let served = place.serve(&[]);
+    let metadata = fs::metadata(served.path("of-7")).unwrap();
+    assert_eq!((metadata.uid(), metadata.gid()), (9, 9));
+    served.unmount();
+}
+
+#[test]
+fn a_volatile_mount_commits_at_its_end_only() {
+    if !can_mount("a_volatile_mount_commits_at_its_end_only") {
+        return;
+    }
+    let place = Place::new();
+    let mut served = place.serve(&["volatile"]);
+    fs::write(served.path("lost"), "x").unwrap();
+    File::open(served.path("lost")).unwrap().sync_all().unwrap();
+    served.kill();
+    drop(served);
+    let served = place.serve(&["volatile"]);
+    assert!(!served.path("lost").exists());
+    fs::write(served.path("kept"), "x").unwrap();
+    served.unmount();
+    let served = place.serve(&[]);
+    assert!(served.path("kept").exists());
+    served.unmount();
+    place.check();
+}
+
+#[test]
+fn a_snapshot_is_read_only_and_beside_its_volume() {
+    if !can_mount("a_snapshot_is_read_only_and_beside_its_volume") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    fs::write(served.path("file"), "before").unwrap();
+    served.unmount();
+    snapshot(&place, "web");
+    let live = place.serve(&[]);
+    fs::write(live.path("file"), "after").unwrap();
+    let frozen = place.serve_as("web@1", "frozen", &["view"]);
+    assert_eq!(fs::read(frozen.path("file")).unwrap(), b"before");
+    assert_eq!(fs::read(live.path("file")).unwrap(), b"after");
+    assert_eq!(fs::write(frozen.path("file"), "x").unwrap_err().raw_os_error(), EROFS);
+    assert_eq!(fs::remove_file(frozen.path("file")).unwrap_err().raw_os_error(), EROFS);
+    frozen.unmount();
+    live.unmount();
+}
+
+/// A lazy unmount ends the mount when the last file is closed, with all that was written.
+#[test]
+fn a_detached_mount_ends_with_its_last_file() {
+    if !can_mount("a_detached_mount_ends_with_its_last_file") {
+        return;
+    }
+    let place = Place::new();
+    let mut served = place.serve(&[]);
+    let mut file = File::create(served.path("open")).unwrap();
+    let busy = detach(&served.directory, Unmount::WhenFree).unwrap_err();
+    assert_eq!(busy.kind(), sapwood::ErrorKind::Locked);
+    detach(&served.directory, Unmount::Detach).unwrap();
+    file.write_all(b"late").unwrap();
+    drop(file);
+    served.expect_good_end();
+    drop(served);
+    let served = place.serve(&[]);
+    assert_eq!(fs::read(served.path("open")).unwrap(), b"late");
+    served.unmount();
+}
