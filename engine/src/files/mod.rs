@@ -7,8 +7,10 @@
 //!
 //! [`Files`] is a live tree, [`FilesView`] one of a snapshot; [`ReadFiles`] is what both can.
 
+mod blame;
 mod blocks;
 mod changes;
+mod check;
 mod content;
 mod entries;
 mod extended;
@@ -24,7 +26,9 @@ mod types;
 mod view;
 
 pub use crate::format::files::Time;
+pub use blame::{BlameRange, Share, TreeUsage, blame, shares, usage};
 pub use changes::{ChangeKind, Difference, FileChange, changes};
+pub use check::{TreeFinding, TreeReport, TreeSeverity, check};
 pub use live::{Files, FilesOptions};
 pub use paths::{DirectoryEntry, Paths};
 pub use types::{

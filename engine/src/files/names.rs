@@ -60,6 +60,11 @@ fn first_cookie(pages: &Pages<'_>, name: &[u8]) -> u64 {
     hash.max(1) * SLOTS
 }
 
+/// Whether a name may stand under this number.
+pub fn is_cookie_of(pages: &Pages<'_>, cookie: u64, name: &[u8]) -> bool {
+    cookie & !(SLOTS - 1) == first_cookie(pages, name)
+}
+
 /// Finds a name in a directory.
 pub fn find(pages: &Pages<'_>, directory: Inode, name: &[u8]) -> Result<Option<FoundName>> {
     let first = first_cookie(pages, name);

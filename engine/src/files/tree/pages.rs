@@ -78,6 +78,11 @@ impl Pages<'_> {
         }
     }
 
+    /// The number of the leaf where `key` stands or would.
+    pub fn leaf_number(&self, key: Key) -> Result<u32> {
+        Ok(self.leaf(key)?.page.number())
+    }
+
     /// Walks to the leaf where `key` stands or would.
     ///
     /// Each page must lie where the keys of the pages above say: so a walk over a made-up
