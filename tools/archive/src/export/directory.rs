@@ -1,0 +1,185 @@
+//! A tree into a directory of the host.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use sapwood::Result;
+use sapwood::files::{Attributes, FileKind, Inode, ReadFiles};
+
+use super::content;
+use super::host::{self, HostDirectory};
+use super::member::{member_of, takes};
+use crate::listing::{Name, names_behind};
+use crate::options::ExportOptions;
+use crate::report::{Meter, Progress, Report};
+use crate::tar::{Member, MemberKind};
+
+/// Writes the directory `from` and all below it into the directory `to` of the host, which is made
+/// where it is missing and has to be empty.
+///
+/// Nothing is written outside of `to`, whatever the tree holds and whoever else writes there: no
+/// symlink is followed, no file that is there is opened. Holes stay holes, hard links stay links,
+/// times keep their nanoseconds. Until a directory is done only its owner can enter it. As many
+/// directories are held open as stand in each other.
+///
+/// After an error what was written stays. Nothing is synced.
+///
+/// Errors: [`NotEmpty`](sapwood::ErrorKind::NotEmpty); [`NotPermitted`](sapwood::ErrorKind::NotPermitted)
+/// for what takes privileges (owners, devices, some attributes) and for kinds that the options
+/// refuse; [`Stale`](sapwood::ErrorKind::Stale) where somebody else changes `to`, or a live tree
+/// changed; what the host says.
+pub fn export_directory(
+    view: &dyn ReadFiles,
+    from: Inode,
+    to: &Path,
+    options: &ExportOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report> {
+    let mut export = Export {
+        view,
+        options,
+        meter: Meter::new(progress),
+        to: to.to_owned(),
+        linked: HashMap::new(),
+        buffer: Vec::new(),
+    };
+    let root = HostDirectory::open_empty(to)?;
+    export.all(root, from)?;
+    Ok(export.meter.report())
+}
+
+struct Export<'a> {
+    view: &'a dyn ReadFiles,
+    options: &'a ExportOptions,
+    meter: Meter<'a>,
+    /// Where it goes, for errors.
+    to: PathBuf,
+    /// Files with several names: the first one, from `to` on, and which file of the host it is.
+    linked: HashMap<Inode, (PathBuf, (u64, u64))>,
+    buffer: Vec<u8>,
+}
+
+/// A directory that is being filled.
+struct Level {
+    directory: HostDirectory,
+    inode: Inode,
+    /// Names that were looked at, the next one last, and where to look on.
+    names: Vec<Name>,
+    after: u64,
+}
+
+impl Level {
+    fn new(directory: HostDirectory, inode: Inode) -> Level {
+        Level { directory, inode, names: Vec::new(), after: 0 }
+    }
+
+    fn next(&mut self, view: &dyn ReadFiles) -> Result<Option<Name>> {
+        if self.names.is_empty() {
+            self.names = names_behind(view, self.inode, self.after)?;
+            self.after = self.names.last().map_or(self.after, |last| last.cookie);
+            self.names.reverse();
+        }
+        Ok(self.names.pop())
+    }
+}
+
+impl Export<'_> {
+    fn all(&mut self, root: HostDirectory, from: Inode) -> Result<()> {
+        let mut levels = vec![Level::new(root, from)];
+        let mut path = PathBuf::new();
+        while let Some(level) = levels.last_mut() {
+            let name = level.next(self.view);
+            let Some(name) = name.map_err(|error| error.in_file(self.to.join(&path)))? else {
+                let done = self.finish(level);
+                done.map_err(|error| error.in_file(self.to.join(&path)))?;
+                levels.pop();
+                path.pop();
+                continue;
+            };
+            path.push(OsStr::from_bytes(&name.name));
+            let here = &levels[levels.len() - 1].directory;
+            let made = match name.kind {
+                FileKind::Directory => here.make_directory(&name.name).map(Some),
+                _ => self.put(&levels[0].directory, here, &name, &path).map(|()| None),
+            };
+            match made.map_err(|error| error.in_file(self.to.join(&path)))? {
+                Some(directory) => levels.push(Level::new(directory, name.inode)),
+                None => {
+                    path.pop();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A directory gets its attributes when nothing is made in it any more.
+    fn finish(&mut self, level: &Level) -> Result<()> {
+        let file = self.view.attributes(level.inode)?;
+        let member = member_of(self.view, &file, self.options)?;
+        level.directory.set(&member, self.owner(&file))?;
+        self.meter.entry();
+        Ok(())
+    }
+
+    fn owner(&self, file: &Attributes) -> host::Owner {
+        self.options.ownership.of(file.owner, file.group)
+    }
+
+    /// Makes a file that is no directory; `path` is its way from `root`.
+    fn put(
+        &mut self,
+        root: &HostDirectory,
+        directory: &HostDirectory,
+        name: &Name,
+        path: &Path,
+    ) -> Result<()> {
+        let file = self.view.attributes(name.inode)?;
+        if !takes(file.kind, self.options)? {
+            self.meter.skipped();
+            return Ok(());
+        }
+        if let Some((first, identity)) = self.linked.get(&name.inode) {
+            let found = root.find(first)?;
+            if host::identity(&found)? != *identity {
+                return Err(host::replaced());
+            }
+            directory.link(&found, &name.name)?;
+            self.meter.entry();
+            return Ok(());
+        }
+        let member = member_of(self.view, &file, self.options)?;
+        let made = match member.kind {
+            MemberKind::File => self.put_content(directory, &name.name, &file, &member)?,
+            _ => directory.make_other(&name.name, &member.kind)?,
+        };
+        made.set(&member, self.owner(&file))?;
+        if file.links > 1 {
+            self.linked.insert(name.inode, (path.to_owned(), made.identity()?));
+        }
+        self.meter.entry();
+        Ok(())
+    }
+
+    fn put_content(
+        &mut self,
+        directory: &HostDirectory,
+        name: &[u8],
+        file: &Attributes,
+        member: &Member,
+    ) -> Result<host::MadeFile> {
+        let made = directory.make_file(name)?;
+        let segments = content::segments(self.view, file)?;
+        let (meter, mut end) = (&mut self.meter, 0);
+        content::read(self.view, file, &segments, &mut self.buffer, &mut |offset, bytes| {
+            end = offset + bytes.len() as u64;
+            meter.bytes(bytes.len());
+            made.write(offset, bytes)
+        })?;
+        if end < member.size {
+            made.set_size(member.size)?;
+        }
+        Ok(made)
+    }
+}

@@ -1,0 +1,10 @@
+//! Files out of a tree: to a directory of the host, a tar stream, a layer of an image.
+
+mod content;
+mod directory;
+mod host;
+mod member;
+mod tar;
+
+pub use directory::export_directory;
+pub use tar::export_tar;

@@ -1,0 +1,264 @@
+//! Files of the host as they are, looked at without following anything.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use sapwood::files::Time;
+use sapwood::{Error, ErrorKind, Result};
+
+use crate::tar::{Attribute, Member, MemberKind};
+
+/// What every error about a file of the host begins with.
+const OPERATION: &str = "import a directory";
+
+/// Which file of the host it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+/// A file of the host, without its content.
+pub struct HostFile {
+    /// What the host says of it; its name is the last one of its path.
+    pub member: Member,
+    pub identity: Identity,
+    /// How many names it has.
+    pub links: u64,
+    /// Whether the host stores less of it than its size.
+    pub is_sparse: bool,
+}
+
+/// A directory of the host that is held open.
+pub struct HostDirectory {
+    fd: OwnedFd,
+    /// Where it was found, for errors.
+    path: PathBuf,
+}
+
+impl HostDirectory {
+    /// The directory that the caller names; a symlink to it is followed.
+    pub fn open(path: &Path) -> Result<HostDirectory> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| failed(e, path))?;
+        Ok(HostDirectory { fd, path: path.to_owned() })
+    }
+
+    /// The path of a name in it, for errors.
+    pub fn path_of(&self, name: &CStr) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name.to_bytes()))
+    }
+
+    /// Its own attributes.
+    pub fn file(&self) -> Result<HostFile> {
+        let fail = |errno| failed(errno, &self.path);
+        let stat = rustix::fs::fstat(&self.fd).map_err(fail)?;
+        let mut file = host_file(&stat, MemberKind::Directory, b"");
+        file.member.attributes = attributes(&Fd(self.fd.as_fd())).map_err(fail)?;
+        Ok(file)
+    }
+
+    /// The names in it, sorted, without `.` and `..`.
+    pub fn names(&self) -> Result<Vec<CString>> {
+        let fail = |errno| failed(errno, &self.path);
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            let name = entry.file_name();
+            if name != c"." && name != c".." {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// What a name in it is. Attributes of what can be opened come with [`HostDirectory::open_file`]
+    /// and [`HostDirectory::file`].
+    pub fn look(&self, name: &CStr) -> Result<HostFile> {
+        let fail = |errno| failed(errno, &self.path_of(name));
+        let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => MemberKind::File,
+            FileType::Directory => MemberKind::Directory,
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(&self.fd, name, Vec::new()).map_err(fail)?;
+                MemberKind::Symlink(target.into_bytes())
+            }
+            FileType::CharacterDevice => MemberKind::CharDevice(major, minor),
+            FileType::BlockDevice => MemberKind::BlockDevice(major, minor),
+            FileType::Fifo => MemberKind::Fifo,
+            FileType::Socket => MemberKind::Socket,
+            FileType::Unknown => {
+                let found = format!("mode {:o}", stat.st_mode);
+                let error = Error::invalid(OPERATION, "kind", found, "one that is known");
+                return Err(error.in_file(self.path_of(name)));
+            }
+        };
+        let is_opened = matches!(kind, MemberKind::File | MemberKind::Directory);
+        let mut file = host_file(&stat, kind, name.to_bytes());
+        if !is_opened {
+            file.member.attributes = attributes(&self.by_path(name)).map_err(fail)?;
+        }
+        Ok(file)
+    }
+
+    /// Opens a directory in it.
+    pub fn enter(&self, name: &CStr) -> Result<HostDirectory> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let path = self.path_of(name);
+        match rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            Ok(fd) => Ok(HostDirectory { fd, path }),
+            Err(Errno::NOTDIR | Errno::LOOP) => Err(changed(&path)),
+            Err(errno) => Err(failed(errno, &path)),
+        }
+    }
+
+    /// Opens a regular file in it, the one that was looked at; gives its attributes as they are now.
+    pub fn open_file(&self, name: &CStr, expected: Identity) -> Result<(OwnedFd, HostFile)> {
+        let path = self.path_of(name);
+        let fail = |errno| failed(errno, &path);
+        // It may have been replaced by a pipe: that must not block.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let open = |more| {
+            rustix::fs::openat(&self.fd, name, flags | OFlags::CLOEXEC | more, Mode::empty())
+        };
+        let fd = match open(OFlags::NOATIME) {
+            // Only the owner may ask for it.
+            Err(Errno::PERM) => open(OFlags::empty()),
+            opened => opened,
+        };
+        let fd = match fd {
+            Err(Errno::LOOP | Errno::NXIO) => return Err(changed(&path)),
+            fd => fd.map_err(fail)?,
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(fail)?;
+        let mut file = host_file(&stat, MemberKind::File, name.to_bytes());
+        let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        if !is_regular || file.identity != expected {
+            return Err(changed(&path));
+        }
+        file.member.attributes = attributes(&Fd(fd.as_fd())).map_err(fail)?;
+        Ok((fd, file))
+    }
+
+    /// Neither pipes nor symlinks can be opened to ask for their attributes, and no call takes a
+    /// directory and a name: this path leads through the open directory.
+    fn by_path(&self, name: &CStr) -> ByPath {
+        let mut path = format!("/proc/self/fd/{}/", self.fd.as_raw_fd()).into_bytes();
+        path.extend(name.to_bytes());
+        ByPath(PathBuf::from(OsStr::from_bytes(&path)))
+    }
+}
+
+/// A file of the host became another one while it was looked at.
+pub fn changed(path: &Path) -> Error {
+    Error::new(ErrorKind::Stale, "import a directory: the file changed meanwhile").in_file(path)
+}
+
+/// What the host said about `path`.
+pub fn failed(errno: Errno, path: &Path) -> Error {
+    Error::io(OPERATION, io::Error::from(errno)).in_file(path)
+}
+
+fn host_file(stat: &Stat, kind: MemberKind, name: &[u8]) -> HostFile {
+    let mut member = Member::new(name, kind, (stat.st_mode & 0o7777) as u16);
+    member.owner = stat.st_uid;
+    member.group = stat.st_gid;
+    member.modified = time(stat.st_mtime, stat.st_mtime_nsec);
+    member.accessed = Some(time(stat.st_atime, stat.st_atime_nsec));
+    if member.kind == MemberKind::File {
+        member.size = stat.st_size as u64;
+    }
+    /// What `st_blocks` counts in.
+    const STAT_BLOCK_BYTES: u64 = 512;
+    let stored = stat.st_blocks as u64 * STAT_BLOCK_BYTES;
+    HostFile {
+        identity: Identity { device: stat.st_dev, inode: stat.st_ino },
+        links: stat.st_nlink,
+        is_sparse: stored < member.size,
+        member,
+    }
+}
+
+fn time(seconds: i64, nanoseconds: impl TryInto<u32>) -> Time {
+    Time { seconds, nanoseconds: nanoseconds.try_into().unwrap_or(0) }
+}
+
+/// A file whose extended attributes can be asked for.
+trait Attributed {
+    fn list(&self, buffer: &mut [u8]) -> rustix::io::Result<usize>;
+    fn get(&self, name: &CStr, buffer: &mut [u8]) -> rustix::io::Result<usize>;
+}
+
+struct Fd<'a>(BorrowedFd<'a>);
+
+impl Attributed for Fd<'_> {
+    fn list(&self, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+        rustix::fs::flistxattr(self.0, buffer)
+    }
+
+    fn get(&self, name: &CStr, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+        rustix::fs::fgetxattr(self.0, name, buffer)
+    }
+}
+
+struct ByPath(PathBuf);
+
+impl Attributed for ByPath {
+    fn list(&self, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+        rustix::fs::llistxattr(&self.0, buffer)
+    }
+
+    fn get(&self, name: &CStr, buffer: &mut [u8]) -> rustix::io::Result<usize> {
+        rustix::fs::lgetxattr(&self.0, name, buffer)
+    }
+}
+
+/// All extended attributes that the caller may see.
+fn attributes(file: &dyn Attributed) -> rustix::io::Result<Vec<Attribute>> {
+    let names = match whole(&|buffer| file.list(buffer)) {
+        Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+        names => names?,
+    };
+    let mut attributes = Vec::new();
+    for name in names.split_inclusive(|&byte| byte == 0) {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
+        match whole(&|buffer| file.get(name, buffer)) {
+            Ok(value) => attributes.push((name.to_bytes().to_vec(), value)),
+            // Removed meanwhile: then the file does not have it.
+            Err(Errno::NODATA) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    attributes.sort_unstable();
+    Ok(attributes)
+}
+
+/// A value of any length: asked for with a small buffer first, most have none or a short one.
+fn whole(ask: &dyn Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    let mut first = [0; 256];
+    match ask(&mut first) {
+        Ok(length) => return Ok(first[..length].to_vec()),
+        Err(Errno::RANGE) => {}
+        Err(errno) => return Err(errno),
+    }
+    loop {
+        let mut buffer = vec![0; ask(&mut [])?];
+        match ask(&mut buffer) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            // It grew meanwhile.
+            Err(Errno::RANGE) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Files into a tree: from a directory of the host, a tar stream, a layer of an image.
+
+mod directory;
+mod host;
+mod lower;
+mod name;
+mod reading;
+mod removal;
+mod resolve;
+mod stream;
+mod target;
+
+pub use directory::import_directory;
+pub use stream::{import_layer, import_tar};

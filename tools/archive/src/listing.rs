@@ -1,0 +1,61 @@
+//! The names of a directory of a tree, kept beyond the look at them.
+
+use std::ops::ControlFlow;
+
+use sapwood::Result;
+use sapwood::files::{FileKind, Inode, ReadFiles};
+
+/// How many names are looked at before they are removed.
+const NAMES_MAX: usize = 1024;
+
+/// A name of a directory, kept beyond the look at it.
+#[derive(Clone, Debug)]
+pub struct Name {
+    /// The name.
+    pub name: Vec<u8>,
+    /// The file.
+    pub inode: Inode,
+    /// What it is.
+    pub kind: FileKind,
+    /// Where to go on behind it.
+    pub cookie: u64,
+}
+
+/// The next names of a directory behind `after`, [`NAMES_MAX`] at most.
+pub fn names_behind(files: &dyn ReadFiles, directory: Inode, after: u64) -> Result<Vec<Name>> {
+    let mut names = Vec::new();
+    files.entries(directory, after, &mut |entry| {
+        names.push(Name {
+            name: entry.name.to_vec(),
+            inode: entry.inode,
+            kind: entry.kind,
+            cookie: entry.cookie,
+        });
+        match names.len() {
+            NAMES_MAX => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    })?;
+    Ok(names)
+}
+
+/// All names of a directory in the order of the paths that they make: a directory stands where
+/// its name and a slash would.
+pub fn sorted_names(files: &dyn ReadFiles, directory: Inode) -> Result<Vec<Name>> {
+    let mut names = Vec::new();
+    loop {
+        let after = names.last().map_or(0, |last: &Name| last.cookie);
+        let mut more = names_behind(files, directory, after)?;
+        if more.is_empty() {
+            break;
+        }
+        names.append(&mut more);
+    }
+    let slash = |name: &Name| (name.kind == FileKind::Directory).then_some(b'/');
+    names.sort_unstable_by(|a, b| {
+        let (a, b) =
+            (a.name.iter().copied().chain(slash(a)), b.name.iter().copied().chain(slash(b)));
+        a.cmp(b)
+    });
+    Ok(names)
+}

@@ -1,0 +1,86 @@
+//! What the caller of an import or export decides.
+
+/// Whose the files are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// The same numbers as in the source. On a host that takes privileges.
+    #[default]
+    Keep,
+    /// All belong to this user and group.
+    Fixed {
+        /// The owner's number.
+        owner: u32,
+        /// The group's number.
+        group: u32,
+    },
+    /// Nothing is said about it: in a tree user and group 0, on a host who exports.
+    Default,
+}
+
+/// What becomes of devices, pipes and sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpecialFiles {
+    /// They are made. On a host devices take privileges; a tar stream has no sockets.
+    #[default]
+    Make,
+    /// They are left out, and counted.
+    Skip,
+    /// They are an error.
+    Refuse,
+}
+
+/// Whether extended attributes are taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExtendedAttributes {
+    /// All of them. On a host some take privileges.
+    #[default]
+    Keep,
+    /// None.
+    Skip,
+}
+
+/// How holes are written into a tar stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Holes {
+    /// As the zeros that they read as: every reader understands it, and equal content gives equal
+    /// bytes wherever the holes are.
+    #[default]
+    Expand,
+    /// Left out, in the sparse form of GNU tar: small, for readers that know it.
+    Keep,
+}
+
+/// What an import takes over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Whose the files are.
+    pub ownership: Ownership,
+    /// What becomes of devices, pipes and sockets.
+    pub special_files: SpecialFiles,
+    /// Whether extended attributes are taken over.
+    pub extended_attributes: ExtendedAttributes,
+}
+
+/// What an export writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// Whose the files are.
+    pub ownership: Ownership,
+    /// What becomes of devices, pipes and sockets.
+    pub special_files: SpecialFiles,
+    /// Whether extended attributes are written.
+    pub extended_attributes: ExtendedAttributes,
+    /// How holes are written into a tar stream. Directories of the host get holes always.
+    pub holes: Holes,
+}
+
+impl Ownership {
+    /// The owner and group that a file gets, whose own are given; none where the host decides.
+    pub fn of(self, owner: u32, group: u32) -> Option<(u32, u32)> {
+        match self {
+            Ownership::Keep => Some((owner, group)),
+            Ownership::Fixed { owner, group } => Some((owner, group)),
+            Ownership::Default => None,
+        }
+    }
+}

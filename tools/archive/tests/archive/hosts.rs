@@ -1,0 +1,253 @@
+//! Directories of the host in and out, compared entry by entry.
+
+use std::fs;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use sapwood::ErrorKind;
+use sapwood::files::{FileKind, Files, Inode, ReadFiles, Seek};
+use sapwood_archive::{
+    ExportOptions, ImportOptions, Ownership, Report, SpecialFiles, export_directory,
+    import_directory,
+};
+
+use crate::support::*;
+
+fn import(files: &Files, from: &Path) -> sapwood::Result<Report> {
+    import_directory(files, Inode::ROOT, from, &ImportOptions::default(), &mut |_| {})
+}
+
+fn export(files: &dyn ReadFiles, to: &Path) -> sapwood::Result<Report> {
+    let ownership = if is_root() { Ownership::Keep } else { Ownership::Default };
+    let options = ExportOptions { ownership, ..ExportOptions::default() };
+    export_directory(files, Inode::ROOT, to, &options, &mut |_| {})
+}
+
+/// A directory with one of each kind that anybody may make.
+fn varied(folder: &Path) {
+    let write = |name: &str, content: &[u8]| fs::write(folder.join(name), content).unwrap();
+    fs::create_dir_all(folder.join("a/b/c")).unwrap();
+    write("a/empty", b"");
+    write("a/small", b"small");
+    write("a/b/large", &(0..3 << 20).map(|at| (at / 1000) as u8).collect::<Vec<_>>());
+    write("a/b/c/read-only", b"no");
+    fs::hard_link(folder.join("a/small"), folder.join("a/b/again")).unwrap();
+    fs::hard_link(folder.join("a/small"), folder.join("third")).unwrap();
+    symlink("../small", folder.join("a/b/link")).unwrap();
+    symlink("/nowhere/at all", folder.join("dangling")).unwrap();
+    fs::hard_link(folder.join("dangling"), folder.join("dangling too")).unwrap();
+    let sparse = fs::File::create(folder.join("sparse")).unwrap();
+    sparse.write_all_at(b"begin", 0).unwrap();
+    sparse.write_all_at(b"middle", 40 << 20).unwrap();
+    sparse.set_len(100 << 20).unwrap();
+    let holes = fs::File::create(folder.join("holes alone")).unwrap();
+    holes.set_len(64 << 10).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        folder.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o640),
+        0,
+    )
+    .unwrap();
+    std::os::unix::net::UnixListener::bind(folder.join("socket")).unwrap();
+    let name = std::ffi::OsStr::from_encoded(b"not \xff utf8\n");
+    fs::write(folder.join(name), "x").unwrap();
+    for (name, mode) in
+        [("a/b/c/read-only", 0o400), ("a/small", 0o4755), ("a/b/c", 0o2555), ("a", 0o1777)]
+    {
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let times = fs::FileTimes::new()
+        .set_modified(std::time::UNIX_EPOCH + std::time::Duration::new(1_234_567_890, 123_456_789))
+        .set_accessed(std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 1));
+    fs::File::open(folder.join("a/b/large")).unwrap().set_times(times).unwrap();
+    fs::File::open(folder.join("a/b")).unwrap().set_times(times).unwrap();
+}
+
+trait FromEncoded {
+    fn from_encoded(bytes: &[u8]) -> &std::ffi::OsStr;
+}
+
+impl FromEncoded for std::ffi::OsStr {
+    fn from_encoded(bytes: &[u8]) -> &std::ffi::OsStr {
+        std::os::unix::ffi::OsStrExt::from_bytes(bytes)
+    }
+}
+
+/// Sets extended attributes where the host keeps them; says whether it does.
+fn set_attribute(path: &Path, name: &str, value: &[u8]) -> bool {
+    match rustix::fs::lsetxattr(path, name, value, rustix::fs::XattrFlags::empty()) {
+        Ok(()) => true,
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::PERM) => {
+            eprintln!("skipped: the host does not keep {name}");
+            false
+        }
+        Err(errno) => panic!("{errno}"),
+    }
+}
+
+#[test]
+fn a_directory_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+    fs::create_dir(&from).unwrap();
+    varied(&from);
+    set_attribute(&from.join("a/small"), "user.note", b"line\nline\0");
+    set_attribute(&from.join("a/b"), "user.long", &[7; 3000]);
+    let files = tree();
+    let report = import(&files, &from).unwrap();
+    let described = describe(&files, Inode::ROOT);
+    assert_eq!(report.entries, described.len() as u64);
+    assert_eq!(described["a/b/again"].same_as, "a/b/again");
+    assert_eq!(described["a/small"].same_as, "a/b/again");
+    assert_eq!(described["third"].same_as, "a/b/again");
+    assert_eq!(described["dangling too"].same_as, "dangling");
+    assert_eq!(described["socket"].kind, FileKind::Socket);
+    let large = files.lookup(Inode::ROOT, b"sparse").unwrap();
+    assert!(files.attributes(large).unwrap().allocated_bytes < 1 << 20);
+    assert!(files.seek(large, 1 << 20, Seek::Data).unwrap().unwrap() >= 39 << 20);
+
+    let out = export(&files, &to).unwrap();
+    assert_eq!(out.entries, report.entries);
+    let again = tree();
+    import(&again, &to).unwrap();
+    assert_same(&describe(&again, Inode::ROOT), &described);
+    compare(&from, &to);
+    assert!(fs::metadata(to.join("sparse")).unwrap().blocks() < 4096);
+    let (small, third) = (to.join("a/small"), to.join("third"));
+    assert_eq!(fs::metadata(small).unwrap().ino(), fs::metadata(third).unwrap().ino());
+}
+
+/// What the host says of two directories, besides what a tree keeps.
+fn compare(one: &Path, other: &Path) {
+    let mut left = vec![(one.to_owned(), other.to_owned())];
+    while let Some((one, other)) = left.pop() {
+        let [a, b] = [&one, &other].map(|path| fs::symlink_metadata(path).unwrap());
+        let facts = |of: &fs::Metadata| {
+            let whose = is_root().then(|| (of.uid(), of.gid()));
+            (of.mode(), of.nlink(), of.mtime(), of.mtime_nsec(), of.rdev(), whose)
+        };
+        assert_eq!(facts(&a), facts(&b), "{}", one.display());
+        if a.is_file() {
+            assert_eq!(a.len(), b.len());
+            assert!(fs::read(&one).unwrap() == fs::read(&other).unwrap(), "{}", one.display());
+        } else if a.is_symlink() {
+            assert_eq!(fs::read_link(&one).unwrap(), fs::read_link(&other).unwrap());
+        } else if a.is_dir() {
+            let names = |path: &Path| {
+                let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
+                names.collect::<std::collections::BTreeSet<_>>()
+            };
+            assert_eq!(names(&one), names(&other), "{}", one.display());
+            left.extend(names(&one).iter().map(|name| (one.join(name), other.join(name))));
+        }
+    }
+}
+
+#[test]
+fn a_directory_of_the_system_comes_back_as_it_was() {
+    let from = Path::new("/usr/share/doc");
+    if !from.is_dir() {
+        eprintln!("skipped: there is no {}", from.display());
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let files = tree();
+    import(&files, from).unwrap();
+    export(&files, &folder.path().join("to")).unwrap();
+    compare(from, &folder.path().join("to"));
+}
+
+#[test]
+fn what_is_imported_over_a_tree_replaces_what_has_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    varied(folder.path());
+    let files = tree();
+    let members =
+        [file("a", "was a file"), directory("third/"), file("third/in", ""), file("kept", "")];
+    import_tar(&files, &stream(&members)).unwrap();
+    import(&files, folder.path()).unwrap();
+    import(&files, folder.path()).unwrap();
+    assert_eq!(read(&files, "kept"), b"");
+    assert_eq!(read(&files, "third"), b"small");
+    let again = tree();
+    import(&again, folder.path()).unwrap();
+    let mut described = describe(&files, Inode::ROOT);
+    described.remove("kept");
+    assert_same(&described, &describe(&again, Inode::ROOT));
+}
+
+#[test]
+fn special_files_are_left_out_or_refused_where_the_caller_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    varied(folder.path());
+    let with = |special_files| ImportOptions { special_files, ..ImportOptions::default() };
+    let import = |files: &Files, options| {
+        import_directory(files, Inode::ROOT, folder.path(), &options, &mut |_| {})
+    };
+    let error = import(&tree(), with(SpecialFiles::Refuse)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");
+    assert!(error.path().is_some(), "{error}");
+    let files = tree();
+    assert_eq!(import(&files, with(SpecialFiles::Skip)).unwrap().skipped, 2);
+    assert!(!paths(&files).contains(&"pipe".to_owned()));
+}
+
+#[test]
+fn owners_are_what_the_caller_says() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("f"), "").unwrap();
+    let ownership = Ownership::Fixed { owner: 5, group: 6 };
+    let options = ImportOptions { ownership, ..ImportOptions::default() };
+    let files = tree();
+    import_directory(&files, Inode::ROOT, folder.path(), &options, &mut |_| {}).unwrap();
+    let described = describe(&files, Inode::ROOT);
+    assert!(described.values().all(|file| (file.owner, file.group) == (5, 6)));
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error_with_its_path() {
+    let error = import(&tree(), Path::new("/no/such/directory")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.to_string().contains("/no/such/directory"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("f"), "").unwrap();
+    assert!(import(&tree(), &folder.path().join("f")).is_err());
+}
+
+#[test]
+fn devices_are_made_where_the_host_lets_us() {
+    use sapwood_archive::tar::MemberKind;
+    let folder = tempfile::tempdir().unwrap();
+    let files = tree();
+    let mut device = member("null", MemberKind::CharDevice(1, 3));
+    device.0.permissions = 0o666;
+    import_tar(&files, &stream(&[directory("./"), device])).unwrap();
+    let to = folder.path().join("to");
+    match export(&files, &to) {
+        Ok(_) => {
+            let null = fs::metadata(to.join("null")).unwrap();
+            assert_eq!((null.rdev(), null.mode() & 0o7777), (0x103, 0o666));
+        }
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");
+            assert!(error.to_string().contains("null"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn deep_trees_and_wide_ones_go_both_ways() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = tree();
+    let mut members = vec![file(&format!("{}f", "d/".repeat(200)), "deep")];
+    members.extend((0..5_000).map(|at| file(&format!("wide/{at}"), "w")));
+    import_tar(&files, &stream(&members)).unwrap();
+    export(&files, &folder.path().join("to")).unwrap();
+    let again = tree();
+    import(&again, &folder.path().join("to")).unwrap();
+    if is_root() {
+        assert_same(&describe(&again, Inode::ROOT), &describe(&files, Inode::ROOT));
+    }
+}

@@ -1,0 +1,9 @@
+//! Trees in and out: what goes in comes out, what is hostile stays out.
+
+mod attacks;
+mod hosts;
+mod interchange;
+mod layers;
+mod numbers;
+mod round_trips;
+mod support;
