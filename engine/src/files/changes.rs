@@ -407,6 +407,21 @@ impl FilesView {
         item.map(|item| InodeRecord::decode(&item)).transpose()
     }
 
+    /// All paths that lead to a file, sorted: from the root on, without a slash in front. That of
+    /// the root is empty. Cost is in proportion to them.
+    pub fn paths_of(&self, inode: Inode) -> Result<Vec<Vec<u8>>> {
+        if inode == Inode::ROOT {
+            return Ok(vec![Vec::new()]);
+        }
+        let mut paths = Paths::in_view(self);
+        let mut found = Vec::new();
+        for place in names_of(&self.reader().pages, inode, &self.record(inode)?)? {
+            found.push(paths.of_place(place.directory, &self.name_at(place)?)?);
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
     /// The name that stands in a place.
     pub(super) fn name_at(&self, place: NamePlace) -> Result<Vec<u8>> {
         let key = Key::new(ItemKind::Entry, place.directory, place.cookie);

@@ -69,7 +69,7 @@ mod options;
 mod report;
 pub mod tar;
 
-pub use export::{export_directory, export_tar};
+pub use export::{export_directory, export_layer, export_tar};
 pub use import::{import_directory, import_layer, import_tar};
 pub use options::{ExportOptions, ExtendedAttributes, Holes, ImportOptions};
 pub use options::{Ownership, SpecialFiles};

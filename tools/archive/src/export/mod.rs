@@ -3,8 +3,11 @@
 mod content;
 mod directory;
 mod host;
+mod layer;
 mod member;
+mod plan;
 mod tar;
 
 pub use directory::export_directory;
+pub use layer::export_layer;
 pub use tar::export_tar;

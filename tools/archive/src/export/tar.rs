@@ -65,6 +65,13 @@ impl<'a, W: Write> TarOfTree<'a, W> {
         self.put_file(path, inode).map_err(|error| error.in_file(as_path(path)))
     }
 
+    /// Writes an empty file of this name that nobody has: a whiteout.
+    pub fn put_mark(&mut self, path: &[u8]) -> Result<()> {
+        self.writer.begin(&Member::new(path, MemberKind::File, 0))?;
+        self.meter.entry();
+        Ok(())
+    }
+
     /// Writes what is below a directory whose own path is `above`, without a slash before it.
     pub fn put_all_below(&mut self, above: &[u8], directory: Inode) -> Result<()> {
         // Names from the top down that are still to be written, the next one last, and how long

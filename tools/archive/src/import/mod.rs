@@ -11,4 +11,5 @@ mod stream;
 mod target;
 
 pub use directory::import_directory;
+pub use name::WHITEOUT_PREFIX;
 pub use stream::{import_layer, import_tar};
