@@ -382,11 +382,12 @@ impl Check<'_> {
             bad("noted as open without a name, and has one".to_owned());
         }
         let inline = is_inline(record);
-        if inline && (seen.piece_bytes != record.size)
-            || !inline && seen.pieces > 0
-            || inline && !matches!(kind, FileKind::Regular | FileKind::Symlink)
-            || !inline && kind == FileKind::Symlink
-        {
+        let fits = match kind {
+            FileKind::Symlink => inline && seen.piece_bytes == record.size,
+            FileKind::Regular if inline => seen.piece_bytes == record.size,
+            _ => !inline && seen.pieces == 0,
+        };
+        if !fits {
             bad(format!(
                 "{} bytes of content in the metadata, size {}",
                 seen.piece_bytes, record.size
