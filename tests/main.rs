@@ -15,3 +15,4 @@ mod real_files;
 mod real_images;
 mod real_processes;
 mod structure;
+mod trees;

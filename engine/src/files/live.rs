@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
@@ -71,6 +72,8 @@ pub(super) struct Core {
     contents: Vec<RwLock<()>>,
     /// How often each file is held open. Those without a name go when nobody holds them.
     pub held: Mutex<HashMap<u32, u64>>,
+    /// A [`Poison`].
+    poison: AtomicU8,
 }
 
 impl Files {
@@ -90,6 +93,7 @@ impl Files {
             cache,
             contents: (0..STRIPES).map(|_| RwLock::default()).collect(),
             held: Mutex::default(),
+            poison: AtomicU8::new(Poison::None as u8),
         });
         let above: Weak<dyn BeforeCut> = Arc::downgrade(&(Arc::clone(&core) as _));
         core.volume.ask_before_cuts(above);
@@ -139,6 +143,9 @@ impl Files {
 impl Core {
     /// Looks at the tree as it is now.
     pub fn look<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        if self.poison.load(Ordering::Acquire) == Poison::Noticed as u8 {
+            self.reload()?;
+        }
         let tree = self.tree.read();
         read(&Reader { pages: tree.pages(&self.cache, &self.volume) })
     }
@@ -184,21 +191,46 @@ impl Core {
         inode.0 as usize % STRIPES
     }
 
-    /// After an error that poisoned the volume, what was held back can never become durable: it
-    /// goes, and reads show what the volume does, the last durable commit.
+    /// After an error that poisoned the volume, what was done since its last durable commit can
+    /// never become durable: it goes, and reads show what the volume does.
     fn settle<T>(&self, done: Result<T>) -> Result<T> {
-        let Err(error) = done else { return done };
-        if self.volume.check_writable("look").is_err() {
-            let mut tree = self.tree.write();
-            if tree.is_changed() {
-                self.cache.clear();
-                // Nothing was ever committed: what is shown then is an empty tree.
-                *tree = load(&self.volume, &self.options, &self.cache)?;
-                tree.forget_changes();
-            }
+        if done.is_err() && self.volume.check_writable("look").is_err() {
+            let _ = self.poison.compare_exchange(
+                Poison::None as u8,
+                Poison::Noticed as u8,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
         }
-        Err(error)
+        done
     }
+
+    /// Loads the tree of a poisoned volume as that shows it; where it cannot be read now, it is
+    /// tried again with the next look.
+    fn reload(&self) -> Result<()> {
+        let mut tree = self.tree.write();
+        if self.poison.load(Ordering::Acquire) != Poison::Noticed as u8 {
+            return Ok(());
+        }
+        // Written out or not: what is here is newer than what the volume shows.
+        self.cache.clear();
+        // Where nothing was ever committed, what is shown is an empty tree.
+        *tree = load(&self.volume, &self.options, &self.cache)?;
+        tree.forget_changes();
+        self.poison.store(Poison::Settled as u8, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// What became of a tree whose volume was poisoned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Poison {
+    None,
+    /// The tree in memory is newer than what can ever be durable.
+    Noticed,
+    /// The tree is as the volume shows it.
+    Settled,
 }
 
 impl BeforeCut for Core {

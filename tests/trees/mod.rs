@@ -1,0 +1,8 @@
+//! Trees of files against a plain model of them: random play, power cuts, failing hosts.
+
+mod faults;
+mod model;
+mod play;
+mod power_cuts;
+mod step;
+mod subject;
