@@ -113,6 +113,14 @@ impl Mount {
     ///
     /// Errors: what kept the server from serving, or the last commit from being made.
     pub fn wait(self) -> Result<()> {
+        self.wait_and(|| Ok(()))
+    }
+
+    /// As [`Mount::wait`], then does what else belongs to the end, before those who wait for it in
+    /// other processes are told.
+    ///
+    /// Errors: as [`Mount::wait`]; those of `then`.
+    pub fn wait_and(self, then: impl FnOnce() -> Result<()>) -> Result<()> {
         let Mount { session, control, live, tree, directory } = self;
         let served = session.join().map_err(|error| Error::io("serve a mount", error));
         live.end();
@@ -121,6 +129,8 @@ impl Mount {
             Tree::Live(files) => files.close(),
         };
         let ended = closed.and(served).map_err(|error| error.in_file(directory));
+        let then = then();
+        let ended = ended.and(then);
         if let Some(control) = control {
             control.end(&ended);
         }

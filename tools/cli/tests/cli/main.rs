@@ -3,6 +3,7 @@
 mod exit_codes;
 mod images;
 mod json;
+mod mount;
 mod support;
 mod tour;
 mod verbs;

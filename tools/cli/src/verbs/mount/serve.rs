@@ -47,11 +47,10 @@ pub fn run(args: &MountArgs, context: &Context<'_>) -> Result<Verdict> {
     if args.ready {
         daemon::let_go(args.log.as_deref())?;
     }
-    let ended = mount.wait();
-    if let Kept::Fork(name) = fork {
-        store.remove(&name)?;
-    }
-    ended?;
+    mount.wait_and(|| match fork {
+        Kept::Fork(name) => store.remove(&name).map(drop),
+        Kept::Nothing | Kept::Volume => Ok(()),
+    })?;
     Ok(Verdict::Done)
 }
 
