@@ -92,7 +92,10 @@ fn begin(
 ) -> Result<(Mount, Kept)> {
     let live = |volume: Volume, name: &str| -> Result<Mount> {
         let files = Files::open(volume, FilesOptions::default())?;
-        let mut mount = Mount::writable(files, directory, options.clone())?;
+        // By this `umount` finds the server.
+        let source = format!("{}:{name}", store.path().display());
+        let options = MountOptions { source, ..options.clone() };
+        let mut mount = Mount::writable(files, directory, options)?;
         mount.listen(&control_folder(store.path(), &Name::new(name)?))?;
         Ok(mount)
     };
