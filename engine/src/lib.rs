@@ -145,6 +145,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Keep files instead of blocks
+//!
+//! [`files`] is a tree of directories and files in the blocks of a volume, with all that a root
+//! filesystem needs: snapshots and forks of a running tree, and what changed between two.
+//!
+//! ```
+//! use sapwood::files::{Files, FilesOptions, FilesView, Paths, changes};
+//! use sapwood::{Annotations, Store, StoreOptions};
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("store"), &StoreOptions::default())?;
+//!
+//! let files = Files::open(store.create_tree("box")?, FilesOptions::default())?;
+//! Paths::new(&files).create_dir_all("etc")?;
+//! Paths::new(&files).write("etc/hostname", b"sap")?;
+//! let before = FilesView::open(files.snapshot(&Annotations::default())?)?;
+//! Paths::new(&files).write("etc/hostname", b"wood")?;
+//! let after = FilesView::open(files.snapshot(&Annotations::default())?)?;
+//!
+//! let changed = changes(&before, &after)?;
+//! assert_eq!((changed.len(), &changed[0].path[..]), (1, &b"etc/hostname"[..]));
+//! assert_eq!(Paths::new(&before).read("etc/hostname")?, b"sap");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Look into a store without touching it
 //!
 //! [`inspect`] is a second, read-only reading of the format: for damaged files too, and beside

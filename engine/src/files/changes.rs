@@ -66,7 +66,7 @@ pub struct FileChange {
 /// moved are one change: what is below them moved along.
 ///
 /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) for trees that have no common origin:
-/// see [`compare`](super::compare) for those.
+/// see [`compare`](super::compare()) for those.
 pub fn changes(before: &FilesView, after: &FilesView) -> Result<Vec<FileChange>> {
     if !before.has_origin_of(after) {
         let expected = "snapshots that come from one tree";

@@ -11,6 +11,7 @@ mod blame;
 mod blocks;
 mod changes;
 mod check;
+mod compare;
 mod content;
 mod entries;
 mod extended;
@@ -29,6 +30,7 @@ pub use crate::format::files::Time;
 pub use blame::{BlameRange, Share, TreeUsage, blame, shares, usage};
 pub use changes::{ChangeKind, Difference, FileChange, changes};
 pub use check::{TreeFinding, TreeReport, TreeSeverity, check};
+pub use compare::compare;
 pub use live::{Files, FilesOptions};
 pub use paths::{DirectoryEntry, Paths};
 pub use types::{

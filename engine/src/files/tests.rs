@@ -654,3 +654,37 @@ fn check_finds_what_does_not_fit_together() {
         assert!(!report.is_sound(), "{at}: {key:?}");
     }
 }
+
+#[test]
+fn trees_without_a_common_origin_are_compared_by_walking_them() {
+    let fixed =
+        FilesOptions { clock: || Time { seconds: 9, nanoseconds: 0 }, ..Default::default() };
+    let store = store();
+    let make_tree = |name: &str| {
+        let files = Files::open(store.create_tree(name).unwrap(), fixed).unwrap();
+        let paths = Paths::new(&files);
+        paths.create_dir_all("a/b").unwrap();
+        paths.write("a/b/file", &[1; 10_000]).unwrap();
+        paths.write("a/small", b"small").unwrap();
+        paths.symlink("a/b", "link").unwrap();
+        files
+    };
+    let (one, other) = (make_tree("one"), make_tree("other"));
+    assert_eq!(compare(&one, &other).unwrap(), []);
+    let paths = Paths::new(&other);
+    other.write(paths.resolve("a/b/file").unwrap(), 9_999, b"x").unwrap();
+    other.set_extended_attribute(Inode::ROOT, b"user.a", b"", SetMode::Any).unwrap();
+    paths.remove_file("a/small").unwrap();
+    paths.create_dir("a/small").unwrap();
+    paths.write("a/small/new", b"").unwrap();
+    paths.remove_file("link").unwrap();
+    let told: Vec<_> = compare(&one, &other)
+        .unwrap()
+        .iter()
+        .map(|change| format!("{} {}", change.letter(), String::from_utf8_lossy(&change.path)))
+        .collect();
+    assert_eq!(told, ["M ", "M a/b/file", "M a/small", "A a/small/new", "D link"]);
+    let view = |files: &Files| FilesView::open(files.snapshot(&Annotations::default()).unwrap());
+    let (one, other) = (view(&one).unwrap(), view(&other).unwrap());
+    expect_error(changes(&one, &other), ErrorKind::InvalidInput);
+}

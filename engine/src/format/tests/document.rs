@@ -1,6 +1,8 @@
 //! The tables of `docs/FORMAT.md` say what the constants say.
 
-use crate::format::{blob, free_space, header, identity, index, name, page, piece, record, run};
+use crate::format::{
+    blob, files, free_space, header, identity, index, name, page, piece, record, run,
+};
 use crate::units::PAGE_BYTES;
 
 const TEXT: &str = include_str!("../../../../docs/FORMAT.md");
@@ -62,11 +64,30 @@ fn the_tables_of_the_format_are_the_constants() {
     compare("Reference to a layer", identity::FIELDS, Some(identity::LAYER_REF_BYTES));
     compare("Head of a blob", blob::FIELDS, page_end);
     compare("Head of a run", run::FIELDS, page_end);
-    compare("Head of a run", run::FIELDS, page_end);
     compare("Merged index", index::FIELDS, page_end);
     compare("Free space", free_space::FIELDS, None);
     compare("Name file", name::FIELDS, page_end);
     compare("Store file", name::STORE_FIELDS, page_end);
+    compare("First page of a tree", files::superblock::FIELDS, None);
+    compare("Head of a tree page", files::page::FIELDS, Some(files::page::HEAD_BYTES));
+    compare("Inode", files::inode::FIELDS, Some(files::inode::INODE_BYTES));
+}
+
+#[test]
+fn the_kinds_of_items_are_the_constants() {
+    let listed: Vec<(u8, String)> = TEXT
+        .split("### Items\n")
+        .nth(1)
+        .and_then(|section| section.split("\n#").next())
+        .expect("a table of items")
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.trim_matches('|').split('|').map(str::trim);
+            Some((cells.next()?.parse().ok()?, cells.next()?.to_owned()))
+        })
+        .collect();
+    let kinds = files::ItemKind::ALL.map(|kind| (kind as u8, kind.as_str().to_owned()));
+    assert_eq!(listed, kinds);
 }
 
 #[test]
