@@ -1,5 +1,7 @@
 //! The grammar of the command line.
 
+mod tree;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -7,6 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sapwood_fuse::IdRange;
 
 use crate::output::size::parse_size;
+use crate::tree::Word;
+
+pub use self::tree::{CatArgs, CpArgs, LnArgs, LsArgs, MkdirArgs, StatArgs};
 
 const REFERENCES: &str = "\
 References (REF):
@@ -16,6 +21,8 @@ References (REF):
               removed snapshots are not counted
   ID, DIGEST  a layer id or digest, or a unique prefix of one (4 digits or more)
 
+Files in trees: REF:/path, split at the first `:/`, as in debian:12:/etc/passwd.
+
 Sizes and offsets are in bytes, or end in K, M, G, T, P or E (also KiB, MiB, ...;
 powers of 1024), or in kB, MB, GB, ... (powers of 1000).";
 
@@ -23,20 +30,21 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done
   1   the answer is no: `diff` found differences, `check` found damage
-  2   the command line is wrong
+  2   the command line is wrong, or asks for what cannot be: to list a file, to
+      remove a directory that is not empty, a name that is too long
   3   no store
   4   locked by another writer
   5   corrupt: stored bytes do not verify
   6   wrong parent: a layer is not the one its child recorded
   7   no space
-  8   not found
+  8   not found: no such name, layer, digest or file
   9   already exists
   10  another I/O error
 
 With --json every verb prints one JSON document on standard output, with
 `schema` (1) and `verb`; an error is one on standard error, with `error`. Where
-standard output carries data (`read`, `export REF -`), the document goes to
-standard error.";
+standard output carries data (`read`, `cat`, `export REF -`), the document goes
+to standard error. A path that is no UTF-8 has `path_hex` beside `path`.";
 
 /// Copy-on-write block-level snapshots in plain files: store, fork, snapshot, diff and read
 /// disk images without root, daemon or kernel module
@@ -83,7 +91,7 @@ pub struct Global {
 pub enum Verb {
     /// Make a store
     Init(InitArgs),
-    /// Make an empty volume
+    /// Make an empty volume: a disk, or a tree of files
     Create(CreateArgs),
     /// Bring a raw disk image in, as a tag
     Import(ImportArgs),
@@ -95,15 +103,25 @@ pub enum Verb {
     Snapshot(SnapshotArgs),
     /// Name a snapshot, and all below it, by the digest of its content
     Seal(ReferenceArgs),
-    /// List tags and volumes
-    Ls,
+    /// List tags and volumes, or the files at REF:/path
+    Ls(LsArgs),
+    /// Write the content of files in a tree to standard output
+    Cat(CatArgs),
+    /// Copy files into a tree, out of it, or from tree to tree
+    Cp(CpArgs),
+    /// Tell what is known of a file in a tree
+    Stat(StatArgs),
+    /// Make directories in a tree
+    Mkdir(MkdirArgs),
+    /// Give a file in a tree another name, or make a symlink
+    Ln(LnArgs),
     /// Tell what is known of one layer
     Show(ReferenceArgs),
     /// List a layer and its ancestors, newest first, each with its own size
     Log(LogArgs),
     /// Give a snapshot a name
     Tag(TagArgs),
-    /// Remove tags, volumes or snapshots; `gc` then frees their space
+    /// Remove tags, volumes or snapshots, whose space `gc` then frees; or files in trees
     Rm(RmArgs),
     /// Drop what a volume holds over its parent
     Reset(NameArgs),
@@ -121,7 +139,8 @@ pub enum Verb {
     Write(WriteArgs),
     /// Picture which layer owns what, and list the extents
     Map(MapArgs),
-    /// List the ranges that differ, from metadata alone; a range rewritten with the same bytes counts
+    /// List the ranges that differ, from metadata alone, or the files of trees; a range rewritten
+    /// with the same bytes counts
     Diff(DiffArgs),
     /// Tell virtual, allocated, exclusive and shared bytes of names
     Du(DuArgs),
@@ -154,7 +173,12 @@ impl Verb {
             Verb::Fork(_) => "fork",
             Verb::Snapshot(_) => "snapshot",
             Verb::Seal(_) => "seal",
-            Verb::Ls => "ls",
+            Verb::Ls(_) => "ls",
+            Verb::Cat(_) => "cat",
+            Verb::Cp(_) => "cp",
+            Verb::Stat(_) => "stat",
+            Verb::Mkdir(_) => "mkdir",
+            Verb::Ln(_) => "ln",
             Verb::Show(_) => "show",
             Verb::Log(_) => "log",
             Verb::Tag(_) => "tag",
@@ -200,9 +224,12 @@ pub struct InitArgs {
 pub struct CreateArgs {
     /// The volume's name
     pub name: String,
-    /// Its size
-    #[arg(value_parser = parse_size)]
-    pub size: u64,
+    /// Its size, of a disk
+    #[arg(value_parser = parse_size, required_unless_present = "tree")]
+    pub size: Option<u64>,
+    /// Make a tree of files, which has no size of its own
+    #[arg(long, conflicts_with = "size")]
+    pub tree: bool,
 }
 
 #[derive(Args, Debug)]
@@ -292,9 +319,12 @@ pub struct TagArgs {
 
 #[derive(Args, Debug)]
 pub struct RmArgs {
-    /// Tags, volumes, or snapshots as NAME@N
-    #[arg(value_name = "REF", required = true)]
-    pub references: Vec<String>,
+    /// Tags, volumes, snapshots as NAME@N, or files in volumes as NAME:/path
+    #[arg(value_name = "REF|NAME:/PATH", required = true, value_parser = Word::parser())]
+    pub words: Vec<Word>,
+    /// Remove directories in trees with all below them
+    #[arg(short, long)]
+    pub recursive: bool,
 }
 
 #[derive(Args, Debug)]
@@ -416,6 +446,12 @@ pub struct DiffArgs {
     pub a: String,
     /// The other
     pub b: String,
+    /// List the files of trees that came (A), went (D), changed (M) or were renamed (R)
+    #[arg(long)]
+    pub files: bool,
+    /// Show what differs in the text of these files, too
+    #[arg(short, long)]
+    pub patch: bool,
 }
 
 #[derive(Args, Debug)]
@@ -510,6 +546,11 @@ mod tests {
             &["snapshot", "a"],
             &["seal", "a"],
             &["ls"],
+            &["cat", "a:/b"],
+            &["cp", "a:/b", "c"],
+            &["stat", "a:/b"],
+            &["mkdir", "a:/b"],
+            &["ln", "a:/b", "a:/c"],
             &["show", "a"],
             &["log", "a"],
             &["tag", "a", "b"],

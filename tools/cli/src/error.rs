@@ -178,7 +178,17 @@ fn exit_of_kind(kind: ErrorKind) -> Exit {
         ErrorKind::NoSpace => Exit::NoSpace,
         ErrorKind::NotFound => Exit::NotFound,
         ErrorKind::AlreadyExists => Exit::AlreadyExists,
-        ErrorKind::InvalidInput | ErrorKind::Ambiguous | ErrorKind::NotADirectory => Exit::Usage,
+        ErrorKind::NoAttribute => Exit::NotFound,
+        ErrorKind::InvalidInput
+        | ErrorKind::Ambiguous
+        | ErrorKind::NotADirectory
+        | ErrorKind::IsADirectory
+        | ErrorKind::NotEmpty
+        | ErrorKind::NameTooLong
+        | ErrorKind::SymlinkLoop
+        | ErrorKind::TooManyLinks
+        | ErrorKind::FileTooLarge
+        | ErrorKind::NotPermitted => Exit::Usage,
         _ => Exit::Io,
     }
 }
@@ -223,6 +233,15 @@ mod tests {
             (ErrorKind::AlreadyExists, 9),
             (ErrorKind::InvalidInput, 2),
             (ErrorKind::Ambiguous, 2),
+            (ErrorKind::NotADirectory, 2),
+            (ErrorKind::IsADirectory, 2),
+            (ErrorKind::NotEmpty, 2),
+            (ErrorKind::NameTooLong, 2),
+            (ErrorKind::SymlinkLoop, 2),
+            (ErrorKind::TooManyLinks, 2),
+            (ErrorKind::FileTooLarge, 2),
+            (ErrorKind::NotPermitted, 2),
+            (ErrorKind::NoAttribute, 8),
             (ErrorKind::Poisoned, 10),
             (ErrorKind::Stale, 10),
             (ErrorKind::Unsupported, 10),

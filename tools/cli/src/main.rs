@@ -7,6 +7,7 @@ mod image;
 mod output;
 mod picture;
 mod reports;
+mod tree;
 mod verbs;
 
 use std::process::ExitCode;

@@ -1,9 +1,10 @@
-//! Raw disk images of the host: read with their holes, written with holes, in one go or not at all.
+//! Raw images and other files of the host: read with their holes, written with holes, in one go
+//! or not at all.
 
 mod pump;
 mod source;
 mod target;
 
-pub use self::pump::pump;
+pub use self::pump::{Filler, pump};
 pub use self::source::{RawSource, StreamSource};
 pub use self::target::{FileTarget, StreamTarget, Target};

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, SeekFrom as SeekTo, fadvise, seek};
@@ -19,13 +19,14 @@ pub struct RawSource {
     file: File,
     path: PathBuf,
     size: u64,
+    permissions: u16,
 }
 
 impl RawSource {
     /// Opens an image; it is raw, whatever its bytes look like.
     pub fn open(path: &Path) -> Result<RawSource> {
-        let mut file = File::open(path).map_err(CliError::file("open the image", path))?;
-        let facts = file.metadata().map_err(CliError::file("look at the image", path))?;
+        let mut file = File::open(path).map_err(CliError::file("open", path))?;
+        let facts = file.metadata().map_err(CliError::file("look at", path))?;
         if facts.is_dir() {
             return Err(CliError::usage(format!(
                 "{} is a directory, not an image",
@@ -35,15 +36,21 @@ impl RawSource {
         // The end is where a block device says how large it is, too.
         let size = file
             .seek(SeekFrom::End(0))
-            .map_err(CliError::file("find the end of the image (`-` reads a stream)", path))?;
+            .map_err(CliError::file("find the end (`-` reads a stream)", path))?;
         // Advice only: what it asks for is never owed.
         let _ = fadvise(&file, 0, None, Advice::Sequential);
-        Ok(RawSource { file, path: path.to_owned(), size })
+        let permissions = (facts.mode() & 0o7777) as u16;
+        Ok(RawSource { file, path: path.to_owned(), size, permissions })
     }
 
     /// The size in bytes.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Permission, set-id and sticky bits.
+    pub fn permissions(&self) -> u16 {
+        self.permissions
     }
 
     /// Hands on all data; what is left out are holes.
@@ -52,7 +59,7 @@ impl RawSource {
         while let Some((start, end)) = self.next_data(at)? {
             let read = |offset, buffer: &mut [u8]| {
                 let read = self.file.read_exact_at(buffer, offset);
-                read.map_err(CliError::file("read the image", &self.path))
+                read.map_err(CliError::file("read", &self.path))
             };
             if filler.range(start, end, read)? == Flow::Stopped {
                 return Ok(());
@@ -67,8 +74,7 @@ impl RawSource {
         if at >= self.size {
             return Ok(None);
         }
-        let failed =
-            |error: Errno| CliError::file("look for holes in the image", &self.path)(error.into());
+        let failed = |error: Errno| CliError::file("look for holes in", &self.path)(error.into());
         let start = match seek(&self.file, SeekTo::Data(at)) {
             Ok(start) => start,
             Err(Errno::NXIO) => return Ok(None),

@@ -30,7 +30,8 @@ pub struct FileTarget {
 
 impl FileTarget {
     /// Begins the image of `path`, replacing a regular file there only where asked to.
-    pub fn create(path: &Path, replace: bool) -> Result<FileTarget> {
+    /// The umask takes away from `permissions`, as from those of any file that a user makes.
+    pub fn create(path: &Path, replace: bool, permissions: u32) -> Result<FileTarget> {
         match path.symlink_metadata() {
             Ok(_) if !replace => return Err(CliError::FileExists(path.to_owned())),
             Ok(facts) if !facts.is_file() => {
@@ -40,7 +41,7 @@ impl FileTarget {
                 )));
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(CliError::file("look for the image", path)(error));
+                return Err(CliError::file("look for", path)(error));
             }
             _ => {}
         }
@@ -49,11 +50,10 @@ impl FileTarget {
             _ => PathBuf::from("."),
         };
         let aside = tempfile::Builder::new()
-            .prefix(".sapwood-export-")
-            // Less what the umask takes away, as for any file that a user makes.
-            .permissions(Permissions::from_mode(0o666))
+            .prefix(".sapwood-")
+            .permissions(Permissions::from_mode(permissions))
             .tempfile_in(&folder)
-            .map_err(CliError::file("make the image in", &folder))?;
+            .map_err(CliError::file("make a file in", &folder))?;
         Ok(FileTarget { aside, path: path.to_owned(), folder, replace })
     }
 }
@@ -61,7 +61,7 @@ impl FileTarget {
 impl Target for FileTarget {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let written = self.aside.as_file().write_all_at(bytes, offset);
-        written.map_err(CliError::file("write the image", &self.path))
+        written.map_err(CliError::file("write", &self.path))
     }
 
     fn finish(self: Box<Self>, size: u64) -> Result<()> {
@@ -69,14 +69,14 @@ impl Target for FileTarget {
         let file = aside.as_file();
         file.set_len(size)
             .and_then(|()| file.sync_all())
-            .map_err(CliError::file("make the image durable", &path))?;
+            .map_err(CliError::file("make durable", &path))?;
         let renamed = if replace { aside.persist(&path) } else { aside.persist_noclobber(&path) };
         renamed.map_err(|failed| match failed.error.kind() {
             io::ErrorKind::AlreadyExists => CliError::FileExists(path.clone()),
-            _ => CliError::file("rename the image", &path)(failed.error),
+            _ => CliError::file("rename", &path)(failed.error),
         })?;
         let synced = File::open(&folder).and_then(|folder| folder.sync_all());
-        synced.map_err(CliError::file("make the image's name durable in", &folder))
+        synced.map_err(CliError::file("make the name durable in", &folder))
     }
 }
 
@@ -132,13 +132,13 @@ mod tests {
         let path = folder.path().join("image");
         let names = || std::fs::read_dir(folder.path()).unwrap().count();
 
-        let mut dropped = FileTarget::create(&path, false).unwrap();
+        let mut dropped = FileTarget::create(&path, false, 0o666).unwrap();
         dropped.write(0, b"half").unwrap();
         assert_eq!(names(), 1);
         drop(dropped);
         assert_eq!(names(), 0);
 
-        let mut target = FileTarget::create(&path, false).unwrap();
+        let mut target = FileTarget::create(&path, false, 0o666).unwrap();
         target.write(4096, b"data").unwrap();
         assert!(!path.exists());
         Box::new(target).finish(1 << 30).unwrap();
@@ -147,9 +147,9 @@ mod tests {
         use std::os::unix::fs::MetadataExt;
         assert!(std::fs::metadata(&path).unwrap().blocks() * 512 <= 64 << 10);
 
-        let refused = FileTarget::create(&path, false).err().unwrap();
+        let refused = FileTarget::create(&path, false, 0o666).err().unwrap();
         assert_eq!(refused.exit() as u8, 9);
-        Box::new(FileTarget::create(&path, true).unwrap()).finish(3).unwrap();
+        Box::new(FileTarget::create(&path, true, 0o666).unwrap()).finish(3).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), [0; 3]);
     }
 
@@ -157,11 +157,11 @@ mod tests {
     fn a_file_that_came_meanwhile_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("image");
-        let target = FileTarget::create(&path, false).unwrap();
+        let target = FileTarget::create(&path, false, 0o666).unwrap();
         std::fs::write(&path, "precious").unwrap();
         let refused = Box::new(target).finish(0).unwrap_err();
         assert_eq!(refused.exit() as u8, 9);
         assert_eq!(std::fs::read(&path).unwrap(), b"precious");
-        assert!(FileTarget::create(folder.path(), true).is_err());
+        assert!(FileTarget::create(folder.path(), true, 0o666).is_err());
     }
 }

@@ -164,9 +164,24 @@ pub fn printable(text: &str) -> String {
     text.chars().map(escape).collect()
 }
 
+/// As [`printable`], of a name, which is bytes: what is no UTF-8 is escaped too.
+pub fn printable_bytes(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(&printable(chunk.valid()));
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_are_no_text_can_be_told_apart() {
+        assert_eq!(printable_bytes(b"a\xffb\n\xc3\xa9"), "a\\xffb\\n\u{e9}");
+    }
 
     #[test]
     fn stored_text_cannot_steer_the_terminal() {

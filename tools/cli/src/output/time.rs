@@ -6,7 +6,11 @@ const SECONDS_A_DAY: i64 = 86_400;
 
 /// `nanoseconds` since 1970 UTC as `2025-04-27 09:05:41Z`.
 pub fn utc(nanoseconds: i64) -> String {
-    let seconds = nanoseconds.div_euclid(1_000_000_000);
+    utc_seconds(nanoseconds.div_euclid(1_000_000_000))
+}
+
+/// As [`utc`], of `seconds` since 1970 UTC.
+pub fn utc_seconds(seconds: i64) -> String {
     let (year, month, day) = civil_date(seconds.div_euclid(SECONDS_A_DAY));
     let rest = seconds.rem_euclid(SECONDS_A_DAY);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);

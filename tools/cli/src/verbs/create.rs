@@ -1,7 +1,9 @@
-//! `create`: makes an empty volume.
+//! `create`: makes an empty volume, a disk or a tree of files.
 
 use std::io::{self, Write};
 
+use sapwood::files::{Files, FilesOptions};
+use sapwood::store::Store;
 use serde::Serialize;
 
 use crate::args::CreateArgs;
@@ -13,23 +15,45 @@ use crate::output::{Report, Text};
 struct Made<'a> {
     name: &'a str,
     layer: String,
-    size_bytes: u64,
+    layer_kind: &'static str,
+    size_bytes: Option<u64>,
 }
 
 impl Report for Made<'_> {
     const CONFIRMS: bool = true;
 
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        let size = text.units.size(self.size_bytes);
-        writeln!(text, "made the volume {}, {size}", self.name)
+        match self.size_bytes {
+            Some(bytes) => {
+                let size = text.units.size(bytes);
+                writeln!(text, "made the volume {}, {size}", self.name)
+            }
+            None => writeln!(text, "made the volume {}, a tree of files", self.name),
+        }
     }
 }
 
 pub fn run(args: &CreateArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_or_create_store()?;
-    let volume = store.create_volume(&args.name, args.size)?;
+    let (layer, layer_kind) = match args.size {
+        Some(size_bytes) => (create_disk(&store, &args.name, size_bytes)?, "disk"),
+        None => (create_tree(&store, &args.name)?, "tree"),
+    };
+    context.print(&Made { name: &args.name, layer, layer_kind, size_bytes: args.size })
+}
+
+fn create_disk(store: &Store, name: &str, size_bytes: u64) -> Result<String> {
+    let volume = store.create_volume(name, size_bytes)?;
     volume.flush()?;
     let layer = volume.layer_id().to_string();
     volume.close()?;
-    context.print(&Made { name: &args.name, layer, size_bytes: args.size })
+    Ok(layer)
+}
+
+fn create_tree(store: &Store, name: &str) -> Result<String> {
+    let files = Files::open(store.create_tree(name)?, FilesOptions::default())?;
+    files.flush()?;
+    let layer = files.volume().layer_id().to_string();
+    files.close()?;
+    Ok(layer)
 }

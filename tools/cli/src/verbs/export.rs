@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::ranges::data_ranges;
+use super::ranges::{data_ranges, expect_disk};
 use crate::args::{ExportArgs, ImageFormat};
 use crate::context::Context;
 use crate::error::{Result, Verdict};
@@ -33,11 +33,12 @@ impl Report for Exported<'_> {
 pub fn run(args: &ExportArgs, context: &Context<'_>) -> Result<Verdict> {
     let ImageFormat::Raw = args.format;
     let snapshot = context.open_store()?.snapshot_of(&args.reference)?;
+    expect_disk(snapshot.kind(), &args.reference, "`cp -r` copies its files")?;
     let is_stream = args.file == Path::new("-");
     let mut target: Box<dyn Target> = if is_stream {
         Box::new(StreamTarget::starting_at(0)?)
     } else {
-        Box::new(FileTarget::create(&args.file, args.force)?)
+        Box::new(FileTarget::create(&args.file, args.force, 0o666)?)
     };
     let size_bytes = snapshot.size_bytes();
     let progress = context.output.progress("exporting", Some(size_bytes));

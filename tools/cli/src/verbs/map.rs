@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use rustix::termios::tcgetwinsize;
 use sapwood::chain::{Snapshot, ViewExtent, ViewTarget};
+use sapwood::format::LayerKind;
 use sapwood::store::Store;
 use sapwood::units::{ADDRESS_END, BlockAddress, LayerId};
 use serde::Serialize;
@@ -17,6 +18,8 @@ use crate::output::{Page, Text};
 use crate::picture::map::{Content, MapPicture, Owner};
 use crate::reports::short;
 
+/// In a tree the bytes of a file lie at its number shifted by so many bits, in blocks.
+const FILE_BLOCK_BITS: u32 = 32;
 /// The width of the picture where the terminal tells none.
 const WIDTH_DEFAULT: u16 = 80;
 
@@ -24,6 +27,9 @@ const WIDTH_DEFAULT: u16 = 80;
 struct Row {
     #[serde(flatten)]
     range: ByteRange,
+    /// Of a tree: whose bytes these are, and where in it. Number 0 is the metadata.
+    inode: Option<u64>,
+    file_offset_bytes: Option<u128>,
     state: &'static str,
     layer: Option<String>,
     depth: Option<u64>,
@@ -34,8 +40,12 @@ pub fn run(args: &MapArgs, context: &Context<'_>) -> Result<Verdict> {
     let subject = Subject::open(&store, args)?;
     let row = |extent: ViewExtent| {
         let owner = owner(&extent);
+        let range = subject.range(&extent);
+        let in_file = subject.is_tree.then(|| range.offset_bytes % subject.file_bytes());
         Row {
-            range: subject.range(&extent),
+            range,
+            inode: subject.is_tree.then_some(extent.start.0 >> FILE_BLOCK_BITS),
+            file_offset_bytes: in_file,
             state: state_word(&extent.target),
             layer: owner.map(|owner| owner.layer.to_string()),
             depth: owner.map(|owner| owner.depth),
@@ -51,11 +61,7 @@ pub fn run(args: &MapArgs, context: &Context<'_>) -> Result<Verdict> {
             document.list("extents", subject.extents()?.map(|extent| extent.map(row)))
         }
         Page::Text(text) => {
-            let mut picture = MapPicture::new(subject.blocks(), picture_width(args));
-            for extent in subject.extents()? {
-                let extent = extent?;
-                picture.add(extent.start.0, extent.length, content(&extent));
-            }
+            let picture = subject.picture(picture_width(args))?;
             let names = layer_names(&store)?;
             let label = |owner: &Owner| match names.get(&owner.layer) {
                 Some(name) => format!("{}  {name}", short(&owner.layer.to_string())),
@@ -63,7 +69,8 @@ pub fn run(args: &MapArgs, context: &Context<'_>) -> Result<Verdict> {
             };
             picture.write(text, store.block_size().bytes(), label).map_err(CliError::report)?;
             writeln!(text).map_err(CliError::report)?;
-            write_heading(text, "STATE  DEPTH  LAYER").map_err(CliError::report)?;
+            let last = if subject.is_tree { "         INODE" } else { "" };
+            write_heading(text, &format!("STATE  DEPTH  LAYER{last}")).map_err(CliError::report)?;
             for extent in subject.extents()? {
                 write_row(text, &row(extent?)).map_err(CliError::report)?;
             }
@@ -74,13 +81,19 @@ pub fn run(args: &MapArgs, context: &Context<'_>) -> Result<Verdict> {
 }
 
 fn write_row(text: &mut Text<'_>, row: &Row) -> io::Result<()> {
-    match (&row.layer, row.depth) {
-        (Some(layer), Some(depth)) => {
-            let layer = short(layer);
-            write_range(text, row.range, format_args!("{:<5}  {depth:>5}  {layer}", row.state))
-        }
-        _ => write_range(text, row.range, row.state),
+    let mut range = row.range;
+    let mut rest = match (&row.layer, row.depth) {
+        (Some(layer), Some(depth)) => format!("{:<5}  {depth:>5}  {}", row.state, short(layer)),
+        _ => row.state.to_owned(),
+    };
+    if let (Some(inode), Some(offset)) = (row.inode, row.file_offset_bytes) {
+        range.offset_bytes = offset;
+        rest = match inode {
+            0 => format!("{rest:<26}  metadata"),
+            _ => format!("{rest:<26}  {inode}"),
+        };
     }
+    write_range(text, range, rest)
 }
 
 /// What is pictured: a snapshot, perhaps only where it changed since another.
@@ -88,13 +101,16 @@ struct Subject<'a> {
     store: &'a Store,
     snapshot: Snapshot,
     since: Option<Snapshot>,
+    /// Of a tree what nothing was ever written to is left out: nearly all of its addresses.
+    is_tree: bool,
 }
 
 impl<'a> Subject<'a> {
     fn open(store: &'a Store, args: &MapArgs) -> Result<Subject<'a>> {
         let snapshot = store.snapshot_of(&args.reference)?;
         let since = args.since.as_ref().map(|since| store.snapshot_of(since)).transpose()?;
-        Ok(Subject { store, snapshot, since })
+        let is_tree = snapshot.kind() == LayerKind::Tree;
+        Ok(Subject { store, snapshot, since, is_tree })
     }
 
     fn blocks(&self) -> u64 {
@@ -102,11 +118,46 @@ impl<'a> Subject<'a> {
         disk_size(&self.snapshot).map_or(ADDRESS_END, blocks)
     }
 
+    /// The picture of the extents: where they lie on a disk, side by side in a tree.
+    fn picture(&self, width: u16) -> Result<MapPicture> {
+        if !self.is_tree {
+            let mut picture = MapPicture::new(self.blocks(), width);
+            for extent in self.extents()? {
+                let extent = extent?;
+                picture.add(extent.start.0, extent.length, content(&extent));
+            }
+            return Ok(picture);
+        }
+        let mut blocks = 0;
+        for extent in self.extents()? {
+            blocks += extent?.length;
+        }
+        let mut picture = MapPicture::new(blocks, width);
+        let mut at = 0;
+        for extent in self.extents()? {
+            let extent = extent?;
+            picture.add(at, extent.length, content(&extent));
+            at += extent.length;
+        }
+        Ok(picture)
+    }
+
+    /// How much of a tree's address space a file has.
+    fn file_bytes(&self) -> u128 {
+        u128::from(self.store.block_size().bytes()) << FILE_BLOCK_BITS
+    }
+
     /// The extents, longest in what is shown of them: neighbours of one owner are one.
     fn extents(&self) -> Result<impl Iterator<Item = Result<ViewExtent>> + '_> {
         // Their blocks need not be neighbours in the owner's file.
-        Ok(joined(self.pieces()?, |held, next| {
+        let pieces = self.pieces()?.filter(|piece| {
+            let is_hole = |piece: &ViewExtent| piece.target == ViewTarget::Hole;
+            !self.is_tree || !piece.as_ref().is_ok_and(is_hole)
+        });
+        let file = |extent: &ViewExtent| self.is_tree.then_some(extent.start.0 >> FILE_BLOCK_BITS);
+        Ok(joined(pieces, move |held, next| {
             let goes_on = held.start.saturating_add(held.length) == next.start
+                && file(held) == file(next)
                 && content(held) == content(next);
             if goes_on {
                 held.length += next.length;

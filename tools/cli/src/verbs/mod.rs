@@ -1,8 +1,10 @@
 //! The verbs, one file each: they ask the engine and print what it says.
 
 mod annotate;
+mod cat;
 mod check;
 mod completions;
+mod cp;
 mod create;
 mod df;
 mod diff;
@@ -15,10 +17,12 @@ mod fork;
 mod gc;
 mod import;
 mod init;
+mod ln;
 mod log;
 mod ls;
 mod man;
 mod map;
+mod mkdir;
 mod mount;
 mod ranges;
 mod read;
@@ -28,6 +32,7 @@ mod rm;
 mod seal;
 mod show;
 mod snapshot;
+mod stat;
 mod tag;
 mod tour;
 mod umount;
@@ -49,7 +54,12 @@ pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
         Verb::Fork(args) => fork::run(args, context),
         Verb::Snapshot(args) => snapshot::run(args, context),
         Verb::Seal(args) => seal::run(args, context),
-        Verb::Ls => ls::run(context),
+        Verb::Ls(args) => ls::run(args, context),
+        Verb::Cat(args) => cat::run(args, context),
+        Verb::Cp(args) => cp::run(args, context),
+        Verb::Stat(args) => stat::run(args, context),
+        Verb::Mkdir(args) => mkdir::run(args, context),
+        Verb::Ln(args) => ln::run(args, context),
         Verb::Show(args) => show::run(args, context),
         Verb::Log(args) => log::run(args, context),
         Verb::Tag(args) => tag::run(args, context),

@@ -8,7 +8,7 @@ use sapwood::format::LayerKind;
 use sapwood::units::{BlockAddress, BlockSize};
 use serde::Serialize;
 
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::output::Text;
 
 /// A range of a volume in bytes. A tree's address space is larger than 64 bits of them.
@@ -39,6 +39,16 @@ pub fn disk_size(snapshot: &Snapshot) -> Option<u64> {
     match snapshot.kind() {
         LayerKind::Disk => Some(snapshot.size_bytes()),
         LayerKind::Tree => None,
+    }
+}
+
+/// Refuses what is no disk: the bytes of a tree are its files.
+pub fn expect_disk(kind: LayerKind, reference: &str, instead: &str) -> Result<()> {
+    match kind {
+        LayerKind::Disk => Ok(()),
+        LayerKind::Tree => {
+            Err(CliError::usage(format!("{reference} is a tree of files, not a disk: {instead}")))
+        }
     }
 }
 
@@ -115,7 +125,6 @@ pub fn joined<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::CliError;
 
     #[test]
     fn what_goes_on_is_joined() {

@@ -4,6 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
+use super::ranges::expect_disk;
 use crate::args::ReadArgs;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
@@ -29,6 +30,7 @@ impl Report for Read<'_> {
 
 pub fn run(args: &ReadArgs, context: &Context<'_>) -> Result<Verdict> {
     let snapshot = context.open_store()?.snapshot_of(&args.reference)?;
+    expect_disk(snapshot.kind(), &args.reference, "`cat` reads its files")?;
     let size = snapshot.size_bytes();
     let length = args.length.unwrap_or(size.saturating_sub(args.offset));
     let end = args.offset.checked_add(length).filter(|&end| end <= size && args.offset <= size);

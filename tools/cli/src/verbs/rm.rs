@@ -1,33 +1,43 @@
-//! `rm`: removes tags, volumes or snapshots.
+//! `rm`: removes tags, volumes or snapshots, or files in trees.
 
 use std::io::{self, Write};
 
+use sapwood::files::Paths;
+use sapwood::store::Store;
 use serde::Serialize;
 
 use crate::args::RmArgs;
 use crate::context::Context;
-use crate::error::{Result, Verdict};
+use crate::error::{CliError, Result, Verdict};
 use crate::output::size::counted;
-use crate::output::{Report, Text};
+use crate::output::{Report, Text, printable_bytes};
+use crate::tree::{TreePath, Word, change, open_view, runs_of_one_tree};
 
 #[derive(Serialize)]
-struct Removals<'a> {
-    removed: Vec<Removal<'a>>,
+struct Removals {
+    removed: Vec<Removal>,
 }
 
 #[derive(Serialize)]
-struct Removal<'a> {
-    reference: &'a str,
+struct Removal {
+    reference: String,
     layers_removed: Vec<String>,
+    #[serde(skip)]
+    is_file: bool,
 }
 
-impl Report for Removals<'_> {
+impl Report for Removals {
     const CONFIRMS: bool = true;
 
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        for removal in &self.removed {
-            let layers = counted(removal.layers_removed.len() as u64, "layer");
-            writeln!(text, "removed {}: {layers} left to `gc`", removal.reference)?;
+        for Removal { reference, layers_removed, is_file } in &self.removed {
+            match is_file {
+                true => writeln!(text, "removed {reference}")?,
+                false => {
+                    let layers = counted(layers_removed.len() as u64, "layer");
+                    writeln!(text, "removed {reference}: {layers} left to `gc`")?;
+                }
+            }
         }
         Ok(())
     }
@@ -35,15 +45,57 @@ impl Report for Removals<'_> {
 
 pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
+    let (places, names) = sort(&args.words)?;
     // A word that is mistyped stops the whole line before anything is gone.
-    for reference in &args.references {
-        store.resolve(reference)?;
+    for name in &names {
+        store.resolve(name)?;
     }
-    let mut removed = Vec::new();
-    for reference in &args.references {
-        let report = store.remove(reference)?;
+    for place in &places {
+        let view = open_view(&store, &place.reference)?;
+        place.named(Paths::new(&view).resolve_link(&place.path))?;
+    }
+    for places in runs_of_one_tree(&places) {
+        remove_files(&store, places, args.recursive)?;
+    }
+    let of_file = |place: &TreePath| Removal {
+        reference: place.to_string(),
+        layers_removed: Vec::new(),
+        is_file: true,
+    };
+    let mut removed: Vec<Removal> = places.iter().map(of_file).collect();
+    for name in names {
+        let report = store.remove(&name)?;
         let layers_removed = report.layers.iter().map(|layer| layer.to_string()).collect();
-        removed.push(Removal { reference, layers_removed });
+        removed.push(Removal { reference: name, layers_removed, is_file: false });
     }
     context.print(&Removals { removed })
+}
+
+/// Files in trees, and names of the store.
+fn sort(words: &[Word]) -> Result<(Vec<TreePath>, Vec<String>)> {
+    let (mut places, mut names) = (Vec::new(), Vec::new());
+    for word in words {
+        match word {
+            Word::Tree(place) => places.push(place.clone()),
+            Word::Other(name) => names.push(name.to_str().map(str::to_owned).ok_or_else(|| {
+                let name = printable_bytes(name.as_encoded_bytes());
+                CliError::usage(format!("{name} is no reference: they are UTF-8"))
+            })?),
+        }
+    }
+    Ok((places, names))
+}
+
+/// Removes files of one tree, in one commit.
+fn remove_files(store: &Store, places: &[TreePath], recursive: bool) -> Result<()> {
+    change(store, &places[0].reference, |files| {
+        let paths = Paths::new(files);
+        for place in places {
+            place.named(match recursive {
+                true => paths.remove_dir_all(&place.path),
+                false => paths.remove_file(&place.path),
+            })?;
+        }
+        Ok(())
+    })
 }

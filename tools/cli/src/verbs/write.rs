@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use super::ranges::expect_disk;
 use crate::args::WriteArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
@@ -28,6 +29,7 @@ impl Report for Written<'_> {
 
 pub fn run(args: &WriteArgs, context: &Context<'_>) -> Result<Verdict> {
     let volume = context.open_store()?.open_volume(&args.name)?;
+    expect_disk(volume.kind(), &args.name, "`cp - NAME:/path` writes a file")?;
     let progress = context.output.progress("writing", None);
     let mut length = 0;
     pump(

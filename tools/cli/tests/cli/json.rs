@@ -67,6 +67,17 @@ fn every_verb_speaks_json() {
         (&["gc"], 0),
         (&["check", "--data"], 0),
         (&["dump", "vm:1"], 0),
+        (&["create", "--tree", "box"], 0),
+        (&["mkdir", "box:/etc"], 0),
+        (&["cp", "-", "box:/etc/file"], 0),
+        (&["ln", "-s", "etc/file", "box:/link"], 0),
+        (&["snapshot", "box", "-t", "box:1"], 0),
+        (&["cp", "-", "box:/etc/file"], 0),
+        (&["ls", "-R", "box:/"], 0),
+        (&["stat", "box:/link"], 0),
+        (&["map", "box"], 0),
+        (&["diff", "box:1", "box", "--patch"], 1),
+        (&["rm", "box:/link"], 0),
         (&["completions", "bash"], 0),
         (&["man"], 0),
     ];
@@ -86,7 +97,9 @@ fn every_verb_speaks_json() {
 #[test]
 fn beside_data_the_document_goes_to_standard_error() {
     let place = Place::with_fork();
-    for words in [&["read", "base:1"][..], &["export", "base:1", "-"]] {
+    place.ok(&["create", "--tree", "box"]);
+    place.ok(&["cp", "base.img", "box:/file"]);
+    for words in [&["read", "base:1"][..], &["export", "base:1", "-"], &["cat", "box:/file"]] {
         let said = place.run(&[words, &["--json"]].concat());
         assert_eq!(said.stdout, pattern(1, 1 << 20));
         let document: Value = serde_json::from_str(&said.stderr).unwrap();

@@ -6,4 +6,5 @@ mod json;
 mod mount;
 mod support;
 mod tour;
+mod trees;
 mod verbs;

@@ -1,11 +1,12 @@
-//! `diff`: lists the ranges that differ between two snapshots or volumes, from metadata alone.
+//! Ranges of blocks that differ, from metadata alone.
 
 use std::io::Write;
 
 use sapwood::chain::ChangedExtent;
 use serde::Serialize;
 
-use super::ranges::{ByteRange, disk_size, joined, state_word, write_heading, write_range};
+use super::super::ranges::{ByteRange, disk_size, joined, state_word, write_heading, write_range};
+use super::verdict;
 use crate::args::DiffArgs;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
@@ -19,7 +20,7 @@ struct Row {
     after: &'static str,
 }
 
-pub fn run(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
+pub fn compare(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let (a, b) = (store.snapshot_of(&args.a)?, store.snapshot_of(&args.b)?);
     // What a smaller size cut off is told by the sizes.
@@ -76,12 +77,5 @@ pub fn run(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
             writeln!(text, "{total} differ").map_err(CliError::report)
         }
     });
-    let differs = resized || differing_bytes > 0;
-    match printed {
-        // A reader that has seen enough of a list: the answer is known all the same.
-        Err(CliError::ReaderGone) if differs => Ok(Verdict::No),
-        Err(error) => Err(error),
-        Ok(()) if differs => Ok(Verdict::No),
-        Ok(()) => Ok(Verdict::Done),
-    }
+    verdict(printed, resized || differing_bytes > 0)
 }

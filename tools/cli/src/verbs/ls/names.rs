@@ -1,4 +1,4 @@
-//! `ls`: lists tags and volumes.
+//! Tags and volumes.
 
 use std::io;
 
@@ -37,7 +37,11 @@ impl Report for Listing {
             table.row([
                 row.name.clone(),
                 row.kind.to_owned(),
-                text.units.size(row.layer.size_bytes),
+                // A tree has no size of its own.
+                match row.layer.layer_kind {
+                    "tree" => "tree".to_owned(),
+                    _ => text.units.size(row.layer.size_bytes),
+                },
                 text.units.size(row.layer.allocated_bytes),
                 short(&row.layer.layer).to_owned(),
                 when(row.layer.created),
@@ -47,7 +51,7 @@ impl Report for Listing {
     }
 }
 
-pub fn run(context: &Context<'_>) -> Result<Verdict> {
+pub fn list(context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let mut names = store.names()?;
     names.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,0 +1,91 @@
+//! The words of the verbs that reach into trees of files.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use crate::tree::TreePath;
+
+#[derive(Args, Debug)]
+pub struct LsArgs {
+    /// What to list; of a volume, its last commit [default: the names of the store]
+    #[arg(value_name = "REF:/PATH", value_parser = TreePath::parser())]
+    pub paths: Vec<TreePath>,
+    /// Tell kind, permissions, links, owner, group, size and time
+    #[arg(short, long, requires = "paths")]
+    pub long: bool,
+    /// List all below, each with its whole path, as `find` does
+    #[arg(short = 'R', long, requires = "paths")]
+    pub recursive: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct CatArgs {
+    /// The files; of a volume, as in its last commit
+    #[arg(value_name = "REF:/PATH", required = true, value_parser = TreePath::parser())]
+    pub paths: Vec<TreePath>,
+}
+
+#[derive(Args, Debug)]
+pub struct CpArgs {
+    /// The files: REF:/PATH in a tree, else a path of the host, which begins with `/` or `.` where
+    /// it holds `:/`; `-` is standard input
+    #[arg(value_name = "SOURCE", required = true)]
+    pub sources: Vec<OsString>,
+    /// Where to: NAME:/PATH or a path of the host. In a directory each keeps its name
+    #[arg(value_name = "TARGET")]
+    pub target: OsString,
+}
+
+#[derive(Args, Debug)]
+pub struct StatArgs {
+    /// The file; of a volume, as in its last commit. A symlink is told of itself
+    #[arg(value_name = "REF:/PATH", value_parser = TreePath::parser())]
+    pub path: TreePath,
+}
+
+#[derive(Args, Debug)]
+pub struct MkdirArgs {
+    /// The directories
+    #[arg(value_name = "NAME:/PATH", required = true, value_parser = TreePath::parser())]
+    pub paths: Vec<TreePath>,
+    /// Make those above them too; what is there already is right
+    #[arg(short, long)]
+    pub parents: bool,
+    /// Their permissions, in octal
+    #[arg(short, long, value_name = "MODE", value_parser = parse_permissions)]
+    pub mode: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+pub struct LnArgs {
+    /// The file that gets another name, as NAME:/PATH; with --symbolic any text
+    #[arg(value_name = "TARGET")]
+    pub target: OsString,
+    /// The new name
+    #[arg(value_name = "NAME:/PATH", value_parser = TreePath::parser())]
+    pub link: TreePath,
+    /// Make a symlink
+    #[arg(short, long)]
+    pub symbolic: bool,
+}
+
+fn parse_permissions(text: &str) -> Result<u16, String> {
+    u16::from_str_radix(text, 8)
+        .ok()
+        .filter(|&mode| mode <= 0o7777)
+        .ok_or_else(|| "permissions are octal, from 0 to 7777".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permissions_are_octal() {
+        assert_eq!(parse_permissions("1755"), Ok(0o1755));
+        for bad in ["", "8", "17777", "u+x", "-1"] {
+            assert!(parse_permissions(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Trees of files, as the verbs reach into them without a mount.
+
+mod open;
+mod place;
+mod report;
+
+pub use self::open::{change, open_view, walk};
+pub use self::place::{TreePath, Word, runs_of_one_tree};
+pub use self::report::{AttributesReport, FileReport, PathReport, hex, kind_word, mode_text};

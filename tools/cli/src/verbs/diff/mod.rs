@@ -1,0 +1,28 @@
+//! `diff`: lists what differs between two snapshots or volumes: ranges of blocks, or files.
+
+mod blocks;
+mod files;
+mod patch;
+
+use crate::args::DiffArgs;
+use crate::context::Context;
+use crate::error::{CliError, Result, Verdict};
+
+pub fn run(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
+    if args.files || args.patch {
+        files::compare(args, context)
+    } else {
+        blocks::compare(args, context)
+    }
+}
+
+/// The answer, once it is printed.
+fn verdict(printed: Result<()>, differs: bool) -> Result<Verdict> {
+    match printed {
+        // A reader that has seen enough of a list: the answer is known all the same.
+        Err(CliError::ReaderGone) if differs => Ok(Verdict::No),
+        Err(error) => Err(error),
+        Ok(()) if differs => Ok(Verdict::No),
+        Ok(()) => Ok(Verdict::Done),
+    }
+}

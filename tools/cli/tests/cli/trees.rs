@@ -1,0 +1,257 @@
+//! Trees of files, reached into without a mount.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+
+use super::support::{Place, pattern};
+
+/// A store with a tree `box`, its snapshot `box:1`, and changes above that.
+fn place_with_tree() -> Place {
+    let place = Place::with_store();
+    place.ok(&["create", "--tree", "box"]);
+    place.ok(&["mkdir", "-p", "box:/etc/ssl", "box:/usr/bin"]);
+    place.feed(&["cp", "-", "box:/etc/hosts"], b"one\ntwo\nthree\n");
+    place.feed(&["cp", "-", "box:/etc/old"], b"to be renamed by hand\n");
+    place.feed(&["cp", "-", "box:/usr/bin/tool"], &pattern(1, 100_000));
+    place.ok(&["ln", "-s", "/etc/hosts", "box:/link"]);
+    place.ok(&["ln", "box:/usr/bin/tool", "box:/usr/bin/twin"]);
+    place.ok(&["snapshot", "box", "-t", "box:1"]);
+    place.feed(&["cp", "-", "box:/etc/hosts"], b"one\n2\nthree\n");
+    place.feed(&["cp", "-", "box:/etc/new"], b"fresh\n");
+    place.feed(&["cp", "-", "box:/usr/bin/tool"], &pattern(2, 100_000));
+    place.ok(&["rm", "box:/etc/old"]);
+    place
+}
+
+#[test]
+fn files_are_made_listed_and_removed() {
+    let place = place_with_tree();
+    insta::assert_snapshot!(
+        "files",
+        place.transcript(&[
+            &["create", "--tree", "other"],
+            &["ls"],
+            &["ls", "box:1:/etc"],
+            &["ls", "box:1:/", "box:/link"],
+            &["ls", "-l", "box:1:/", "--bytes"],
+            &["ls", "-R", "box:/"],
+            &["ls", "-lR", "box:/usr"],
+            &["cat", "box:/link", "box:/etc/new"],
+            &["stat", "box:/link"],
+            &["stat", "box:/usr/bin/twin"],
+            &["mkdir", "box:/a/b"],
+            &["mkdir", "-m", "700", "box:/a"],
+            &["ln", "box:/etc/hosts", "box:/a/hosts"],
+            &["rm", "box:/a"],
+            &["rm", "-r", "box:/a", "box:/link"],
+            &["rm", "box:/etc/hosts", "box:/missing"],
+            &["ls", "-R", "box:/etc"],
+        ])
+    );
+}
+
+#[test]
+fn differences_of_files() {
+    let place = place_with_tree();
+    insta::assert_snapshot!(
+        "differences",
+        place.transcript(&[
+            &["diff", "box:1", "box", "--files"],
+            &["diff", "box:1", "box", "--patch"],
+            &["diff", "box", "box", "--files"],
+        ])
+    );
+    let document = place.json(&["diff", "box:1", "box", "--patch"], 1);
+    let letters: Vec<_> = document["changes"].as_array().unwrap().iter().collect();
+    let letter = |path: &str| {
+        letters.iter().find(|row| row["path"] == path).map(|row| row["letter"].as_str().unwrap())
+    };
+    assert_eq!(letter("etc/hosts"), Some("M"));
+    assert_eq!(letter("etc/new"), Some("A"));
+    assert_eq!(letter("etc/old"), Some("D"));
+    assert_eq!(letter("usr/bin/twin"), Some("M"), "another name of a file that changed");
+    assert_eq!(letter("etc"), None, "only its names changed");
+}
+
+#[test]
+fn a_patch_makes_the_one_tree_into_the_other() {
+    let place = place_with_tree();
+    for (reference, folder) in [("box:1", "a"), ("box", "b")] {
+        std::fs::create_dir_all(place.path(folder).join("etc")).unwrap();
+        for file in ["etc/hosts", "etc/old", "etc/new"] {
+            let source = format!("{reference}:/{file}");
+            let said = place.run(&["cp", &source, &format!("{folder}/{file}")]);
+            assert!([0, 8].contains(&said.code), "{}", said.stderr);
+        }
+    }
+    let patch = place.run(&["diff", "box:1", "box", "--patch"]);
+    std::fs::write(place.path("patch"), &patch.stdout).unwrap();
+    let applied = std::process::Command::new("git")
+        .args(["apply", "--include=etc/*", "../patch"])
+        .current_dir(place.path("a"))
+        .output();
+    let Ok(applied) = applied else {
+        eprintln!("no git here: the patch was not applied");
+        return;
+    };
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    for file in ["etc/hosts", "etc/new"] {
+        let read = |folder: &str| std::fs::read(place.path(folder).join(file)).unwrap();
+        assert_eq!(read("a"), read("b"), "{file}");
+    }
+    assert!(!place.path("a/etc/old").exists());
+}
+
+#[test]
+fn files_go_in_and_out_as_they_are() {
+    let place = Place::with_store();
+    place.ok(&["create", "--tree", "box"]);
+    let host = std::fs::File::create(place.path("sparse")).unwrap();
+    host.set_len(40 << 20).unwrap();
+    host.write_all_at(&pattern(1, 5000), 17 << 20).unwrap();
+    std::fs::set_permissions(place.path("sparse"), PermissionsExt::from_mode(0o750)).unwrap();
+    std::fs::write(place.path("empty"), "").unwrap();
+
+    place.ok(&["cp", "sparse", "empty", "box:/"]);
+    let told = place.json(&["stat", "box:/sparse"], 0);
+    assert_eq!(told["permissions"], "0750");
+    assert_eq!(told["size_bytes"], 40 << 20);
+    assert!(told["allocated_bytes"].as_u64().unwrap() <= 256 << 10, "holes stay holes: {told}");
+    assert_eq!(place.json(&["stat", "box:/empty"], 0)["size_bytes"], 0);
+
+    place.ok(&["cp", "box:/sparse", "out"]);
+    assert!(
+        std::fs::read(place.path("out")).unwrap() == std::fs::read(place.path("sparse")).unwrap()
+    );
+    let facts = std::fs::metadata(place.path("out")).unwrap();
+    assert_eq!(facts.mode() & 0o7777, 0o750);
+    assert!(facts.blocks() * 512 <= 1 << 20);
+    assert!(place.ok(&["cat", "box:/sparse"]) == std::fs::read(place.path("sparse")).unwrap());
+
+    // Within a tree blocks are shared; into another tree they are copied.
+    place.feed(&["cp", "-", "box:/large"], &pattern(2, 8 << 20));
+    let size = || place.json(&["show", "box"], 0)["file_bytes"].as_u64().unwrap();
+    let before = size();
+    place.ok(&["cp", "box:/large", "box:/again"]);
+    assert!(size() - before <= 1 << 20, "{before} bytes became {}", size());
+    place.ok(&["create", "--tree", "other"]);
+    place.ok(&["cp", "box:/again", "box:/sparse", "other:/"]);
+    assert!(place.ok(&["cat", "other:/again"]) == pattern(2, 8 << 20));
+    assert!(place.ok(&["cat", "other:/sparse"]) == std::fs::read(place.path("out")).unwrap());
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+}
+
+#[test]
+fn names_are_bytes() {
+    let place = Place::with_store();
+    place.ok(&["create", "--tree", "box"]);
+    let odd = std::ffi::OsStr::from_bytes(b"box:/a\xff\n");
+    assert!(place.command().args(["mkdir".as_ref(), odd]).output().unwrap().status.success());
+    assert_eq!(String::from_utf8(place.ok(&["ls", "box:/"])).unwrap(), "a\\xff\\n\n");
+    let document = place.json(&["ls", "box:/"], 0);
+    assert_eq!(document["entries"][0]["path_hex"], "2f61ff0a");
+    assert_eq!(document["entries"][0]["path"], "/a\u{fffd}\n");
+}
+
+#[test]
+fn a_verb_that_fails_changes_nothing() {
+    let place = place_with_tree();
+    let before = place.ok(&["ls", "-lR", "box:/", "--json"]);
+    // The first of each could be done, the second cannot.
+    let fails: &[(&[&str], i32)] = &[
+        (&["mkdir", "box:/x", "box:/etc"], 9),
+        (&["rm", "box:/etc/hosts", "box:/usr"], 2),
+        (&["cp", "box:1:/etc/old", "missing", "box:/etc"], 8),
+        (&["cp", "box:1:/etc/old", "box:/etc", "box:/usr"], 2),
+    ];
+    for (words, code) in fails {
+        let said = place.run(words);
+        assert_eq!(said.code, *code, "{words:?}: {}", said.stderr);
+        assert_eq!(place.ok(&["ls", "-lR", "box:/", "--json"]), before, "{words:?}");
+    }
+}
+
+#[test]
+fn trees_are_forked_reset_and_pictured_as_disks_are() {
+    let place = place_with_tree();
+    place.ok(&["fork", "box:1", "twin"]);
+    place.ok(&["mkdir", "twin:/only/here", "-p"]);
+    place.ok(&["ls", "twin:/only"]);
+    assert_eq!(place.run(&["ls", "box:/only"]).code, 8);
+    place.ok(&["reset", "twin"]);
+    assert_eq!(place.run(&["ls", "twin:/only"]).code, 8);
+    assert_eq!(place.ok(&["ls", "-R", "twin:/"]), place.ok(&["ls", "-R", "box:1:/"]));
+
+    let map = place.json(&["map", "box"], 0);
+    let extents = map["extents"].as_array().unwrap();
+    assert!(extents.iter().all(|extent| extent["state"] != "hole"), "{map}");
+    let tool = place.json(&["stat", "box:/usr/bin/tool"], 0)["inode"].clone();
+    let of_tool: u64 = extents
+        .iter()
+        .filter(|extent| extent["inode"] == tool)
+        .map(|extent| extent["length_bytes"].as_u64().unwrap())
+        .sum();
+    assert_eq!(of_tool, 100_000_u64.next_multiple_of(4096));
+    let text = String::from_utf8(place.ok(&["map", "box", "--width", "20"])).unwrap();
+    assert!(text.contains("metadata"), "{text}");
+    assert!(text.lines().next().unwrap().chars().count() <= 20, "{text}");
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+}
+
+#[test]
+fn what_asks_for_a_disk_refuses_a_tree_and_the_other_way_round() {
+    let place = place_with_tree();
+    place.ok(&["create", "disk", "1M"]);
+    let misuses: &[&[&str]] = &[
+        &["read", "box"],
+        &["write", "box"],
+        &["resize", "box", "1G"],
+        &["ls", "disk:/"],
+        &["mkdir", "disk:/x"],
+        &["diff", "disk", "disk", "--files"],
+        &["create", "both", "1M", "--tree"],
+        &["create", "neither"],
+        &["ls", "box"],
+        &["ls", "--long"],
+        &["mkdir", "box:1:/x"],
+        &["mkdir", "box@1:/x"],
+        &["mkdir", "-m", "9", "box:/x"],
+        &["cat", "box:/etc"],
+        &["cat", "box:/etc/hosts/x"],
+        &["cp", "a", "b"],
+        &["cp", "box:/etc", "out"],
+        &["cp", "box:/etc/hosts", "-"],
+        &["cp", "-", "box:/etc"],
+        &["ln", "elsewhere", "box:/x"],
+        &["ln", "box:1:/etc/hosts", "box:/x"],
+        &["rm", "box:/usr"],
+        &["rm", "-r", "box:/"],
+    ];
+    let before = place.ok(&["ls", "-R", "box:/"]);
+    for words in misuses {
+        let said = place.run(words);
+        assert_eq!(said.code, 2, "{words:?}: {}", said.stderr);
+        assert!(!said.stderr.is_empty());
+    }
+    let long = format!("box:/{}", "n".repeat(256));
+    assert_eq!(place.run(&["mkdir", &long]).code, 2);
+    place.ok(&["ln", "-s", "loop", "box:/loop"]);
+    assert_eq!(place.run(&["cat", "box:/loop"]).code, 2);
+    place.ok(&["rm", "box:/loop"]);
+    assert_eq!(place.run(&["cat", "box:/etc/hosts", "box:/missing"]).code, 8);
+    assert_eq!(place.run(&["ln", "-s", "x", "box:/etc"]).code, 9);
+    assert_eq!(place.ok(&["ls", "-R", "box:/"]), before);
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+}
+
+#[test]
+fn nothing_leads_out_of_a_tree() {
+    let place = Place::with_store();
+    std::fs::write(place.path("secret"), "host").unwrap();
+    place.ok(&["create", "--tree", "box"]);
+    place.ok(&["ln", "-s", place.path("secret").to_str().unwrap(), "box:/out"]);
+    assert_eq!(place.run(&["cat", "box:/out"]).code, 8);
+    place.feed(&["cp", "-", "box:/../../inside"], b"x");
+    assert_eq!(place.ok(&["cat", "box:/inside"]), b"x");
+    assert_eq!(std::fs::read(place.path("secret")).unwrap(), b"host");
+}
