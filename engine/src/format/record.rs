@@ -202,6 +202,19 @@ impl Record {
     }
 }
 
+/// The record of `layer` that a page holds whole though it lies at `place`, where it does not
+/// belong: its sequence number and its own place. What a block held before it was handed out to
+/// be a record's place may look so, but only with the number of a record that was replayed before.
+pub fn displaced(
+    page: &[u8; PAGE_BYTES as usize],
+    layer: LayerId,
+    place: FileBlock,
+) -> Option<(u64, FileBlock)> {
+    let (prelude, _) = page::open("journal record", page, PageKind::Record).ok()?;
+    let is_elsewhere = prelude.layer == layer && prelude.place != place;
+    is_elsewhere.then_some((prelude.generation, prelude.place))
+}
+
 fn read_extent(fields: &mut FieldReader<'_>) -> Result<Extent> {
     let start = fields.u64("extent start")?;
     let length = fields.u64("extent length")?;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::extent::Target;
 use crate::format::header::Header;
 use crate::format::page::{MAGIC, PageKind};
-use crate::format::record::{EXTENT_BYTES, Record, extents_offset};
+use crate::format::record::{self, EXTENT_BYTES, Record, extents_offset};
 use crate::format::{LayerRef, PieceRef, blob, sources};
 use crate::units::{FileBlock, LayerId};
 
@@ -70,6 +70,10 @@ pub fn replay(file: &InspectedFile, header: &Header, sources: Vec<LayerRef>) -> 
                     ));
                 } else if reader.is_sequence(second, sequence + 1)? {
                     replay.damage.push(reader.hidden(place, sequence));
+                } else if let Some(error) = reader.displaced(place, sequence)? {
+                    replay.damage.push(error);
+                } else if let Some(error) = reader.displaced(second, sequence)? {
+                    replay.damage.push(error);
                 } else if reader.is_torn(place, sequence)? {
                     replay.torn = Some(error);
                 }
@@ -82,13 +86,24 @@ pub fn replay(file: &InspectedFile, header: &Header, sources: Vec<LayerRef>) -> 
         }
         let after = Expected { sequence: sequence + 1, chain: crc, next: None };
         let last = reader.whole(second, after)?.is_err();
+        if last && let Some(error) = reader.displaced(second, sequence + 1)? {
+            replay.damage.push(error);
+            return Ok(replay);
+        }
         // Where a later record is there the next round finds the gap before it.
         if last
             && !reader.is_sequence(record.after_next, sequence + 2)?
             && let Some(error) = reader.missing_data(place, &record)?
         {
+            let place = error.offset().map(|at| FileBlock(at / header.block_size.bytes()));
+            let displaced = match place {
+                Some(place) => reader.displaced(place, sequence + 1)?,
+                None => None,
+            };
             if sequence <= journal.durable_sequence {
                 replay.damage.push(error);
+            } else if let Some(displaced) = displaced {
+                replay.damage.push(displaced);
             } else {
                 replay.torn = Some(error);
             }
@@ -173,6 +188,20 @@ impl Reader<'_> {
             Err(error) if error.io_source().is_some() => Err(error),
             Err(_) => Ok(false),
         }
+    }
+
+    /// A record from `sequence` on that lies at `place` and belongs elsewhere: no crash leaves one.
+    fn displaced(&self, place: FileBlock, sequence: u64) -> Result<Option<Error>> {
+        let Ok(offset) = self.offset(place) else { return Ok(None) };
+        if offset.checked_add(4096).is_none_or(|end| end > self.file.length()) {
+            return Ok(None);
+        }
+        let page = self.file.page(offset)?;
+        let found = record::displaced(&page, self.layer(), place);
+        Ok(found.filter(|(number, _)| *number >= sequence).map(|(number, own)| {
+            let found = format!("record {number} of block {own}");
+            self.bad(place, "place", &found, &format!("record {sequence} or none"))
+        }))
     }
 
     /// Whether somebody began to write the record of `sequence` at `place`: a page with the prelude

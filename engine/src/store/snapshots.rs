@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use super::handle::{Inner, Store};
-use super::names::{self, FoundName};
+use super::names::{self, FoundName, failed};
 use super::resolve::resolve;
 use super::tag::expect_kept;
 use super::{Name, headers, paths};
@@ -105,6 +105,11 @@ fn look_at_top(inner: &Inner, found: &FoundName) -> Result<Snapshot> {
     };
     if header.state == LayerState::Frozen {
         return Ok(inner.open_snapshot(top)?.0);
+    }
+    // As a writer takes it: slots that arrived without the length that they give.
+    let facts = || host.facts(&path).map_err(failed(host, "look into a volume", &path));
+    if !found.durable && facts()?.length < header.file_bytes {
+        return open_parent(inner, top, parent);
     }
     // The lease first: what the look shows stands on it.
     let below = header.parent.map(|parent| inner.open_recorded(&parent)).transpose()?;

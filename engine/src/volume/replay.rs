@@ -12,7 +12,7 @@ use super::top::Source;
 use crate::error::{Error, Result};
 use crate::extent::{BlockChecksums, ExtentMap, Target};
 use crate::format::page::PageKind;
-use crate::format::{Header, PieceRef, Record, checksum, sources};
+use crate::format::{Header, PieceRef, Record, checksum, record, sources};
 use crate::layer::{LayerFile, read_blob, read_run};
 use crate::medium::Medium;
 use crate::units::{BlockSize, FileBlock, PAGE_BYTES, SourceIndex};
@@ -53,6 +53,11 @@ pub(super) struct Device<'a> {
 
 /// Replays the journal of an open layer.
 pub(super) fn replay(file: &LayerFile, device: &Device<'_>, header: &Header) -> Result<Replayed> {
+    if device.length < header.file_bytes {
+        let expected = format!("at least {} bytes", header.file_bytes);
+        return Err(Error::corrupt("replay the journal", "file length", device.length, expected)
+            .in_file(device.path));
+    }
     let identity = (header.layer, header.block_size);
     let mut table = Vec::new();
     if let Some(piece) = &header.sources {
@@ -99,6 +104,8 @@ pub(super) fn replay(file: &LayerFile, device: &Device<'_>, header: &Header) -> 
             broken => {
                 let why = broken.err();
                 device.no_successor(header, replayed.after_next, sequence + 1, why.as_ref())?;
+                device.none_displaced(header, replayed.next, sequence)?;
+                device.none_displaced(header, replayed.after_next, sequence)?;
                 if sequence <= durable {
                     return Err(damaged(lost(device, replayed.next, sequence, why)));
                 }
@@ -117,12 +124,17 @@ pub(super) fn replay(file: &LayerFile, device: &Device<'_>, header: &Header) -> 
         }
         if ahead.is_none() {
             device.no_successor(header, record.after_next, sequence + 2, None)?;
+            device.none_displaced(header, replayed.after_next, sequence + 1)?;
             if let Err(why) = device.judge(header, &record) {
                 if sequence <= durable {
                     return Err(damaged(lost(device, replayed.next, sequence, Some(why))));
                 }
                 if why.kind() != crate::ErrorKind::Corrupt {
                     return Err(why);
+                }
+                if let Some(at) = why.offset() {
+                    let place = FileBlock(at / header.block_size.bytes());
+                    device.none_displaced(header, place, sequence + 1)?;
                 }
                 replayed.torn = Some(replayed.next);
                 return Ok(replayed);
@@ -274,6 +286,26 @@ impl Device<'_> {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == crate::ErrorKind::Corrupt => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// That at `place` lies no record from `sequence` on that belongs elsewhere: no crash moves
+    /// one, so it is damage, and not a journal that ends here (INV-06).
+    fn none_displaced(&self, header: &Header, place: FileBlock, sequence: u64) -> Result<()> {
+        let page = match self.page(place) {
+            Ok(page) => page,
+            Err(error) if error.kind() == crate::ErrorKind::Corrupt => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match record::displaced(&page, header.layer, place) {
+            Some((found, own)) if found >= sequence => {
+                let found = format!("record {found} of block {own}");
+                let expected = format!("record {sequence} or none");
+                Err(Error::corrupt("replay the journal", "place", found, expected)
+                    .in_file(self.path)
+                    .at_offset(place.0.saturating_mul(self.block_size.bytes())))
+            }
+            _ => Ok(()),
         }
     }
 

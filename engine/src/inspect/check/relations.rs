@@ -100,8 +100,9 @@ impl Facts {
         open.map(|(id, _)| id).chain(headerless).copied().filter(move |id| !named.contains(id))
     }
 
-    /// The layers that a name leads to or that nobody removed, and all below them. What else
-    /// there is a collection takes, in any order: of a chain it may have taken the lower part.
+    /// The layers that a name leads to or that nobody removed, and all below them: those that views
+    /// go through. What else there is may be kept for its own blocks, to which others refer, or
+    /// taken by a collection, in any order: what it stands on may be gone, and nobody can seal it.
     fn reached(&self) -> HashSet<LayerId> {
         let is_kept = |(id, layer): &(&LayerId, &LayerFacts)| {
             layer.state == LayerState::Frozen && !layer.removed && !self.making.contains(id)
@@ -118,9 +119,8 @@ impl Facts {
             if let Some(layer) = self.layers.get(&id)
                 && reached.insert(id)
             {
-                let below = layer.parent.iter().chain(&layer.sources);
-                let found = below.filter_map(|wanted| self.resolve(wanted).ok());
-                to_visit.extend(found.map(|layer| layer.reference.id));
+                let below = layer.parent.as_ref().and_then(|wanted| self.resolve(wanted).ok());
+                to_visit.extend(below.map(|layer| layer.reference.id));
             }
         }
         reached
@@ -268,12 +268,10 @@ pub fn relations(place: &Place<'_>, facts: &Facts, seen: &Seen) -> Vec<Finding> 
             finding.layer = Some(*id);
             found.push(finding);
         };
-        // A collection that was interrupted has taken what this one stands on, and not this one.
-        let (missing, excuse) = match reached.contains(id) {
+        let is_reached = reached.contains(id);
+        let (missing, excuse) = match is_reached {
             true => (Severity::Damage, ""),
-            false => {
-                (Severity::Note, " (nothing reaches this layer: the next collection takes it)")
-            }
+            false => (Severity::Note, " (no view goes through this layer)"),
         };
         if facts.block_size.is_some_and(|size| size != layer.block_size) {
             let what = format!("blocks of {} bytes in a store of others", layer.block_size.bytes());
@@ -284,8 +282,12 @@ pub fn relations(place: &Place<'_>, facts: &Facts, seen: &Seen) -> Vec<Finding> 
         {
             push(missing, format!("parent {}: {}{excuse}", parent.id, difference(&error)));
         }
-        if layer.thinned && !(layer.removed && layer.reference.digest.is_some()) {
-            push(Severity::Damage, "thinned, and not both removed and sealed".to_owned());
+        if layer.thinned && !layer.removed {
+            push(Severity::Damage, "thinned, and not removed".to_owned());
+        }
+        if layer.thinned && is_reached && layer.reference.digest.is_none() {
+            let what = "thinned before it was sealed, and views go through it".to_owned();
+            push(Severity::Damage, what);
         }
         let reach = seen.reach.get(id).map(Vec::as_slice).unwrap_or_default();
         for (number, source) in layer.sources.iter().enumerate() {

@@ -25,9 +25,10 @@ fn is_metadata(bytes: &[u8], at: usize) -> bool {
     (0..PAGE).any(|at| page[at] == page[(at + 1) % PAGE]) || page[..4] == *b"sapw"
 }
 
-/// Every bit of the metadata, and a sample of those of the data.
+/// One bit of every byte of the metadata, each in its turn, and a sample of those of the data. What
+/// the engine makes is flipped bit by bit in the tests of whole systems.
 #[test]
-fn every_flipped_bit_is_found() {
+fn a_flipped_bit_of_every_byte_is_found() {
     for (name, (bytes, unused)) in layers(1) {
         let used: Vec<usize> = (0..bytes.len())
             .filter(|&at| is_used(&unused, at) && (is_metadata(&bytes, at) || at % 251 == 0))
@@ -36,12 +37,11 @@ fn every_flipped_bit_is_found() {
             || Scratch::new(&bytes),
             |scratch, &at| {
                 let options = CheckOptions { data: !is_metadata(&bytes, at) };
-                for bit in 0..8 {
-                    scratch.write(at, &[bytes[at] ^ 1 << bit]);
-                    let report = scratch.check(options);
-                    assert!(is_seen(&report), "{name}: bit {bit} of byte {at} is not seen");
-                    scratch.write(at, &bytes[at..=at]);
-                }
+                let bit = (at ^ (at >> 3)) % 8;
+                scratch.write(at, &[bytes[at] ^ 1 << bit]);
+                let report = scratch.check(options);
+                assert!(is_seen(&report), "{name}: bit {bit} of byte {at} is not seen");
+                scratch.write(at, &bytes[at..=at]);
             },
         );
     }

@@ -214,6 +214,57 @@ fn what_an_interrupted_collection_leaves_is_a_note() {
     assert_eq!(checked(&host).counts.layers, 0);
 }
 
+/// Of a layer that only holds blocks of clones a collection gives back all else, and takes what it
+/// stands on; nobody can seal it any more, and nobody needs to. That was called damage.
+#[test]
+fn a_layer_kept_for_blocks_of_clones_is_sound_without_a_seal_or_a_parent() {
+    let (host, store) = store();
+    let disk = store.create_volume("disk", 16 * BLOCK).unwrap();
+    fill(&disk, 0, 4, 1);
+    freeze(&disk);
+    fill(&disk, 4, 4, 2);
+    let source = freeze(&disk);
+    let other = store.create_volume("other", 16 * BLOCK).unwrap();
+    other.clone_range(CloneSource::Snapshot(&source), 5 * BLOCK, 0, BLOCK).unwrap();
+    other.flush().unwrap();
+    freeze(&other);
+    other.close().unwrap();
+    disk.close().unwrap();
+    drop(source);
+    store.remove("disk").unwrap();
+    let report = store.collect(&GcOptions::default()).unwrap();
+    assert!(report.freed.len() == 1 && report.thinned.len() == 1, "{report:?}");
+    assert!(checked(&host).is_sound(), "{:?}", checked(&host).findings);
+    let mut found = [0; BLOCK as usize];
+    store.snapshot_of("other").unwrap().read_at(0, &mut found).unwrap();
+    assert_eq!(found, [2; BLOCK as usize]);
+}
+
+/// A removed layer of which everything is still seen has room that nothing maps: old records,
+/// blocks that were written anew. Giving that back used to mark the layer thinned, and only what is
+/// sealed may be: whoever stood on it could never be sealed in the eyes of a check.
+#[test]
+fn giving_back_what_nothing_maps_does_not_thin_a_layer() {
+    let (host, store) = store();
+    let disk = store.create_volume("disk", 16 * BLOCK).unwrap();
+    for byte in 1..=3 {
+        fill(&disk, 0, 4, byte);
+        disk.flush().unwrap();
+    }
+    let base = freeze(&disk).layer_id();
+    fill(&disk, 8, 1, 4);
+    freeze(&disk);
+    disk.close().unwrap();
+    store.remove("disk@2").unwrap();
+    let report = store.collect(&GcOptions::default()).unwrap();
+    assert!(report.thinned.iter().any(|(id, bytes)| *id == base && *bytes > 0), "{report:?}");
+    assert!(checked(&host).is_sound(), "{:?}", checked(&host).findings);
+    let info = store.layer(base).unwrap();
+    assert!(info.removed && !info.thinned && info.digest.is_none());
+    store.seal("disk@1").unwrap();
+    assert_eq!(store.collect(&GcOptions::default()).unwrap().thinned, []);
+}
+
 /// A power cut while a snapshot is taken may leave the new top behind without its name, on a parent
 /// that never came to be frozen. It was called damage.
 #[test]

@@ -132,13 +132,13 @@ fn look_at(host: &dyn Host, id: LayerId, in_use: bool, is_named: bool) -> Result
     let Some(medium) = open(host, id)? else { return Ok(None) };
     let path = paths::layer(id);
     let host_says = |error| failed(host, "look at a layer", &path)(error);
-    let FileFacts { allocated_bytes, length, .. } = medium.facts().map_err(host_says)?;
+    let FileFacts { allocated_bytes, .. } = medium.facts().map_err(host_says)?;
     let header = match headers::read_open(host, &*medium, &path, id) {
         Ok(header) => Some(header),
         Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
         // Its writer is about to write the header, or died before it could sync it.
         Err(_) if in_use => None,
-        Err(error) if is_named && length >= HEADER_BYTES => return Err(error),
+        Err(error) if is_named => return Err(error),
         Err(error) => match was_never_durable(&*medium).map_err(host_says)? {
             true => None,
             false => return Err(error),

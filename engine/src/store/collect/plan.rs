@@ -45,7 +45,7 @@ pub struct Plan {
 pub struct Thinning {
     /// The layer.
     pub id: LayerId,
-    /// Its thinned mark is not set yet.
+    /// Its thinned mark is to be set: what it maps goes, and did not before.
     pub is_new: bool,
     /// The stretches of its file, in bytes.
     pub stretches: Vec<Range<u64>>,
@@ -92,9 +92,14 @@ pub fn plan(
         let stretches = allocated(host, *id, &unseen(header, sight))?;
         let bytes = stretches.iter().map(|range| range.end - range.start).sum();
         if bytes > 0 {
-            // It satisfies no look-up by digest any more.
-            plan.derived.extend(digest_note(&census.layers[id]));
-            plan.thin.push(Thinning { id: *id, is_new: !header.thinned, stretches, bytes });
+            // Where all that it maps stays, it goes on as it is: only what nothing maps goes.
+            let is_thinned = sight.has_unseen || reach.holders.contains(id);
+            if is_thinned {
+                // It satisfies no look-up by digest any more.
+                plan.derived.extend(digest_note(&census.layers[id]));
+            }
+            let is_new = is_thinned && !header.thinned;
+            plan.thin.push(Thinning { id: *id, is_new, stretches, bytes });
         }
     }
     Ok(plan)
