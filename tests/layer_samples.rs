@@ -9,6 +9,7 @@ use sapwood::units::{BlockAddress, BlockSize, LayerId};
 use sapwood::volume::{CloneSource, Volume, VolumeOptions};
 use sapwood::{Annotations, LayerKind, Result};
 
+const FOLDERS: [&str; 4] = ["layers", "names", "index", "digests"];
 /// The blocks of a disk.
 const BLOCKS: u64 = 8;
 /// What is read of a tree, which has no end.
@@ -125,7 +126,7 @@ impl Sample {
     /// A host of its own with the store.
     pub fn host(&self) -> Arc<dyn Host> {
         let host: Arc<dyn Host> = Arc::new(MemoryHost::new());
-        for folder in ["layers", "names", "index", "digests", "locks"] {
+        for folder in FOLDERS {
             host.create_folder(Path::new(folder)).unwrap();
         }
         for (path, bytes) in &self.files {
@@ -195,7 +196,7 @@ fn read_whole(host: &dyn Host, path: &Path) -> Vec<u8> {
 
 fn files_of(host: &dyn Host) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
-    for folder in ["", "layers", "names", "index", "digests", "locks"] {
+    for folder in [""].into_iter().chain(FOLDERS) {
         for name in host.list(Path::new(folder)).unwrap() {
             let path = Path::new(folder).join(name);
             if host.facts(&path).is_ok() {
