@@ -15,7 +15,7 @@ use sapwood::medium::{FileHost, Host, Network};
 use sapwood::store::{GcOptions, Replace, Store, StoreOptions};
 use sapwood::testing::Random;
 use sapwood::volume::{CloneSource, Volume, VolumeOptions};
-use sapwood::{BlockAddress, Error, ErrorKind};
+use sapwood::{BlockAddress, Error, ErrorKind, LayerState};
 use std::sync::Arc;
 
 use crate::harness::power_cut::factor;
@@ -307,7 +307,8 @@ fn many_processes_meet_only_whole_blocks() {
     // Who was killed in the middle of a snapshot may have frozen it before a name led there: it is
     // kept like any other that nobody removed.
     for layer in store.layers().unwrap() {
-        if !layer.removed && !images.contains(&layer.id) {
+        let is_frozen = layer.state == LayerState::Frozen;
+        if is_frozen && !layer.removed && !images.contains(&layer.id) {
             store.remove(&layer.id.to_string()).unwrap();
         }
     }
