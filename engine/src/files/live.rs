@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
 use super::blocks::{Blocks, first_block};
+use super::interval::Interval;
 use super::operation::Operation;
 use super::read::{ReadPlan, Reader};
 use super::tree::{Change, PageCache, Tree};
@@ -38,6 +40,8 @@ pub struct FilesOptions {
     pub root_permissions: u16,
     /// What time it is.
     pub clock: fn() -> Time,
+    /// How long what was done may wait for a commit; none: until somebody flushes.
+    pub commit_interval: Option<Duration>,
 }
 
 impl Default for FilesOptions {
@@ -48,6 +52,7 @@ impl Default for FilesOptions {
             root_owner: (0, 0),
             root_permissions: 0o755,
             clock: Time::now,
+            commit_interval: None,
         }
     }
 }
@@ -72,6 +77,7 @@ pub(super) struct Core {
     contents: Vec<RwLock<()>>,
     /// How often each file is held open. Those without a name go when nobody holds them.
     pub held: Mutex<HashMap<u32, u64>>,
+    interval: Mutex<Option<Interval>>,
     /// A [`Poison`].
     poison: AtomicU8,
 }
@@ -93,12 +99,16 @@ impl Files {
             cache,
             contents: (0..STRIPES).map(|_| RwLock::default()).collect(),
             held: Mutex::default(),
+            interval: Mutex::default(),
             poison: AtomicU8::new(Poison::None as u8),
         });
         let above: Weak<dyn BeforeCut> = Arc::downgrade(&(Arc::clone(&core) as _));
         core.volume.ask_before_cuts(above);
         let files = Files { core };
         files.free_orphans()?;
+        if let Some(interval) = options.commit_interval {
+            *files.core.interval.lock() = Some(Interval::start(&files.core, interval)?);
+        }
         Ok(files)
     }
 
@@ -112,8 +122,7 @@ impl Files {
     ///
     /// Errors: as [`Volume::flush`].
     pub fn flush(&self) -> Result<()> {
-        let done = self.core.volume.flush();
-        self.core.settle(done)
+        self.core.flush()
     }
 
     /// Freezes the tree as it is now into a snapshot, durably, and goes on above it. Others may
@@ -130,6 +139,10 @@ impl Files {
     /// Errors: [`ErrorKind::InvalidInput`] where another handle on these files is left; as
     /// [`Volume::close`].
     pub fn close(self) -> Result<()> {
+        let interval = self.core.interval.lock().take();
+        if let Some(interval) = interval {
+            interval.stop();
+        }
         let Some(core) = Arc::into_inner(self.core) else {
             let (found, expected) = ("other handles on them", "the last one");
             return Err(Error::invalid("close a tree of files", "files", found, expected));
@@ -148,6 +161,11 @@ impl Core {
         }
         let tree = self.tree.read();
         read(&Reader { pages: tree.pages(&self.cache, &self.volume) })
+    }
+
+    pub fn flush(&self) -> Result<()> {
+        let done = self.volume.flush();
+        self.settle(done)
     }
 
     /// Reads a file. The caller holds its content's lock.

@@ -15,6 +15,7 @@ mod compare;
 mod content;
 mod entries;
 mod extended;
+mod interval;
 mod live;
 mod names;
 mod operation;

@@ -688,3 +688,29 @@ fn trees_without_a_common_origin_are_compared_by_walking_them() {
     let (one, other) = (view(&one).unwrap(), view(&other).unwrap());
     expect_error(changes(&one, &other), ErrorKind::InvalidInput);
 }
+
+#[test]
+fn an_interval_commits_without_being_asked() {
+    let store = store();
+    let commit_interval = Some(std::time::Duration::from_millis(1));
+    let options = FilesOptions { commit_interval, ..FilesOptions::default() };
+    let files = Files::open(store.create_tree("tree").unwrap(), options).unwrap();
+    for number in 0..3 {
+        let before = files.volume().counters().commits;
+        make(&files, ROOT, &number.to_string());
+        while files.volume().counters().commits == before {
+            std::thread::yield_now();
+        }
+    }
+    drop(files);
+    // Whoever has the last handle gives the lock back: that may be the thread itself.
+    let volume = loop {
+        match store.open_volume("tree") {
+            Err(error) if error.kind() == ErrorKind::Locked => std::thread::yield_now(),
+            volume => break volume.unwrap(),
+        }
+    };
+    let files = Files::open(volume, options).unwrap();
+    assert_eq!(names(&files, ROOT), ["0", "1", "2"]);
+    files.close().unwrap();
+}
