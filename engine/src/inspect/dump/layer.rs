@@ -5,7 +5,7 @@ use super::schema::{self, of_kind};
 use super::{DumpOptions, Visit};
 use crate::error::Result;
 use crate::extent::Target;
-use crate::format::header::{Header, LayerState};
+use crate::format::header::{Header, LayerKind, LayerState};
 use crate::format::identity::LAYER_REF_BYTES;
 use crate::format::page::{self, MAGIC, PageKind};
 use crate::format::record::{EXTENT_BYTES, extents_offset};
@@ -41,7 +41,10 @@ pub fn layer(file: &InspectedFile, options: &DumpOptions, visit: Visit<'_>) -> R
     for (number, piece) in header.runs.iter().enumerate() {
         layer.run(1, format!("run {number}"), piece, visit)?;
     }
-    Ok(())
+    match header.kind {
+        LayerKind::Tree if options.extents => super::tree::tree(file, &header, visit),
+        _ => Ok(()),
+    }
 }
 
 struct Layer<'a> {

@@ -7,6 +7,7 @@ mod item;
 mod layer;
 mod others;
 mod schema;
+mod tree;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub use item::{DumpField, DumpItem, DumpValue, Verdict};
 /// What a dump goes into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DumpOptions {
-    /// Also gives each extent of each run, in order.
+    /// Also gives each extent of each run, in order, and of a tree of files its pages and items.
     pub extents: bool,
 }
 

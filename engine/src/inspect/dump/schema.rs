@@ -2,7 +2,7 @@
 
 use super::item::{DumpField, DumpValue};
 use crate::format::page::{self, PageKind};
-use crate::format::{blob, free_space, header, identity, index, name, piece, record, run};
+use crate::format::{blob, files, free_space, header, identity, index, name, piece, record, run};
 use crate::units::LayerId;
 
 /// How the bytes of a field are shown.
@@ -191,6 +191,37 @@ const NAME: Table = table(
 const STORE: Table = table(name::STORE_FIELDS, &[Log2, Reserved, Bits], CRC_END);
 /// The start of the body of the saved free space.
 pub const FREE_SPACE: Table = table(free_space::FIELDS, &[Number, Number, Number, Elsewhere], 24);
+/// The first page of a tree of files.
+pub const TREE_FIRST_PAGE: Table = table(
+    files::superblock::FIELDS,
+    &[
+        Letters,
+        Number,
+        Number,
+        Bits,
+        Bits,
+        Bits,
+        Number,
+        Number,
+        Number,
+        Number,
+        Number,
+        Number,
+        Layer,
+        Form::Digest,
+        Number,
+        Number,
+        Number,
+        Elsewhere,
+    ],
+    128,
+);
+/// The head of a page of a tree of files.
+pub const TREE_PAGE: Table = table(
+    files::page::FIELDS,
+    &[Letters, Number, Number, Number, Number, Number, Number, Reserved],
+    files::page::HEAD_BYTES,
+);
 /// A slot of a merged index.
 pub const INDEX_SLOT: Table = table(
     &[(0, "owner"), (40, "mapper"), (80, "distance")],

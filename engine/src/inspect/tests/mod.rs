@@ -4,4 +4,5 @@ mod build;
 mod damage;
 mod journal;
 mod store;
+mod tree;
 mod whole;
