@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         Err(error) if error.kind() == ErrorKind::NotFound => store.create_tree(&name)?,
         opened => opened?,
     };
-    let files = Files::open(volume, FilesOptions::default())?;
+    let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let files = Files::open(volume, FilesOptions { root_owner: user, ..FilesOptions::default() })?;
     std::fs::create_dir_all(&directory)?;
     let mut options = MountOptions {
         source: format!("{}:{name}", store.path().display()),

@@ -123,12 +123,16 @@ impl Mount {
     pub fn wait_and(self, then: impl FnOnce() -> Result<()>) -> Result<()> {
         let Mount { session, control, live, tree, directory } = self;
         let served = session.join().map_err(|error| Error::io("serve a mount", error));
+        if served.is_err() {
+            // What is left of it answers nobody. It may be gone already.
+            let _ = device::detach(&directory, Unmount::Detach);
+        }
         live.end();
         let closed = match tree {
             Tree::View(_) => Ok(()),
             Tree::Live(files) => files.close(),
         };
-        let ended = closed.and(served).map_err(|error| error.in_file(directory));
+        let ended = served.and(closed).map_err(|error| error.in_file(directory));
         let then = then();
         let ended = ended.and(then);
         if let Some(control) = control {

@@ -272,3 +272,25 @@ fn a_read_notes_its_time_once() {
         served.unmount();
     }
 }
+
+/// A time that no tree can note once ended the thread that served it, and its callers waited.
+#[test]
+fn times_past_both_ends_are_set_to_the_nearest() {
+    if !can_mount("times_past_both_ends_are_set_to_the_nearest") {
+        return;
+    }
+    let place = Place::new();
+    for (given, noted) in [(i64::MIN, -(1 << 31)), (i64::MAX, (1 << 34) - (1 << 31) - 1)] {
+        let served = place.serve(&[]);
+        let path = served.path("file");
+        fs::write(&path, "x").unwrap();
+        let time = Timespec { tv_sec: given, tv_nsec: 0 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::empty()).unwrap();
+        // The kernel shows what it was given for as long as it knows the file.
+        served.unmount();
+        let served = place.serve(&[]);
+        assert_eq!(fs::metadata(served.path("file")).unwrap().mtime(), noted);
+        served.unmount();
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +115,8 @@ impl Place {
 /// A process that serves a mount.
 pub struct Served {
     child: Child,
+    /// Kept open: the test runner in that process goes on printing.
+    _stdout: ChildStdout,
     pub directory: PathBuf,
 }
 
@@ -150,7 +152,7 @@ impl Served {
             }
             said.push_str(&String::from_utf8_lossy(&bytes[..length]));
         }
-        Ok(Served { child, directory: directory.to_owned() })
+        Ok(Served { child, _stdout: stdout, directory: directory.to_owned() })
     }
 
     /// A path in the mount.

@@ -91,7 +91,15 @@ fn begin(
     options: MountOptions,
 ) -> Result<(Mount, Kept)> {
     let live = |volume: Volume, name: &str| -> Result<Mount> {
-        let files = Files::open(volume, FilesOptions::default())?;
+        // Whoever mounts an empty tree first owns its root.
+        let user = rustix::process::geteuid().as_raw();
+        let group = rustix::process::getegid().as_raw();
+        let root_owner = (
+            options.users.to_tree(user).unwrap_or_default(),
+            options.groups.to_tree(group).unwrap_or_default(),
+        );
+        let files_options = FilesOptions { root_owner, ..FilesOptions::default() };
+        let files = Files::open(volume, files_options)?;
         // By this `umount` finds the server.
         let source = format!("{}:{name}", store.path().display());
         let options = MountOptions { source, ..options.clone() };
