@@ -1,5 +1,6 @@
 //! What the fuzz targets share: checksums made right again, and a store beside its model.
 
+pub mod archive;
 pub mod repair;
 pub mod world;
 

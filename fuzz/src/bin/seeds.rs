@@ -14,6 +14,7 @@ use sapwood::medium::{Host, MemoryHost, OpenMode};
 use sapwood::store::{Replace, Store};
 use sapwood::units::PAGE_BYTES;
 use sapwood::volume::CloneSource;
+use sapwood_fuzz::archive;
 use sapwood_fuzz::world::{BLOCK, options};
 
 const PAGE: usize = PAGE_BYTES as usize;
@@ -21,6 +22,11 @@ const PAGE: usize = PAGE_BYTES as usize;
 fn main() -> Result<(), Box<dyn Error>> {
     let host: Arc<dyn Host> = Arc::new(MemoryHost::new());
     fill(&Store::create_on(Arc::clone(&host), &options())?)?;
+    for (name, stream) in archive::seeds() {
+        for target in ["tar_import", "layer_import"] {
+            write(target, name, &[&[1][..], &stream].concat())?;
+        }
+    }
     let mut pages = Vec::new();
     for (folder, how) in [("layers", 1), ("index", 2), ("names", 3)] {
         let mut files = host.list(Path::new(folder))?;

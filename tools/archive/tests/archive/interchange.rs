@@ -192,3 +192,157 @@ fn ours_is_read_by_gnu_tar_bsdtar_and_python() {
         }
     }
 }
+
+/// What Python says of a stream: names, kinds and sizes, or that it is none.
+fn python_reads(archive: &Path) -> Option<Vec<String>> {
+    let script = "import sys, tarfile\n\
+                  t = tarfile.open(sys.argv[1], mode='r:', errorlevel=2, ignore_zeros=False)\n\
+                  for m in t: print(m.type.decode(), m.size, m.name.strip('/') or '.')";
+    let output = Command::new("python3").arg("-c").arg(script).arg(archive).output();
+    let output = output.expect("the program starts");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    output.status.success().then(|| text.lines().map(str::to_owned).collect())
+}
+
+/// The same by our reader.
+fn we_read(bytes: &[u8]) -> Option<Vec<String>> {
+    use sapwood_archive::tar::{MemberKind, TarReader};
+    let mut reader = TarReader::new(bytes);
+    let mut lines = Vec::new();
+    while let Some(member) = reader.next_member().ok()? {
+        let kind = match member.kind {
+            MemberKind::File => 0,
+            MemberKind::HardLink(_) => 1,
+            MemberKind::Symlink(_) => 2,
+            MemberKind::CharDevice(..) => 3,
+            MemberKind::BlockDevice(..) => 4,
+            MemberKind::Directory => 5,
+            MemberKind::Fifo => 6,
+            MemberKind::Socket => unreachable!("no stream has sockets"),
+        };
+        let name = String::from_utf8(member.name).expect("names of letters");
+        let name = if name == "./" { "." } else { name.trim_matches('/') };
+        lines.push(format!("{kind} {} {name}", member.size));
+    }
+    Some(lines)
+}
+
+/// Where readers see different members, checks are walked around: what we read others read as we do.
+#[test]
+fn what_we_read_python_reads_as_we_do() {
+    if !has("python3") {
+        return;
+    }
+    let hidden = ended(&[raw_member(b"hidden", b'0', b"x", |_| {})]);
+    let length = hidden.len().to_string();
+    let plain = |name: &[u8]| raw_member(name, b'0', b"content", |_| {});
+    let archives = [
+        ended(&[plain(b"a"), raw_member(b"d/", b'5', b"", |_| {}), plain(b"b")]),
+        ended(&[raw_member(b"old/", 0, b"", |header| header[257..265].fill(0)), plain(b"a")]),
+        ended(&[raw_pax(&[("path", b"long name")]), plain(b"short")]),
+        ended(&[raw_pax(&[("size", length.as_bytes())]), raw_member(b"f", b'0', &hidden, |_| {})]),
+        ended(&[
+            raw_pax(&[("size", length.as_bytes())]),
+            raw_member(b"f", b'0', &hidden, |header| header[124..135].fill(b'0')),
+        ]),
+        ended(&[raw_pax(&[("size", b"0")]), raw_member(b"f", b'0', &hidden, |_| {})]),
+        ended(&[raw_member(b"L", b'L', b"gnu name\0", |_| {}), plain(b"short")]),
+        ended(&[raw_pax(&[("path", b"one"), ("path", b"two")]), plain(b"short")]),
+        ended(&[raw_member(b"link", b'1', &hidden, |header| header[157] = b't')]),
+        ended(&[raw_member(b"dir/", b'5', &hidden, |_| {})]),
+        ended(&[plain(b"slash/")]),
+        [ended(&[plain(b"a")]), ended(&[plain(b"b")])].concat(),
+        ended(&[raw_member(b"V", b'V', b"", |_| {}), plain(b"a")]),
+        ended(&[raw_member(b"f", b'0', b"", |header| header[345..350].copy_from_slice(b"above"))]),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("archive.tar");
+    let (mut read, mut refused) = (0, 0);
+    for bytes in archives {
+        let Some(ours) = we_read(&bytes) else {
+            refused += 1;
+            continue;
+        };
+        fs::write(&archive, &bytes).unwrap();
+        assert_eq!(Some(ours), python_reads(&archive));
+        read += 1;
+    }
+    assert_eq!((read, refused), (6, 8));
+}
+
+/// Wraps layers into an image as tools for images keep it on disk.
+const WRAP: &str = r#"
+import hashlib, json, os, sys
+to, layers = sys.argv[1], sys.argv[2:]
+blobs = os.path.join(to, "blobs", "sha256")
+os.makedirs(blobs)
+def put(data):
+    digest = hashlib.sha256(data).hexdigest()
+    open(os.path.join(blobs, digest), "wb").write(data)
+    return {"digest": "sha256:" + digest, "size": len(data)}
+def described(data, kind):
+    return dict(put(data), mediaType="application/vnd.oci.image." + kind)
+parts = [described(open(path, "rb").read(), "layer.v1.tar") for path in layers]
+config = {"architecture": "amd64", "os": "linux", "config": {},
+          "rootfs": {"type": "layers", "diff_ids": [part["digest"] for part in parts]}}
+manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": described(json.dumps(config).encode(), "config.v1+json"), "layers": parts}
+entry = described(json.dumps(manifest).encode(), "manifest.v1+json")
+entry["annotations"] = {"org.opencontainers.image.ref.name": "latest"}
+json.dump({"schemaVersion": 2, "manifests": [entry]}, open(os.path.join(to, "index.json"), "w"))
+json.dump({"imageLayoutVersion": "1.0.0"}, open(os.path.join(to, "oci-layout"), "w"))
+"#;
+
+#[test]
+fn our_layers_are_unpacked_by_umoci_to_the_same_tree() {
+    if !is_root() || !has("umoci") || !has("python3") {
+        eprintln!("skipped: umoci keeps owners as root alone");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let files = tree();
+    let snapshot = || {
+        let snapshot = files.snapshot(&sapwood::Annotations::default()).unwrap();
+        sapwood::files::FilesView::open(snapshot).unwrap()
+    };
+    let first = [
+        directory("./"),
+        directory("d/"),
+        file("d/gone", "1"),
+        file("d/same", "2"),
+        directory("old/"),
+        file("old/x", "3"),
+        file("linked", "4"),
+        hard_link("too", "linked"),
+        symlink("way", "d/same"),
+        directory("moved/"),
+        file("moved/inside", "5"),
+    ];
+    import_tar(&files, &stream(&first)).unwrap();
+    let base = snapshot();
+    let second = [file("new", "6"), directory("old/"), file("linked", "7"), file("way", "8")];
+    let d = files.lookup(Inode::ROOT, b"d").unwrap();
+    files.unlink(d, b"gone").unwrap();
+    let replace = sapwood::files::RenameMode::Replace;
+    files.rename(Inode::ROOT, b"old", Inode::ROOT, b"older", replace).unwrap();
+    files.rename(Inode::ROOT, b"moved", d, b"moved", replace).unwrap();
+    import_tar(&files, &stream(&second)).unwrap();
+    let after = snapshot();
+
+    let options = ExportOptions::default();
+    let layers = [
+        export_tar(&base, &options),
+        sapwood_archive::export_layer(&base, &after, Vec::new(), &options, &mut |_| {}).unwrap().1,
+    ];
+    let paths = ["base.tar", "change.tar"].map(|name| folder.path().join(name));
+    for (path, layer) in paths.iter().zip(&layers) {
+        fs::write(path, layer).unwrap();
+    }
+    let (image, bundle) = (folder.path().join("image"), folder.path().join("bundle"));
+    run(Command::new("python3").arg("-c").arg(WRAP).arg(&image).args(&paths));
+    let reference = format!("{}:latest", image.display());
+    run(Command::new("umoci").args(["unpack", "--image", &reference]).arg(&bundle));
+    let found = coarse(imported(&bundle.join("rootfs")));
+    let expected = coarse(describe(&after, Inode::ROOT));
+    assert_same(&found, &expected);
+}
