@@ -21,8 +21,8 @@ use crate::tar::{Member, MemberKind};
 ///
 /// Nothing is written outside of `to`, whatever the tree holds and whoever else writes there: no
 /// symlink is followed, no file that is there is opened. Holes stay holes, hard links stay links,
-/// times keep their nanoseconds. Until a directory is done only its owner can enter it. As many
-/// directories are held open as stand in each other.
+/// times keep their nanoseconds. Until a directory is done only its owner can enter it. However
+/// deep the tree is, a bounded number of directories is held open.
 ///
 /// After an error what was written stays. Nothing is synced.
 ///
@@ -61,9 +61,15 @@ struct Export<'a> {
     buffer: Vec<u8>,
 }
 
+/// How many directories are held open, besides `to`: hosts let a process open 1,024 files.
+const OPEN_MAX: usize = 256;
+
 /// A directory that is being filled.
 struct Level {
-    directory: HostDirectory,
+    /// None where it waits far above the one that is being filled now.
+    directory: Option<HostDirectory>,
+    /// Which one of the host it is.
+    identity: (u64, u64),
     inode: Inode,
     /// Names that were looked at, the next one last, and where to look on.
     names: Vec<Name>,
@@ -71,8 +77,13 @@ struct Level {
 }
 
 impl Level {
-    fn new(directory: HostDirectory, inode: Inode) -> Level {
-        Level { directory, inode, names: Vec::new(), after: 0 }
+    fn new(directory: HostDirectory, inode: Inode) -> Result<Level> {
+        let identity = directory.identity()?;
+        Ok(Level { directory: Some(directory), identity, inode, names: Vec::new(), after: 0 })
+    }
+
+    fn directory(&self) -> &HostDirectory {
+        self.directory.as_ref().expect("the root and the lowest levels are held open")
     }
 
     fn next(&mut self, view: &dyn ReadFiles) -> Result<Option<Name>> {
@@ -87,30 +98,40 @@ impl Level {
 
 impl Export<'_> {
     fn all(&mut self, root: HostDirectory, from: Inode) -> Result<()> {
-        let mut levels = vec![Level::new(root, from)];
+        let mut levels = vec![Level::new(root, from)?];
         let mut path = PathBuf::new();
-        while let Some(level) = levels.last_mut() {
-            let name = level.next(self.view);
-            let Some(name) = name.map_err(|error| error.in_file(self.to.join(&path)))? else {
-                let done = self.finish(level);
-                done.map_err(|error| error.in_file(self.to.join(&path)))?;
-                levels.pop();
-                path.pop();
-                continue;
-            };
-            path.push(OsStr::from_bytes(&name.name));
-            let here = &levels[levels.len() - 1].directory;
-            let made = match name.kind {
-                FileKind::Directory => here.make_directory(&name.name).map(Some),
-                _ => self.put(&levels[0].directory, here, &name, &path).map(|()| None),
-            };
-            match made.map_err(|error| error.in_file(self.to.join(&path)))? {
-                Some(directory) => levels.push(Level::new(directory, name.inode)),
-                None => {
-                    path.pop();
-                }
-            }
+        while !levels.is_empty() {
+            let done = self.step(&mut levels, &mut path);
+            done.map_err(|error| error.in_file(self.to.join(&path)))?;
         }
+        Ok(())
+    }
+
+    /// Makes the next file of the lowest level, or ends that level.
+    fn step(&mut self, levels: &mut Vec<Level>, path: &mut PathBuf) -> Result<()> {
+        let level = levels.last_mut().expect("the caller looked");
+        let Some(name) = level.next(self.view)? else {
+            self.finish(level)?;
+            let done = levels.pop().expect("it was just looked at");
+            if let Some(above) = levels.last_mut().filter(|above| above.directory.is_none()) {
+                above.directory = Some(done.directory().open_above(above.identity)?);
+            }
+            path.pop();
+            return Ok(());
+        };
+        path.push(OsStr::from_bytes(&name.name));
+        let level = &levels[levels.len() - 1];
+        if name.kind == FileKind::Directory {
+            let made = level.directory().make_directory(&name.name)?;
+            levels.push(Level::new(made, name.inode)?);
+            // The root stays open: hard links are found from there.
+            if let Some(far) = levels.len().checked_sub(OPEN_MAX).filter(|&far| far > 0) {
+                levels[far].directory = None;
+            }
+            return Ok(());
+        }
+        self.put(levels[0].directory(), level.directory(), &name, path)?;
+        path.pop();
         Ok(())
     }
 
@@ -118,7 +139,7 @@ impl Export<'_> {
     fn finish(&mut self, level: &Level) -> Result<()> {
         let file = self.view.attributes(level.inode)?;
         let member = member_of(self.view, &file, self.options)?;
-        level.directory.set(&member, self.owner(&file))?;
+        level.directory().set(&member, self.owner(&file))?;
         self.meter.entry();
         Ok(())
     }

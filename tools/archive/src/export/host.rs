@@ -75,6 +75,22 @@ impl HostDirectory {
         Ok(HostDirectory { fd })
     }
 
+    /// Which directory of the host it is: device and number.
+    pub fn identity(&self) -> Result<(u64, u64)> {
+        identity(&self.fd)
+    }
+
+    /// Opens the directory that this one is in, if it is still the one with this identity.
+    pub fn open_above(&self, expected: (u64, u64)) -> Result<HostDirectory> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.fd, "..", flags, Mode::empty()).map_err(failed)?;
+        let above = HostDirectory { fd };
+        if above.identity()? != expected {
+            return Err(replaced());
+        }
+        Ok(above)
+    }
+
     /// Makes a regular file, to be written.
     pub fn make_file(&self, name: &[u8]) -> Result<MadeFile> {
         let flags =

@@ -242,6 +242,8 @@ fn deep_trees_and_wide_ones_go_both_ways() {
     let folder = tempfile::tempdir().unwrap();
     let files = tree();
     let mut members = vec![file(&format!("{}f", "d/".repeat(200)), "deep")];
+    // Directories beside the deeper one, so that each level is come back to.
+    members.extend((0..600).map(|at| directory(&format!("{}z", "e/".repeat(at)))));
     members.extend((0..5_000).map(|at| file(&format!("wide/{at}"), "w")));
     import_tar(&files, &stream(&members)).unwrap();
     export(&files, &folder.path().join("to")).unwrap();
@@ -250,4 +252,21 @@ fn deep_trees_and_wide_ones_go_both_ways() {
     if is_root() {
         assert_same(&describe(&again, Inode::ROOT), &describe(&files, Inode::ROOT));
     }
+}
+
+/// Deeper than a process may have files open, and than a path may be long.
+#[test]
+fn an_export_holds_a_bounded_number_of_directories_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = tree();
+    let mut members = vec![file(&format!("{}f", "d/".repeat(3_000)), "deep")];
+    members.extend((0..3_000).step_by(100).map(|at| directory(&format!("{}z", "d/".repeat(at)))));
+    import_tar(&files, &stream(&members)).unwrap();
+    let to = folder.path().join("to");
+    let report = export(&files, &to).unwrap();
+    let again = tree();
+    assert_eq!(import(&again, &to).unwrap().entries, report.entries);
+    // The standard library would open them all.
+    let removed = std::process::Command::new("rm").arg("-rf").arg(&to).status().unwrap();
+    assert!(removed.success());
 }
