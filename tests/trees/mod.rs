@@ -1,5 +1,6 @@
 //! Trees of files against a plain model of them: random play, power cuts, failing hosts.
 
+mod concurrency;
 mod faults;
 mod model;
 mod play;
