@@ -352,21 +352,7 @@ fn load(volume: &Volume, options: &FilesOptions, cache: &PageCache) -> Result<Tr
     let mut name_key = [0; 32];
     name_key[..16].copy_from_slice(&LayerId::random()?.0);
     name_key[16..].copy_from_slice(&LayerId::random()?.0);
-    let superblock = Superblock {
-        incompatible: 0,
-        read_only_compatible: 0,
-        compatible: 0,
-        root: 1,
-        levels: 1,
-        pages_end: 2,
-        next_inode: Inode::ROOT.0 + 1,
-        first_of_layer: Inode::ROOT.0 + 1,
-        layer: volume.layer_id(),
-        name_key,
-        inodes: 1,
-        entries: 0,
-        pages: 2,
-    };
+    let superblock = Superblock::of_new_tree(volume.layer_id(), name_key);
     let mut tree = Tree::create(superblock, page_bytes);
     let now = (options.clock)();
     let root = InodeRecord {
@@ -385,6 +371,7 @@ fn load(volume: &Volume, options: &FilesOptions, cache: &PageCache) -> Result<Tr
         name: NamePlace { directory: Inode::ROOT.0, cookie: 0 },
     };
     tree.transaction(cache, volume, |change: &mut Change<'_>| {
+        change.superblock_mut().inodes = 1;
         change.put(Key::new(ItemKind::Inode, Inode::ROOT.0, 0), &root.encode())
     })?;
     volume.note_change_above();

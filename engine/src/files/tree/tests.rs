@@ -20,21 +20,7 @@ fn volume() -> Volume {
 }
 
 fn empty() -> Tree {
-    let superblock = Superblock {
-        incompatible: 0,
-        read_only_compatible: 0,
-        compatible: 0,
-        root: 1,
-        levels: 1,
-        pages_end: 2,
-        next_inode: 2,
-        first_of_layer: 2,
-        layer: LayerId([1; 16]),
-        name_key: [0; 32],
-        inodes: 0,
-        entries: 0,
-        pages: 2,
-    };
+    let superblock = Superblock::of_new_tree(LayerId([1; 16]), [0; 32]);
     Tree::create(superblock, 4096)
 }
 

@@ -9,6 +9,8 @@ use crate::units::{BlockSize, LayerId};
 pub const LEVELS_MAX: u8 = 16;
 /// The version of the file tree's form.
 pub const VERSION: u16 = 1;
+/// The first number that is given to a file: 1 is the root.
+const FIRST_INODE: u32 = 2;
 /// What tells this page from those of the tree.
 const SUPERBLOCK_KIND: u16 = 0;
 
@@ -66,6 +68,25 @@ pub struct Superblock {
 }
 
 impl Superblock {
+    /// What the first page of a new tree says: one empty leaf, and no file yet.
+    pub fn of_new_tree(layer: LayerId, name_key: [u8; 32]) -> Superblock {
+        Superblock {
+            incompatible: 0,
+            read_only_compatible: 0,
+            compatible: 0,
+            root: 1,
+            levels: 1,
+            pages_end: 2,
+            next_inode: FIRST_INODE,
+            first_of_layer: FIRST_INODE,
+            layer,
+            name_key,
+            inodes: 0,
+            entries: 0,
+            pages: 2,
+        }
+    }
+
     /// The page on disk.
     pub fn encode(&self, block_size: BlockSize) -> Vec<u8> {
         let mut page = vec![0; block_size.bytes_usize()];
@@ -124,7 +145,7 @@ impl Superblock {
         }
         let next_inode = fields.u32("next inode")?;
         let first_of_layer = fields.u32("first inode of the layer")?;
-        if next_inode < 2 || first_of_layer > next_inode {
+        if next_inode < FIRST_INODE || first_of_layer > next_inode {
             let found = format!("{next_inode}, from {first_of_layer}");
             return Err(fields.bad("next inode", 8, found, "at least 2, in this order"));
         }
