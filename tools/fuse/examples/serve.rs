@@ -40,7 +40,6 @@ fn main() -> Result<(), Box<dyn Error>> {
             word => return Err(format!("{word}: unknown").into()),
         }
     }
-    let mut mount = Mount::writable(files, &directory, options)?;
-    mount.listen(&control_folder(store.path(), &sapwood::store::Name::new(name)?))?;
-    Ok(mount.wait()?)
+    let folder = control_folder(store.path(), &sapwood::store::Name::new(name)?);
+    Ok(Mount::writable(files, &directory, options)?.listening_in(&folder)?.wait()?)
 }

@@ -93,10 +93,19 @@ impl Mount {
     /// Lets other processes ask for commits and snapshots through a socket in `folder`, which is
     /// made. Whoever has the volume's lock may call this: a socket that is there is replaced.
     ///
-    /// Errors: what the host says.
-    pub fn listen(&mut self, folder: &Path) -> Result<()> {
-        self.control = Some(Control::listen(folder, self.live.clone(), &self.directory)?);
-        Ok(())
+    /// Errors: what the host says; nothing is mounted any more then.
+    pub fn listening_in(mut self, folder: &Path) -> Result<Mount> {
+        match Control::listen(folder, self.live.clone(), &self.directory) {
+            Ok(control) => {
+                self.control = Some(control);
+                Ok(self)
+            }
+            Err(error) => {
+                self.unmounter().unmount()?;
+                self.wait()?;
+                Err(error)
+            }
+        }
     }
 
     /// The directory, as the kernel names it.

@@ -8,7 +8,7 @@ use std::os::unix::fs::{
 
 use rustix::fs::{AtFlags, FallocateFlags, RenameFlags, Timespec, Timestamps, XattrFlags};
 
-use crate::harness::{Place, can_mount, shell};
+use crate::harness::{Place, can_mount, shell, snapshot};
 
 #[test]
 fn files_are_as_they_were_left() {
@@ -293,4 +293,47 @@ fn times_past_both_ends_are_set_to_the_nearest() {
         assert_eq!(fs::metadata(served.path("file")).unwrap().mtime(), noted);
         served.unmount();
     }
+}
+
+/// What others copy whole files for.
+#[test]
+fn a_change_of_a_large_file_of_a_parent_takes_what_was_changed() {
+    if !can_mount("a_change_of_a_large_file_of_a_parent_takes_what_was_changed") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let content: Vec<u8> = (0..64_u32 << 20).map(|n| (n / 4096) as u8 | 1).collect();
+    fs::write(served.path("large"), &content).unwrap();
+    served.unmount();
+    snapshot(&place, "web");
+
+    let taken = || place.store().usage_of("web").unwrap().allocated_bytes;
+    let before = taken();
+    let served = place.serve(&[]);
+    let mut grown = before;
+    let mut expect_grown = |what: &str, at_most: u64| {
+        place.ask("web").flush().unwrap();
+        let now = taken();
+        assert!(now - grown <= at_most, "{what} took {} bytes", now - grown);
+        grown = now;
+    };
+    let file = File::options().write(true).open(served.path("large")).unwrap();
+    file.write_all_at(&[7; 4096], 1 << 20).unwrap();
+    file.sync_all().unwrap();
+    expect_grown("4 KiB written", 64 << 10);
+    fs::set_permissions(served.path("large"), fs::Permissions::from_mode(0o600)).unwrap();
+    expect_grown("new permissions", 64 << 10);
+    std::os::unix::fs::chown(served.path("large"), Some(5), Some(6)).unwrap();
+    expect_grown("a new owner", 64 << 10);
+    fs::hard_link(served.path("large"), served.path("linked")).unwrap();
+    expect_grown("a new name", 64 << 10);
+    fs::rename(served.path("large"), served.path("moved")).unwrap();
+    expect_grown("another name", 64 << 10);
+    drop(file);
+    let found = fs::read(served.path("linked")).unwrap();
+    assert!(found[1 << 20..(1 << 20) + 4096].iter().all(|&byte| byte == 7));
+    assert!(found[..1 << 20] == content[..1 << 20], "what stands before it is the parent's");
+    served.unmount();
+    place.check();
 }

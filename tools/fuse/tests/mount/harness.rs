@@ -253,9 +253,8 @@ fn serve_as_ordered(
             volume => volume?,
         };
         let files = Files::open(volume, FilesOptions::default())?;
-        let mut mount = Mount::writable(files, directory, options)?;
-        mount.listen(&control_folder(store, &Name::new(name)?))?;
-        mount
+        let folder = control_folder(store, &Name::new(name)?);
+        Mount::writable(files, directory, options)?.listening_in(&folder)?
     };
     println!("{READY}");
     mount.wait()

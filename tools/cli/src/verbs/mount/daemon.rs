@@ -63,6 +63,7 @@ pub fn let_go(log: Option<&Path>) -> Result<()> {
     };
     let failed =
         |error: rustix::io::Errno| CliError::file("let go of", "the terminal")(error.into());
+    io::stdout().flush().map_err(CliError::report)?;
     // Who started this waits for the end of what it prints, as in `$(sapwood mount ...)`.
     rustix::stdio::dup2_stderr(open(log.unwrap_or(null))?).map_err(failed)?;
     rustix::stdio::dup2_stdout(open(null)?).map_err(failed)?;

@@ -30,28 +30,37 @@ pub fn run(args: &MountArgs, context: &Context<'_>) -> Result<Verdict> {
     let behind = open(&store, args, &resolved)?;
     let options = options(&store, args)?;
     let (mount, fork) = begin(behind, &store, &args.directory, options)?;
-    // A panic in a thread that serves would leave its callers waiting for ever: as an abort it
-    // ends the mount, and the last commit is there.
-    abort_on_panic();
-    signals::unmount_on_signal(mount.unmounter())?;
-    let mounted = Mounted {
-        reference: args.reference.clone(),
-        directory: mount.directory().display().to_string(),
-        writable: !matches!(fork, Kept::Nothing),
-        temporary: matches!(fork, Kept::Fork(_)),
-    };
-    if args.ready {
-        daemon::tell_ready()?;
-    }
-    context.print(&mounted)?;
-    if args.ready {
-        daemon::let_go(args.log.as_deref())?;
+    let told = tell(&mount, &fork, args, context);
+    if told.is_err() {
+        // Nobody learned that there is a mount: none must be left.
+        mount.unmounter().unmount()?;
     }
     mount.wait_and(|| match fork {
         Kept::Fork(name) => store.remove(&name).map(drop),
         Kept::Nothing | Kept::Volume => Ok(()),
     })?;
-    Ok(Verdict::Done)
+    told.map(|()| Verdict::Done)
+}
+
+/// Says that the mount is there, and sees to it that it ends as it should.
+fn tell(mount: &Mount, fork: &Kept, args: &MountArgs, context: &Context<'_>) -> Result<()> {
+    // A panic in a thread that serves would leave its callers waiting for ever: as an abort it
+    // ends the mount, and the last commit is there.
+    abort_on_panic();
+    signals::unmount_on_signal(mount.unmounter())?;
+    if args.ready {
+        daemon::tell_ready()?;
+    }
+    context.print(&Mounted {
+        reference: args.reference.clone(),
+        directory: mount.directory().display().to_string(),
+        writable: !matches!(fork, Kept::Nothing),
+        temporary: matches!(fork, Kept::Fork(_)),
+    })?;
+    if args.ready {
+        daemon::let_go(args.log.as_deref())?;
+    }
+    Ok(())
 }
 
 /// What is left of a mount when it has ended.
@@ -103,9 +112,8 @@ fn begin(
         // By this `umount` finds the server.
         let source = format!("{}:{name}", store.path().display());
         let options = MountOptions { source, ..options.clone() };
-        let mut mount = Mount::writable(files, directory, options)?;
-        mount.listen(&control_folder(store.path(), &Name::new(name)?))?;
-        Ok(mount)
+        let folder = control_folder(store.path(), &Name::new(name)?);
+        Ok(Mount::writable(files, directory, options)?.listening_in(&folder)?)
     };
     Ok(match behind {
         Behind::View(view) => {
