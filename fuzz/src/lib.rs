@@ -1,7 +1,9 @@
-//! What the fuzz targets share: checksums made right again, and a store beside its model.
+//! What the fuzz targets share: checksums made right again, a store beside its model, and
+//! trees of files.
 
 pub mod archive;
 pub mod repair;
+pub mod trees;
 pub mod world;
 
 use std::path::Path;

@@ -5,5 +5,8 @@ mod faults;
 mod model;
 mod play;
 mod power_cuts;
+mod random;
 mod step;
 mod subject;
+
+use crate::harness::store::options;

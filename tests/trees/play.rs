@@ -1,17 +1,15 @@
-//! Random play against the model.
+//! Steps played on a tree and on the model beside it.
 
 use std::sync::Arc;
 
-use proptest::prelude::*;
 use sapwood::medium::MemoryHost;
 
 use super::model::{Model, Observed};
-use super::step::{Step, step};
+use super::step::Step;
 use super::subject::{Tree, difference, observe, observe_checked};
-use crate::harness::power_cut::factor;
 
 /// Plays `steps` on a tree and on the model, and holds them against each other.
-fn play(steps: &[Step]) -> Result<(), String> {
+pub fn play(steps: &[Step]) -> Result<(), String> {
     let text = |error: sapwood::Error| error.to_string();
     let mut tree = Tree::create(Arc::new(MemoryHost::new())).map_err(text)?;
     tree.files.flush().map_err(text)?;
@@ -72,13 +70,4 @@ fn play(steps: &[Step]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200 * factor() as u32, max_shrink_iters: 4000, failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_tree_shows_what_the_model_shows(steps in prop::collection::vec(step(), 1..120)) {
-        play(&steps).map_err(TestCaseError::fail)?;
-    }
 }

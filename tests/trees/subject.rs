@@ -11,8 +11,8 @@ use sapwood::medium::Host;
 use sapwood::{ErrorKind, Result, Store};
 
 use super::model::{Body, Observed, Seen};
+use super::options;
 use super::step::{Action, body, split};
-use crate::harness::store::options;
 
 /// Bounds so small that a few files make pages go out before a commit.
 fn files_options() -> FilesOptions {

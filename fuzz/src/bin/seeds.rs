@@ -68,6 +68,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             .collect();
         write("operations", &format!("drawn-{number}"), &bytes)?;
         write("crash_sequences", &format!("drawn-{number}"), &bytes)?;
+        write("tree_operations", &format!("drawn-{number}"), &bytes)?;
+        write("tree_pages", &format!("drawn-{number}"), &bytes)?;
     }
     Ok(())
 }
