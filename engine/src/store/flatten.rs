@@ -3,7 +3,7 @@
 use super::handle::Store;
 use super::resolve::resolve;
 use super::tag::expect_kept;
-use super::volumes::live;
+use super::volumes::{Base, live};
 use crate::chain::{Snapshot, ViewTarget};
 use crate::error::Result;
 use crate::format::LayerKind;
@@ -47,7 +47,8 @@ impl Store {
         if resolved.name.is_none() {
             expect_kept(inner, &header)?;
         }
-        let making = self.make_of(tag, snapshot.kind(), snapshot.size_bytes())?;
+        let base = Base::nothing(inner, snapshot.kind(), snapshot.size_bytes());
+        let making = self.make_of(tag, base)?;
         copy(&snapshot, making.volume(), progress)?;
         making.finish(&snapshot.annotations()?)
     }

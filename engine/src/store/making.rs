@@ -8,20 +8,30 @@ use super::info::expect_free;
 use super::locks::{NameLock, StoreLock};
 use super::remove::unlink_top;
 use super::tag::{Replace, lock_tag, write_tag};
+use super::volumes::Base;
 use super::{Name, headers};
-use crate::chain::{Snapshot, View};
+use crate::chain::Snapshot;
 use crate::error::Result;
 use crate::format::{Annotations, LayerKind};
-use crate::volume::{NewVolume, Volume};
+use crate::units::LayerId;
+use crate::volume::Volume;
 
-/// A snapshot without ancestors that is being written. Until [`finish`](Making::finish) has
+/// A snapshot that is being written. Until [`finish`](Making::finish) has
 /// returned nobody sees it; whatever stops its maker leaves at most an orphan, which
 /// [`collect`](Store::collect) frees.
 #[derive(Debug)]
 pub struct Making {
+    volume: Volume,
+    tag: TagOfMaking,
+}
+
+/// The tag that waits for a snapshot.
+#[derive(Debug)]
+pub struct TagOfMaking {
     inner: Arc<Inner>,
     lock: NameLock,
-    volume: Volume,
+    /// Keeps what the snapshot stands on from being collected.
+    _parent: Option<Snapshot>,
 }
 
 impl Store {
@@ -29,24 +39,38 @@ impl Store {
     ///
     /// Errors: [`AlreadyExists`](crate::ErrorKind::AlreadyExists) where the name is taken.
     pub fn make(&self, tag: &str, size_bytes: u64) -> Result<Making> {
-        self.make_of(tag, LayerKind::Disk, size_bytes)
+        let base = Base::nothing(self.inner()?, LayerKind::Disk, size_bytes);
+        self.make_of(tag, base)
     }
 
-    pub(super) fn make_of(&self, tag: &str, kind: LayerKind, size_bytes: u64) -> Result<Making> {
+    /// As [`make`](Store::make), of a tree: the blocks of a file view, which
+    /// [`into_parts`](Making::into_parts) gives the volume for.
+    pub fn make_tree(&self, tag: &str) -> Result<Making> {
+        let base = Base::nothing(self.inner()?, LayerKind::Tree, 0);
+        self.make_of(tag, base)
+    }
+
+    /// As [`make`](Store::make), on top of the snapshot that `parent` means.
+    ///
+    /// Errors: as [`fork`](Store::fork).
+    pub fn make_on(&self, parent: &str, tag: &str) -> Result<Making> {
+        let base = Base::of_reference(self.inner()?, parent)?;
+        self.make_of(tag, base)
+    }
+
+    pub(super) fn make_of(&self, tag: &str, base: Base) -> Result<Making> {
         let inner = self.inner()?;
         let tag = Name::new(tag)?;
         expect_free(inner, &tag)?;
         let lock = lock_tag(inner, &tag)?;
         expect_free(inner, &tag)?;
-        let new = NewVolume {
-            kind,
-            block_size: inner.entry.block_size,
-            volume_bytes: size_bytes,
-            parent: None,
-            view: View::empty(Arc::clone(&inner.layers), inner.entry.block_size),
-        };
+        if let Some(parent) = &base.parent {
+            headers::settle(inner.host(), parent.id)?;
+        }
+        let parent = base.snapshot.clone();
+        let new = base.into_new(inner);
         let volume = Volume::create(VolumeHome::of_maker(inner), new, inner.options.volume)?;
-        Ok(Making { inner: Arc::clone(inner), lock, volume })
+        Ok(Making { volume, tag: TagOfMaking { inner: Arc::clone(inner), lock, _parent: parent } })
     }
 }
 
@@ -59,16 +83,29 @@ impl Making {
     /// Makes what was written a snapshot, durably, and gives it its tag.
     pub fn finish(self, annotations: &Annotations) -> Result<Snapshot> {
         let snapshot = self.volume.snapshot(annotations)?;
+        let top = self.volume.layer_id();
+        drop(self.volume);
+        self.tag.give(&snapshot, top)?;
+        Ok(snapshot)
+    }
+
+    /// The volume, for those who open the files of a tree in it, and the tag.
+    pub fn into_parts(self) -> (Volume, TagOfMaking) {
+        (self.volume, self.tag)
+    }
+}
+
+impl TagOfMaking {
+    /// Gives the tag to a snapshot that was taken of the volume, durably. The snapshot left the
+    /// volume with a new top, the layer `top`, which goes: the volume has been dropped.
+    pub fn give(self, snapshot: &Snapshot, top: LayerId) -> Result<()> {
         let host = self.inner.host();
         {
             let _adding = StoreLock::shared(host)?;
             let header = headers::read_existing(host, snapshot.layer_id())?;
             write_tag(&self.inner, &self.lock, &header, Replace::Refuse)?;
         }
-        // A snapshot leaves its volume with a new top, which nobody will write to.
-        let top = self.volume.layer_id();
-        drop(self.volume);
         unlink_top(&self.inner, top)?;
-        Ok(snapshot)
+        Ok(())
     }
 }

@@ -31,7 +31,7 @@ pub use collect::{GcOptions, GcReport};
 pub use flatten::Progress;
 pub use handle::{Store, StoreOptions};
 pub use info::LayerInfo;
-pub use making::Making;
+pub use making::{Making, TagOfMaking};
 pub use name::Name;
 pub use remove::RemoveReport;
 pub use resolve::{Resolved, ResolvedKind};

@@ -48,15 +48,8 @@ impl Store {
     /// for a volume's current state: take a snapshot first.
     pub fn fork(&self, reference: &str, name: &str) -> Result<Volume> {
         let inner = self.inner()?;
-        let resolved = resolve(inner, reference)?;
-        if resolved.is_live() {
-            return Err(live(reference));
-        }
-        let (snapshot, header) = inner.open_snapshot(resolved.layer)?;
-        if resolved.name.is_none() {
-            expect_kept(inner, &header)?;
-        }
-        new_volume(inner, &Name::new(name)?, Base::on(&snapshot))
+        let base = Base::of_reference(inner, reference)?;
+        new_volume(inner, &Name::new(name)?, base)
     }
 
     /// As [`fork`](Store::fork), of a snapshot that is open.
@@ -122,17 +115,17 @@ impl Store {
 }
 
 /// What a new volume stands on.
-struct Base {
+pub(super) struct Base {
     kind: LayerKind,
     volume_bytes: u64,
-    parent: Option<LayerRef>,
+    pub(super) parent: Option<LayerRef>,
     view: Arc<View>,
     /// Keeps the parent from being collected.
-    snapshot: Option<Snapshot>,
+    pub(super) snapshot: Option<Snapshot>,
 }
 
 impl Base {
-    fn nothing(inner: &Inner, kind: LayerKind, volume_bytes: u64) -> Base {
+    pub(super) fn nothing(inner: &Inner, kind: LayerKind, volume_bytes: u64) -> Base {
         let view = View::empty(Arc::clone(&inner.layers), inner.entry.block_size);
         Base { kind, volume_bytes, parent: None, view, snapshot: None }
     }
@@ -147,7 +140,20 @@ impl Base {
         }
     }
 
-    fn into_new(self, inner: &Inner) -> NewVolume {
+    /// The snapshot that `reference` means, which nobody removed.
+    pub(super) fn of_reference(inner: &Inner, reference: &str) -> Result<Base> {
+        let resolved = resolve(inner, reference)?;
+        if resolved.is_live() {
+            return Err(live(reference));
+        }
+        let (snapshot, header) = inner.open_snapshot(resolved.layer)?;
+        if resolved.name.is_none() {
+            expect_kept(inner, &header)?;
+        }
+        Ok(Base::on(&snapshot))
+    }
+
+    pub(super) fn into_new(self, inner: &Inner) -> NewVolume {
         NewVolume {
             kind: self.kind,
             block_size: inner.entry.block_size,

@@ -2,6 +2,7 @@
 
 mod tree;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -11,7 +12,9 @@ use sapwood_fuse::IdRange;
 use crate::output::size::parse_size;
 use crate::tree::Word;
 
-pub use self::tree::{CatArgs, CpArgs, LnArgs, LsArgs, MkdirArgs, StatArgs};
+pub use self::tree::{
+    BlameArgs, CatArgs, CpArgs, LnArgs, LsArgs, MkdirArgs, StatArgs, TreeOptions,
+};
 
 const REFERENCES: &str = "\
 References (REF):
@@ -93,9 +96,9 @@ pub enum Verb {
     Init(InitArgs),
     /// Make an empty volume: a disk, or a tree of files
     Create(CreateArgs),
-    /// Bring a raw disk image in, as a tag
+    /// Bring a disk image, a directory, a tar stream or an image layer in, as a tag
     Import(ImportArgs),
-    /// Write a snapshot or a volume out as a raw disk image
+    /// Write a disk out as an image; a tree as a directory, a tar stream or an image layer
     Export(ExportArgs),
     /// Make a volume on top of a snapshot
     Fork(ForkArgs),
@@ -133,15 +136,17 @@ pub enum Verb {
     Umount(UmountArgs),
     /// Make durable what was written into a volume, through its mount where it has one
     Flush(NameArgs),
-    /// Write bytes of a snapshot or a volume to standard output
+    /// Write bytes of a disk, or of a file in a tree, to standard output
     Read(ReadArgs),
-    /// Write standard input into a volume
+    /// Write standard input into a disk, or into a file in a tree
     Write(WriteArgs),
     /// Picture which layer owns what, and list the extents
     Map(MapArgs),
     /// List the ranges that differ, from metadata alone, or the files of trees; a range rewritten
     /// with the same bytes counts
     Diff(DiffArgs),
+    /// Tell which layer wrote which range of a file in a tree, and when
+    Blame(BlameArgs),
     /// Tell virtual, allocated, exclusive and shared bytes of names
     Du(DuArgs),
     /// Tell what the whole store holds
@@ -192,6 +197,7 @@ impl Verb {
             Verb::Write(_) => "write",
             Verb::Map(_) => "map",
             Verb::Diff(_) => "diff",
+            Verb::Blame(_) => "blame",
             Verb::Du(_) => "du",
             Verb::Df => "df",
             Verb::Gc(_) => "gc",
@@ -205,12 +211,15 @@ impl Verb {
     }
 }
 
-/// The form of a disk image. A file is raw unless this says otherwise, never by its content.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+/// The form of an image. A file is raw unless this says otherwise, never by its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImageFormat {
-    /// The bytes of the disk, nothing else
-    #[default]
+    /// The bytes of a disk, nothing else
     Raw,
+    /// A tree as a tar stream
+    Tar,
+    /// What changed in a tree as an image layer: a tar stream with whiteouts
+    Layer,
 }
 
 #[derive(Args, Debug)]
@@ -234,13 +243,18 @@ pub struct CreateArgs {
 
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// The image, or `-` for standard input
+    /// A directory, which becomes a tree; an image; or `-`, an image on standard input
     pub file: PathBuf,
     /// The tag it gets
     pub tag: String,
-    /// The form of the image
-    #[arg(long, value_enum, default_value_t)]
-    pub format: ImageFormat,
+    /// The form of the image [default: raw]
+    #[arg(long, value_enum)]
+    pub format: Option<ImageFormat>,
+    /// Put a tree on top of this snapshot of one
+    #[arg(long, value_name = "REF")]
+    pub parent: Option<String>,
+    #[command(flatten)]
+    pub tree: TreeOptions,
     /// A comment for people
     #[arg(long)]
     pub comment: Option<String>,
@@ -254,14 +268,34 @@ pub struct ExportArgs {
     /// What to write out; of a volume, its last commit
     #[arg(value_name = "REF")]
     pub reference: String,
-    /// The image to make, or `-` for standard output
+    /// Of a disk the image to make; of a tree the directory, which must not be there or be empty;
+    /// `-` for standard output
     pub file: PathBuf,
-    /// The form of the image
-    #[arg(long, value_enum, default_value_t)]
-    pub format: ImageFormat,
+    /// The form of the image [default: raw of a disk, a directory of a tree]
+    #[arg(long, value_enum)]
+    pub format: Option<ImageFormat>,
+    /// With --format layer: what changed since this snapshot [default: the layer below]
+    #[arg(long, value_name = "REF")]
+    pub since: Option<String>,
+    #[command(flatten)]
+    pub tree: TreeOptions,
     /// Replace a file that is there
     #[arg(long)]
     pub force: bool,
+}
+
+impl ImportArgs {
+    /// Whether anything is asked for that only trees have.
+    pub fn is_for_tree(&self) -> bool {
+        self.parent.is_some() || self.tree.is_any()
+    }
+}
+
+impl ExportArgs {
+    /// Whether anything is asked for that only trees have.
+    pub fn is_for_tree(&self) -> bool {
+        self.since.is_some() || self.tree.is_any()
+    }
 }
 
 #[derive(Args, Debug)]
@@ -407,9 +441,9 @@ pub struct UmountArgs {
 
 #[derive(Args, Debug)]
 pub struct ReadArgs {
-    /// What to read; of a volume, its last commit
-    #[arg(value_name = "REF")]
-    pub reference: String,
+    /// What to read, a disk or a file in a tree; of a volume, its last commit
+    #[arg(value_name = "REF[:/PATH]")]
+    pub reference: OsString,
     /// Where to begin
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "0")]
     pub offset: u64,
@@ -420,8 +454,9 @@ pub struct ReadArgs {
 
 #[derive(Args, Debug)]
 pub struct WriteArgs {
-    /// The volume
-    pub name: String,
+    /// The volume, or a file in its tree, which must be there
+    #[arg(value_name = "NAME[:/PATH]")]
+    pub name: OsString,
     /// Where to begin
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "0")]
     pub offset: u64,
@@ -459,6 +494,9 @@ pub struct DuArgs {
     /// What to tell about [default: every name]
     #[arg(value_name = "REF")]
     pub reference: Option<String>,
+    /// Tell how much of a tree each layer holds
+    #[arg(long, requires = "reference")]
+    pub layers: bool,
 }
 
 #[derive(Args, Debug)]
@@ -564,6 +602,7 @@ mod tests {
             &["write", "a"],
             &["map", "a"],
             &["diff", "a", "b"],
+            &["blame", "a:/b"],
             &["du"],
             &["df"],
             &["gc"],

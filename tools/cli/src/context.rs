@@ -100,6 +100,11 @@ impl<'a> Context<'a> {
         Ok(Verdict::Done)
     }
 
+    /// How a store is used that is there.
+    pub fn store_options(&self) -> StoreOptions {
+        self.options(BlockSize::DEFAULT)
+    }
+
     fn options(&self, block_size: BlockSize) -> StoreOptions {
         let defaults = StoreOptions::default();
         // A file that a third party cuts while it is mapped ends a read, not the process.

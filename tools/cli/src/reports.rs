@@ -1,12 +1,14 @@
 //! What several verbs report in the same words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sapwood::format::header::{LayerKind, LayerState};
 use sapwood::format::name::NameKind;
 use sapwood::store::{LayerInfo, Store};
+use sapwood::units::LayerId;
 use serde::Serialize;
 
+use crate::error::Result;
 use crate::output::time::utc;
 
 /// A layer, as every verb reports it.
@@ -75,6 +77,16 @@ impl LayerReport {
         }
         text
     }
+}
+
+/// The names of layers: tags, and volumes at their tops.
+pub fn names_of_layers(store: &Store) -> Result<HashMap<LayerId, Vec<String>>> {
+    let mut names: HashMap<LayerId, Vec<String>> = HashMap::new();
+    for entry in store.names()? {
+        names.entry(entry.top).or_default().push(entry.name);
+    }
+    names.values_mut().for_each(|names| names.sort());
+    Ok(names)
 }
 
 /// The kind of a name, in a word.

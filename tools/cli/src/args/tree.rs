@@ -3,6 +3,9 @@
 use std::ffi::OsString;
 
 use clap::Args;
+use sapwood_archive::{
+    ExportOptions, ExtendedAttributes, Holes, ImportOptions, Ownership, SpecialFiles,
+};
 
 use crate::tree::TreePath;
 
@@ -32,9 +35,85 @@ pub struct CpArgs {
     /// it holds `:/`; `-` is standard input
     #[arg(value_name = "SOURCE", required = true)]
     pub sources: Vec<OsString>,
+    /// Copy directories too, with all below them: with times, links and holes, without owners
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// As --recursive, with owners and extended attributes too
+    #[arg(short, long)]
+    pub archive: bool,
     /// Where to: NAME:/PATH or a path of the host. In a directory each keeps its name
     #[arg(value_name = "TARGET")]
     pub target: OsString,
+}
+
+#[derive(Args, Debug)]
+pub struct BlameArgs {
+    /// The file; of a volume, as in its last commit
+    #[arg(value_name = "REF:/PATH", value_parser = TreePath::parser())]
+    pub path: TreePath,
+}
+
+/// What of a tree is left behind on its way in or out; all else is taken along, or an error.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TreeOptions {
+    /// Of a tree: leave owners out. In the store all belong to user and group 0 then, on the host
+    /// to who exports
+    #[arg(long)]
+    pub no_owners: bool,
+    /// Of a tree: leave devices, pipes and sockets out
+    #[arg(long)]
+    pub no_special_files: bool,
+    /// Of a tree: leave extended attributes out
+    #[arg(long)]
+    pub no_extended_attributes: bool,
+}
+
+impl TreeOptions {
+    /// What `cp -r` takes along.
+    pub const PLAIN: TreeOptions =
+        TreeOptions { no_owners: true, no_special_files: false, no_extended_attributes: true };
+    /// All there is.
+    pub const ALL: TreeOptions =
+        TreeOptions { no_owners: false, no_special_files: false, no_extended_attributes: false };
+
+    /// Whether anything is left behind.
+    pub fn is_any(self) -> bool {
+        self.no_owners || self.no_special_files || self.no_extended_attributes
+    }
+
+    /// For the way in.
+    pub fn import_options(self) -> ImportOptions {
+        ImportOptions {
+            ownership: self.ownership(),
+            special_files: self.special_files(),
+            extended_attributes: self.extended_attributes(),
+        }
+    }
+
+    /// For the way out.
+    pub fn export_options(self) -> ExportOptions {
+        ExportOptions {
+            ownership: self.ownership(),
+            special_files: self.special_files(),
+            extended_attributes: self.extended_attributes(),
+            holes: Holes::default(),
+        }
+    }
+
+    fn ownership(self) -> Ownership {
+        if self.no_owners { Ownership::Default } else { Ownership::Keep }
+    }
+
+    fn special_files(self) -> SpecialFiles {
+        if self.no_special_files { SpecialFiles::Skip } else { SpecialFiles::Make }
+    }
+
+    fn extended_attributes(self) -> ExtendedAttributes {
+        match self.no_extended_attributes {
+            true => ExtendedAttributes::Skip,
+            false => ExtendedAttributes::Keep,
+        }
+    }
 }
 
 #[derive(Args, Debug)]

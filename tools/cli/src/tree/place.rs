@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use crate::error::Result;
+use crate::error::{CliError, Result};
 use crate::output::printable_bytes;
 
 /// A file of a tree.
@@ -78,6 +78,14 @@ impl Word {
     pub fn parse(word: &OsStr) -> Word {
         TreePath::parse(word).map_or_else(|| Word::Other(word.to_owned()), Word::Tree)
     }
+}
+
+/// A word that is no path in a tree, as a name or reference of the store.
+pub fn as_reference(word: &OsStr) -> Result<&str> {
+    word.to_str().ok_or_else(|| {
+        let word = printable_bytes(word.as_bytes());
+        CliError::usage(format!("{word} is no reference: they are UTF-8"))
+    })
 }
 
 /// The places in their order, those of one tree that follow each other together: each group is

@@ -14,7 +14,7 @@ use crate::error::{Result, Verdict};
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text, printable};
 use crate::picture::graph::{self, Node};
-use crate::reports::{LayerReport, short, when};
+use crate::reports::{LayerReport, names_of_layers, short, when};
 
 /// So many small volumes on one layer are drawn as one.
 const ALIKE_MIN: usize = 4;
@@ -192,12 +192,7 @@ struct Names(HashMap<LayerId, Vec<String>>);
 
 impl Names {
     fn of(store: &Store) -> Result<Names> {
-        let mut names: HashMap<LayerId, Vec<String>> = HashMap::new();
-        for entry in store.names()? {
-            names.entry(entry.top).or_default().push(entry.name);
-        }
-        names.values_mut().for_each(|names| names.sort());
-        Ok(Names(names))
+        names_of_layers(store).map(Names)
     }
 
     fn entry(&self, info: &LayerInfo, store: &Store) -> Entry {

@@ -1,6 +1,7 @@
 //! The verbs, one file each: they ask the engine and print what it says.
 
 mod annotate;
+mod blame;
 mod cat;
 mod check;
 mod completions;
@@ -73,6 +74,7 @@ pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
         Verb::Write(args) => write::run(args, context),
         Verb::Map(args) => map::run(args, context),
         Verb::Diff(args) => diff::run(args, context),
+        Verb::Blame(args) => blame::run(args, context),
         Verb::Du(args) => du::run(args, context),
         Verb::Df => df::run(context),
         Verb::Gc(args) => gc::run(args, context),

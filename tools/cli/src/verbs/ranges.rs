@@ -46,10 +46,13 @@ pub fn disk_size(snapshot: &Snapshot) -> Option<u64> {
 pub fn expect_disk(kind: LayerKind, reference: &str, instead: &str) -> Result<()> {
     match kind {
         LayerKind::Disk => Ok(()),
-        LayerKind::Tree => {
-            Err(CliError::usage(format!("{reference} is a tree of files, not a disk: {instead}")))
-        }
+        LayerKind::Tree => Err(not_a_disk(reference, instead)),
     }
+}
+
+/// That a disk was asked for, and this is a tree.
+pub fn not_a_disk(reference: &str, instead: &str) -> CliError {
+    CliError::usage(format!("{reference} is a tree of files, not a disk: {instead}"))
 }
 
 /// The word for a state.

@@ -2,6 +2,9 @@
 
 use std::io::{self, Write};
 
+use sapwood::files::{Files, FilesOptions};
+use sapwood::format::LayerKind;
+use sapwood::store::Store;
 use serde::Serialize;
 
 use crate::args::NameArgs;
@@ -23,9 +26,21 @@ impl Report for Reset<'_> {
     }
 }
 
+/// A tree that stands on nothing is empty now, without even its root: it is given one.
+fn give_root(store: &Store, name: &str) -> Result<()> {
+    let volume = store.open_volume(name)?;
+    if volume.kind() == LayerKind::Disk || volume.parent().is_some() {
+        return Ok(volume.close()?);
+    }
+    let files = Files::open(volume, FilesOptions::default())?;
+    files.flush()?;
+    Ok(files.close()?)
+}
+
 pub fn run(args: &NameArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     store.reset(&args.name)?;
+    give_root(&store, &args.name)?;
     let layer = store.resolve(&args.name)?.layer.to_string();
     context.print(&Reset { name: &args.name, layer })
 }

@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use crate::args::RmArgs;
 use crate::context::Context;
-use crate::error::{CliError, Result, Verdict};
+use crate::error::{Result, Verdict};
 use crate::output::size::counted;
-use crate::output::{Report, Text, printable_bytes};
-use crate::tree::{TreePath, Word, change, open_view, runs_of_one_tree};
+use crate::output::{Report, Text};
+use crate::tree::{TreePath, Word, as_reference, change, open_view, runs_of_one_tree};
 
 #[derive(Serialize)]
 struct Removals {
@@ -77,10 +77,7 @@ fn sort(words: &[Word]) -> Result<(Vec<TreePath>, Vec<String>)> {
     for word in words {
         match word {
             Word::Tree(place) => places.push(place.clone()),
-            Word::Other(name) => names.push(name.to_str().map(str::to_owned).ok_or_else(|| {
-                let name = printable_bytes(name.as_encoded_bytes());
-                CliError::usage(format!("{name} is no reference: they are UTF-8"))
-            })?),
+            Word::Other(name) => names.push(as_reference(name)?.to_owned()),
         }
     }
     Ok((places, names))

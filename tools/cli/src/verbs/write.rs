@@ -1,7 +1,9 @@
-//! `write`: writes standard input into a volume.
+//! `write`: writes standard input into a disk, or into a file in a tree.
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 
+use sapwood::files::Paths;
 use serde::Serialize;
 
 use super::ranges::expect_disk;
@@ -9,16 +11,17 @@ use crate::args::WriteArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::image::{StreamSource, pump};
-use crate::output::{Report, Text};
+use crate::output::{Report, Text, printable_bytes};
+use crate::tree::{Word, as_reference, change};
 
 #[derive(Serialize)]
-struct Written<'a> {
-    name: &'a str,
+struct Written {
+    name: String,
     offset_bytes: u64,
     length_bytes: u64,
 }
 
-impl Report for Written<'_> {
+impl Report for Written {
     const CONFIRMS: bool = true;
 
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
@@ -28,21 +31,42 @@ impl Report for Written<'_> {
 }
 
 pub fn run(args: &WriteArgs, context: &Context<'_>) -> Result<Verdict> {
-    let volume = context.open_store()?.open_volume(&args.name)?;
-    expect_disk(volume.kind(), &args.name, "`cp - NAME:/path` writes a file")?;
+    let store = context.open_store()?;
+    let length = match Word::parse(&args.name) {
+        Word::Tree(place) => change(&store, &place.reference, |files| {
+            let inode = place.named(Paths::new(files).resolve(&place.path))?;
+            copy(args, context, |offset, bytes| place.named(files.write(inode, offset, bytes)))
+        })?,
+        Word::Other(name) => {
+            let name = as_reference(&name)?;
+            let volume = store.open_volume(name)?;
+            expect_disk(volume.kind(), name, "NAME:/PATH writes into its files")?;
+            let length = copy(args, context, |offset, bytes| Ok(volume.write_at(offset, bytes)?))?;
+            volume.flush()?;
+            volume.close()?;
+            length
+        }
+    };
+    let name = printable_bytes(args.name.as_bytes());
+    context.print(&Written { name, offset_bytes: args.offset, length_bytes: length })
+}
+
+/// Hands standard input to `write`; how much it was.
+fn copy(
+    args: &WriteArgs,
+    context: &Context<'_>,
+    mut write: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<u64> {
     let progress = context.output.progress("writing", None);
     let mut length = 0;
     pump(
         |filler| StreamSource::fill(filler, args.offset),
         |offset, bytes| {
-            volume.write_at(offset, bytes)?;
+            write(offset, bytes)?;
             length += bytes.len() as u64;
             progress.set(length);
             Ok(())
         },
     )?;
-    volume.flush()?;
-    volume.close()?;
-    drop(progress);
-    context.print(&Written { name: &args.name, offset_bytes: args.offset, length_bytes: length })
+    Ok(length)
 }

@@ -52,7 +52,7 @@ fn misuse_is_2() {
         &["read", "vm", "--offset", "2M"],
         &["read", "vm", "--offset", "1M", "--length", "1"],
         &["write", "base:1"],
-        &["import", ".", "x"],
+        &["import", ".", "x", "--format", "raw"],
         &["show", "vm@x"],
     ];
     for words in misuses {

@@ -1,5 +1,6 @@
 //! The command as people and programs use it: every verb, every JSON document, every exit code.
 
+mod archives;
 mod exit_codes;
 mod images;
 mod json;

@@ -24,7 +24,7 @@ fn the_tour_ends_well_on_a_directory_and_leaves_nothing() {
     let commands: Vec<_> = steps.iter().map(|step| step["command"].as_str().unwrap()).collect();
     for verb in [
         "import", "seal", "fork", "write", "snapshot", "map", "log", "diff", "du", "rm", "gc",
-        "check",
+        "check", "cp", "blame", "ls",
     ] {
         let ran = commands.iter().any(|command| command.contains(&format!("sapwood {verb}")))
             || commands.iter().any(|command| command.contains(&format!("sapwood -q {verb}")));

@@ -61,6 +61,11 @@ fn differences_of_files() {
             &["diff", "box", "box", "--files"],
         ])
     );
+    // Trees that never were one are compared as well.
+    place.ok(&["create", "--tree", "other"]);
+    let said = place.run(&["diff", "other", "box", "--files"]);
+    assert_eq!(said.code, 1, "{}", said.stderr);
+    assert!(String::from_utf8(said.stdout).unwrap().contains("A\tetc/new\n"));
     let document = place.json(&["diff", "box:1", "box", "--patch"], 1);
     let letters: Vec<_> = document["changes"].as_array().unwrap().iter().collect();
     let letter = |path: &str| {
@@ -142,6 +147,21 @@ fn files_go_in_and_out_as_they_are() {
 }
 
 #[test]
+fn ranges_of_files_are_read_and_written() {
+    let place = place_with_tree();
+    let said = place.feed(&["write", "box:/etc/hosts", "--offset", "4"], b"TWO\n");
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(place.ok(&["cat", "box:/etc/hosts"]), b"one\nTWO\nree\n");
+    assert_eq!(place.ok(&["read", "box:/link", "--offset", "4", "--length", "3"]), b"TWO");
+    place.feed(&["write", "box:/usr/bin/tool", "--offset", "40000"], &pattern(3, 4096));
+    let mut tool = pattern(2, 100_000);
+    tool[40_000..44_096].copy_from_slice(&pattern(3, 4096));
+    assert!(place.ok(&["cat", "box:/usr/bin/twin"]) == tool);
+    assert_eq!(place.feed(&["write", "box:/missing"], b"x").code, 8);
+    assert_eq!(place.feed(&["write", "box:1:/etc/hosts"], b"x").code, 2);
+}
+
+#[test]
 fn names_are_bytes() {
     let place = Place::with_store();
     place.ok(&["create", "--tree", "box"]);
@@ -204,6 +224,9 @@ fn what_asks_for_a_disk_refuses_a_tree_and_the_other_way_round() {
     place.ok(&["create", "disk", "1M"]);
     let misuses: &[&[&str]] = &[
         &["read", "box"],
+        &["read", "box:/etc"],
+        &["read", "box:/etc/hosts", "--offset", "99"],
+        &["write", "box:/etc"],
         &["write", "box"],
         &["resize", "box", "1G"],
         &["ls", "disk:/"],

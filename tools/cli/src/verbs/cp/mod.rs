@@ -1,5 +1,6 @@
 //! `cp`: copies files into a tree, out of it, or from one tree to another.
 
+mod directory;
 mod source;
 mod target;
 
@@ -11,8 +12,9 @@ use std::path::Path;
 use sapwood::store::Store;
 use serde::Serialize;
 
+use self::directory::{Directory, TreeDirectory};
 use self::source::Source;
-use crate::args::CpArgs;
+use crate::args::{CpArgs, TreeOptions};
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 use crate::output::{Report, Text, printable_bytes};
@@ -45,20 +47,38 @@ impl Report for Copied {
 pub fn run(args: &CpArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let sources: Vec<Word> = args.sources.iter().map(|word| Word::parse(word)).collect();
+    // Nothing of a directory is copied unless it was asked for.
+    let options = match (args.archive, args.recursive) {
+        (true, _) => Some(TreeOptions::ALL),
+        (false, true) => Some(TreeOptions::PLAIN),
+        (false, false) => None,
+    };
     let copied = match Word::parse(&args.target) {
-        Word::Tree(target) => into_tree(&store, &sources, &target)?,
-        Word::Other(target) => out_of_trees(&store, &sources, &target)?,
+        Word::Tree(target) => into_tree(&store, &sources, &target, options)?,
+        Word::Other(target) => out_of_trees(&store, &sources, &target, options)?,
     };
     context.print(&Copied { copied })
 }
 
 /// Copies into a tree, in one commit.
-fn into_tree(store: &Store, sources: &[Word], target: &TreePath) -> Result<Vec<Row>> {
+fn into_tree(
+    store: &Store,
+    sources: &[Word],
+    target: &TreePath,
+    options: Option<TreeOptions>,
+) -> Result<Vec<Row>> {
     change(store, &target.reference, |files| {
         let copy = |word: &Word| {
             let place = target::place_in_tree(files, target, word, sources.len())?;
-            let size_bytes = match word {
-                Word::Tree(source) if source.reference == target.reference => {
+            let directory = match options {
+                Some(_) => Directory::find(store, word)?,
+                None => None,
+            };
+            let size_bytes = match (directory, options, word) {
+                (Some(directory), Some(options), _) => {
+                    directory.put_into_tree(files, &place, options)?
+                }
+                (_, _, Word::Tree(source)) if source.reference == target.reference => {
                     target::share(files, source, &place)?
                 }
                 _ => target::write(files, &Source::open(store, word)?, &place)?,
@@ -69,13 +89,18 @@ fn into_tree(store: &Store, sources: &[Word], target: &TreePath) -> Result<Vec<R
     })
 }
 
-fn out_of_trees(store: &Store, sources: &[Word], target: &OsStr) -> Result<Vec<Row>> {
+fn out_of_trees(
+    store: &Store,
+    sources: &[Word],
+    target: &OsStr,
+    options: Option<TreeOptions>,
+) -> Result<Vec<Row>> {
     if target == "-" {
         return Err(CliError::usage("`cat` writes files in trees to standard output"));
     }
     let target = Path::new(target);
     let copy = |word: &Word| {
-        let Word::Tree(_) = word else {
+        let Word::Tree(place) = word else {
             return Err(CliError::usage(format!(
                 "neither {} nor {} is in a tree, as REF:/PATH is",
                 shown(word),
@@ -83,7 +108,14 @@ fn out_of_trees(store: &Store, sources: &[Word], target: &OsStr) -> Result<Vec<R
             )));
         };
         let path = target::path_on_host(target, word, sources.len())?;
-        let size_bytes = target::write_to_host(&Source::open(store, word)?, &path)?;
+        let directory = match options {
+            Some(options) => TreeDirectory::find(store, place)?.map(|found| (found, options)),
+            None => None,
+        };
+        let size_bytes = match directory {
+            Some((directory, options)) => directory.out_to(&path, options)?,
+            None => target::write_to_host(&Source::open(store, word)?, &path)?,
+        };
         Ok(Row { source: shown(word), target: path.display().to_string(), size_bytes })
     };
     sources.iter().map(copy).collect()

@@ -103,5 +103,5 @@ impl TreeFile {
 
 /// That directories are not copied as files are.
 pub fn is_directory(what: impl std::fmt::Display) -> CliError {
-    CliError::usage(format!("{what} is a directory"))
+    CliError::usage(format!("{what} is a directory: -r copies it, with all below it"))
 }

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use sapwood::files::{ChangeKind, Difference, FileChange, changes};
+use sapwood::ErrorKind;
+use sapwood::files::{self, ChangeKind, Difference, FileChange, changes};
 use serde::Serialize;
 
 use super::patch::{Patch, patch_of};
@@ -58,7 +59,11 @@ impl Row {
 pub fn compare(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let (a, b) = (open_view(&store, &args.a)?, open_view(&store, &args.b)?);
-    let mut changes = changes(&a, &b)?;
+    let mut changes = match changes(&a, &b) {
+        // Trees that have nothing in common are walked and read.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => files::compare(&a, &b)?,
+        changes => changes?,
+    };
     // That a directory holds other names is said by the names.
     changes.retain(|change| !change.is_only_of_names());
     let patch = |change: &FileChange| match args.patch {

@@ -36,11 +36,7 @@ impl Input {
                     Kind::Image(path)
                 }
             }
-            None => {
-                let files = FileList::of(Path::new(DEFAULT_ROOT), Some(DEFAULT_BOUND))
-                    .map_err(CliError::file("read", DEFAULT_ROOT))?;
-                Kind::Folder { files, is_whole: false }
-            }
+            None => Kind::Folder { files: default_files()?, is_whole: false },
         };
         Ok(Input { kind, folder })
     }
@@ -73,6 +69,21 @@ impl Input {
                 Some(Path::new(MADE_IMAGE)).filter(|image| self.folder.join(image).is_file())
             }
         }
+    }
+
+    /// The directory that a tree is made of; `folder` is where copies are made.
+    pub fn tree(&self, folder: &Path) -> Result<PathBuf> {
+        let files = match &self.kind {
+            Kind::Folder { files, is_whole: true } => return Ok(files.root.clone()),
+            Kind::Folder { files, is_whole: false } => files,
+            // An image has no files to show: those of the machine do.
+            Kind::Image(_) => &default_files()?,
+        };
+        let copy = folder.join("files");
+        std::fs::create_dir(&copy)
+            .and_then(|()| files.copy_to(&copy))
+            .map_err(CliError::file("copy files to", &copy))?;
+        Ok(PathBuf::from("files"))
     }
 
     /// Imports it as `base:1` and tells its size in bytes.
@@ -121,6 +132,11 @@ impl Input {
         }
         Ok(())
     }
+}
+
+fn default_files() -> Result<FileList> {
+    FileList::of(Path::new(DEFAULT_ROOT), Some(DEFAULT_BOUND))
+        .map_err(CliError::file("read", DEFAULT_ROOT))
 }
 
 const MADE_IMAGE: &str = "image.ext4";

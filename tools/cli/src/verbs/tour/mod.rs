@@ -6,6 +6,7 @@
 mod files;
 mod input;
 mod shell;
+mod trees;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -57,6 +58,7 @@ pub fn run(args: &TourArgs, context: &Context<'_>) -> Result<Verdict> {
     looks(&fork, &mut shell)?;
     removes(&fork, &mut shell)?;
     proves(input.image(), &mut shell)?;
+    trees::show(&input.tree(folder.path())?, &mut shell)?;
 
     let closed = folder.path().to_owned();
     context.print(&Toured { input: input.name(), steps: shell.steps() })?;

@@ -73,6 +73,15 @@ impl<'a> Shell<'a> {
         self.run_fed(command, command, exit_code, |_| Ok(()))
     }
 
+    /// Runs a command that may fail; whether it did not.
+    pub fn attempt(&mut self, command: &str) -> Result<bool> {
+        match self.run(command) {
+            Ok(()) => Ok(true),
+            Err(CliError::Program { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Runs `command`, feeds its standard input, and prints it as `typed`.
     pub fn run_fed(
         &mut self,

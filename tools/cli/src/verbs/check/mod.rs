@@ -1,11 +1,18 @@
 //! `check`: verifies every structure of the store, and writes nothing.
 
+mod read_only;
+mod trees;
+
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use sapwood::inspect::{self, CheckOptions, CheckProgress, Finding};
+use sapwood::store::Store;
 use serde::Serialize;
 
+use self::read_only::ReadOnly;
+use self::trees::{Found, Trees, check_trees};
 use crate::args::CheckArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
@@ -24,6 +31,8 @@ struct Checked {
     extents: u64,
     data_blocks: u64,
     torn_tails: u64,
+    trees: u64,
+    files: u64,
     findings: Vec<Row>,
     findings_left_out: u64,
 }
@@ -52,6 +61,19 @@ impl Row {
             line: finding.to_string(),
         }
     }
+
+    fn of_tree(found: &Found) -> Row {
+        let Found { name, layer, severity, what } = found;
+        Row {
+            severity,
+            path: name.clone(),
+            offset_bytes: None,
+            layer: Some(layer.to_string()),
+            block: None,
+            what: what.clone(),
+            line: format!("{severity}: {name}: {what}"),
+        }
+    }
 }
 
 impl Report for Checked {
@@ -72,7 +94,14 @@ impl Report for Checked {
             (self.data_blocks, "data block"),
         ];
         let looked_at = looked_at.map(|(count, noun)| counted(count, noun)).join(", ");
-        writeln!(text, "{verdict}: {looked_at}")
+        write!(text, "{verdict}: {looked_at}")?;
+        match self.trees {
+            0 => writeln!(text),
+            trees => {
+                let (trees, files) = (counted(trees, "tree"), counted(self.files, "file"));
+                writeln!(text, ", {trees} of {files}")
+            }
+        }
     }
 }
 
@@ -84,10 +113,19 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
     let mut tell = |progress: CheckProgress| bar.set(progress.data_bytes);
     let report = inspect::check(&host, Path::new(""), &options, &mut tell)?;
     drop(bar);
+    // Of blocks that do not verify nothing can be said.
+    let trees = match report.is_sound() {
+        true => check_trees(&Store::open_on(Arc::new(ReadOnly(host)), &context.store_options())?)?,
+        false => Trees::default(),
+    };
+    let of_trees = trees.findings.iter().map(Row::of_tree);
+    let findings: Vec<Row> = report.findings.iter().map(Row::new).chain(of_trees).collect();
+    let is_damage = |finding: &Row| finding.severity == "damage";
+    let is_sound = report.is_sound() && !findings.iter().any(is_damage);
     let counts = report.counts;
     context.print(&Checked {
         store: path.display().to_string(),
-        is_sound: report.is_sound(),
+        is_sound,
         layers: counts.layers,
         names: counts.names,
         indexes: counts.indexes,
@@ -96,8 +134,10 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
         extents: counts.extents,
         data_blocks: counts.data_blocks,
         torn_tails: counts.torn_tails,
-        findings: report.findings.iter().map(Row::new).collect(),
+        trees: trees.trees,
+        files: trees.files,
+        findings,
         findings_left_out: report.findings_left_out,
     })?;
-    Ok(if report.is_sound() { Verdict::Done } else { Verdict::No })
+    Ok(if is_sound { Verdict::Done } else { Verdict::No })
 }

@@ -1,4 +1,4 @@
-//! `import`: brings a raw disk image in, as a tag.
+//! Raw disk images.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,8 +6,8 @@ use std::path::Path;
 use sapwood::volume::Volume;
 use serde::Serialize;
 
-use super::annotate::annotations;
-use crate::args::{ImageFormat, ImportArgs};
+use super::super::annotate::annotations;
+use crate::args::ImportArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::image::{RawSource, StreamSource, pump};
@@ -32,8 +32,7 @@ impl Report for Imported<'_> {
     }
 }
 
-pub fn run(args: &ImportArgs, context: &Context<'_>) -> Result<Verdict> {
-    let ImageFormat::Raw = args.format;
+pub fn import(args: &ImportArgs, context: &Context<'_>) -> Result<Verdict> {
     // What can be refused is refused before a store is made.
     let source = match args.file.as_path() {
         file if file == Path::new("-") => None,

@@ -1,4 +1,4 @@
-//! `du`: tells virtual, allocated, exclusive and shared bytes of names.
+//! What names take.
 
 use std::io;
 
@@ -48,7 +48,7 @@ impl Report for Usages {
     }
 }
 
-pub fn run(args: &DuArgs, context: &Context<'_>) -> Result<Verdict> {
+pub fn tell(args: &DuArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let references = match &args.reference {
         Some(reference) => vec![reference.clone()],

@@ -1,12 +1,13 @@
-//! `export`: writes a snapshot or a volume out as a raw disk image.
+//! Raw disk images.
 
 use std::io::{self, Write};
 use std::path::Path;
 
+use sapwood::chain::Snapshot;
 use serde::Serialize;
 
-use super::ranges::{data_ranges, expect_disk};
-use crate::args::{ExportArgs, ImageFormat};
+use super::super::ranges::data_ranges;
+use crate::args::ExportArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::image::{FileTarget, StreamTarget, Target, pump};
@@ -30,10 +31,7 @@ impl Report for Exported<'_> {
     }
 }
 
-pub fn run(args: &ExportArgs, context: &Context<'_>) -> Result<Verdict> {
-    let ImageFormat::Raw = args.format;
-    let snapshot = context.open_store()?.snapshot_of(&args.reference)?;
-    expect_disk(snapshot.kind(), &args.reference, "`cp -r` copies its files")?;
+pub fn export(snapshot: &Snapshot, args: &ExportArgs, context: &Context<'_>) -> Result<Verdict> {
     let is_stream = args.file == Path::new("-");
     let mut target: Box<dyn Target> = if is_stream {
         Box::new(StreamTarget::starting_at(0)?)
@@ -45,7 +43,7 @@ pub fn run(args: &ExportArgs, context: &Context<'_>) -> Result<Verdict> {
     let mut data_bytes = 0;
     pump(
         |filler| {
-            for range in data_ranges(&snapshot, size_bytes) {
+            for range in data_ranges(snapshot, size_bytes) {
                 let (start, end) = range?;
                 let read = |offset, buffer: &mut [u8]| Ok(snapshot.read_at(offset, buffer)?);
                 if filler.range(start, end, read)?.is_stopped() {

@@ -1,0 +1,232 @@
+//! Trees in and out: directories, tar streams, image layers.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use super::support::{Place, pattern};
+
+/// A directory with what trees are made of, as far as everybody may make it.
+fn make_files(root: &Path) {
+    fs::create_dir_all(root.join("etc/deep/er")).unwrap();
+    fs::write(root.join("etc/hosts"), "127.0.0.1 here\n").unwrap();
+    fs::write(root.join("large"), pattern(1, 1 << 20)).unwrap();
+    let sparse = fs::File::create(root.join("sparse")).unwrap();
+    sparse.set_len(16 << 20).unwrap();
+    fs::write(root.join("etc/deep/er/program"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(root.join("etc/deep/er/program"), PermissionsExt::from_mode(0o4755))
+        .unwrap();
+    fs::hard_link(root.join("large"), root.join("etc/twin")).unwrap();
+    symlink("../etc/hosts", root.join("etc/link")).unwrap();
+    symlink("/nowhere", root.join("dangling")).unwrap();
+}
+
+/// What a directory holds, in a form that can be compared: links by what they share.
+fn listing(root: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let facts = fs::symlink_metadata(&path).unwrap();
+            let content = if facts.is_symlink() {
+                format!("-> {}", fs::read_link(&path).unwrap().display())
+            } else if facts.is_file() {
+                let mut sum = 0_u64;
+                for byte in fs::read(&path).unwrap() {
+                    sum = sum.wrapping_mul(31).wrapping_add(byte.into());
+                }
+                format!("{} bytes, {sum:x}, {} names", facts.len(), facts.nlink())
+            } else {
+                folders.push(path.clone());
+                String::new()
+            };
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            let time = (facts.mtime(), facts.mtime_nsec());
+            lines.push(format!("{name} {:o} {time:?} {content}", facts.mode()));
+        }
+    }
+    lines.sort();
+    lines
+}
+
+fn place_with_files() -> Place {
+    let place = Place::with_store();
+    fs::create_dir(place.path("files")).unwrap();
+    make_files(&place.path("files"));
+    place
+}
+
+#[test]
+fn a_directory_goes_in_and_comes_out_the_same() {
+    let place = place_with_files();
+    let said = place.json(&["import", "files", "base:1", "--label", "k=v"], 0);
+    assert_eq!(said["entries"], 11);
+    assert_eq!(place.json(&["show", "base:1"], 0)["labels"]["k"], "v");
+    place.ok(&["export", "base:1", "out"]);
+    assert_eq!(listing(&place.path("out")), listing(&place.path("files")));
+    assert!(fs::metadata(place.path("out/sparse")).unwrap().blocks() * 512 <= 1 << 20);
+    // Nobody's files are written over.
+    assert_eq!(place.run(&["export", "base:1", "out"]).code, 2);
+    assert_eq!(place.run(&["import", "files", "base:1"]).code, 9);
+    let sound = String::from_utf8(place.ok(&["check", "--data"])).unwrap();
+    assert!(sound.contains("1 tree of 10 files"), "{sound}");
+}
+
+#[test]
+fn equal_trees_give_equal_streams() {
+    let place = place_with_files();
+    place.ok(&["import", "files", "base:1"]);
+    place.ok(&["export", "--format", "tar", "base:1", "base.tar"]);
+    let stream = place.ok(&["export", "--format", "tar", "base:1", "-"]);
+    assert_eq!(fs::read(place.path("base.tar")).unwrap(), stream);
+    let said = place.feed(&["import", "--format", "tar", "-", "again"], &stream);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(place.ok(&["export", "--format", "tar", "again", "-"]), stream);
+    // Other programs read it too.
+    let names =
+        std::process::Command::new("tar").arg("-tf").arg(place.path("base.tar")).output().unwrap();
+    assert!(names.status.success());
+    assert!(
+        String::from_utf8(names.stdout).unwrap().lines().any(|name| name.ends_with("etc/twin"))
+    );
+}
+
+#[test]
+fn layers_take_away_what_they_hide() {
+    let place = place_with_files();
+    place.ok(&["import", "files", "base:1"]);
+    place.ok(&["fork", "base:1", "web"]);
+    place.ok(&["rm", "-r", "web:/etc/deep", "web:/dangling"]);
+    place.feed(&["cp", "-", "web:/etc/hosts"], b"other\n");
+    place.ok(&["mkdir", "web:/srv"]);
+    place.ok(&["snapshot", "web", "-t", "web:1"]);
+    place.ok(&["export", "--format", "layer", "web:1", "web.layer"]);
+    place.ok(&["import", "--format", "layer", "web.layer", "web:2", "--parent", "base:1"]);
+    let stream = |reference: &str| place.ok(&["export", "--format", "tar", reference, "-"]);
+    assert!(stream("web:1") == stream("web:2"));
+    let log = place.json(&["log", "web:2"], 0);
+    assert_eq!(log["layers"].as_array().unwrap().len(), 2);
+    assert_eq!(log["layers"][0]["parent"], log["layers"][1]["layer"]);
+    // The lowest layer is the whole tree; as a plain tar, the marks are files like others.
+    place.ok(&["export", "--format", "layer", "base:1", "base.layer"]);
+    place.ok(&["import", "--format", "layer", "base.layer", "base:2"]);
+    assert_eq!(place.ok(&["ls", "-R", "base:2:/"]), place.ok(&["ls", "-R", "base:1:/"]));
+    place.ok(&["import", "--format", "tar", "web.layer", "plain"]);
+    place.ok(&["stat", "plain:/.wh.dangling"]);
+    let since = |reference: &'static str, file: &'static str| {
+        ["export", "--format", "layer", "--since", reference, "web:1", file]
+    };
+    assert_eq!(place.json(&since("base:1", "x"), 0)["since"], "base:1");
+    assert!(fs::read(place.path("x")).unwrap() == fs::read(place.path("web.layer")).unwrap());
+    assert_eq!(place.run(&since("base:2", "y")).code, 2, "not from one tree");
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+}
+
+#[test]
+fn directories_are_copied_in_out_and_across() {
+    let place = place_with_files();
+    place.ok(&["create", "--tree", "box"]);
+    assert_eq!(place.run(&["cp", "files", "box:/"]).code, 2);
+    place.ok(&["cp", "-r", "files", "box:/"]);
+    place.ok(&["cp", "-r", "files", "box:/copy"]);
+    assert_eq!(place.json(&["stat", "box:/copy/etc/link"], 0)["target"]["path"], "../etc/hosts");
+    assert_eq!(place.json(&["stat", "box:/files/large"], 0)["links"], 2);
+    place.ok(&["cp", "-r", "box:/files", "out"]);
+    assert_eq!(listing(&place.path("out")), listing(&place.path("files")));
+
+    place.ok(&["create", "--tree", "other"]);
+    place.ok(&["cp", "-a", "box:/files", "other:/"]);
+    place.ok(&["cp", "-r", "other:/files/etc", "other:/files/within"]);
+    place.ok(&["cp", "-r", "other:/files", "again"]);
+    fs::remove_dir_all(place.path("again/within")).unwrap();
+    fs::File::open(place.path("again"))
+        .unwrap()
+        .set_modified(fs::metadata(place.path("files")).unwrap().modified().unwrap())
+        .unwrap();
+    assert_eq!(listing(&place.path("again")), listing(&place.path("files")));
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+}
+
+#[test]
+fn what_does_not_fit_is_refused_and_leaves_nothing() {
+    let place = place_with_files();
+    fs::write(place.path("disk.img"), pattern(1, 8192)).unwrap();
+    place.ok(&["import", "disk.img", "disk"]);
+    place.ok(&["import", "files", "base:1"]);
+    place.ok(&["export", "--format", "tar", "base:1", "base.tar"]);
+    let before = place.ok(&["ls"]);
+    let cut = fs::read(place.path("base.tar")).unwrap();
+    fs::write(place.path("cut.tar"), &cut[..cut.len() / 2]).unwrap();
+    let misuses: &[(&[&str], i32)] = &[
+        (&["import", "disk.img", "x", "--parent", "base:1"], 2),
+        (&["import", "disk.img", "x", "--no-owners"], 2),
+        (&["import", "--format", "raw", "files", "x"], 2),
+        (&["import", "--format", "tar", "files", "x"], 2),
+        (&["import", "--format", "tar", "missing", "x"], 8),
+        (&["import", "files", "x", "--parent", "missing"], 8),
+        (&["import", "files", "x", "--parent", "disk"], 2),
+        (&["import", "--format", "tar", "cut.tar", "x"], 2),
+        (&["export", "disk", "x", "--format", "tar"], 2),
+        (&["export", "disk", "x", "--no-owners"], 2),
+        (&["export", "base:1", "x", "--format", "raw"], 2),
+        (&["export", "base:1", "-"], 2),
+        (&["export", "base:1", "x", "--force"], 2),
+        (&["export", "base:1", "x", "--since", "base:1"], 2),
+        (&["export", "base:1", "base.tar", "--format", "tar"], 9),
+        (&["blame", "base:1:/etc"], 2),
+        (&["blame", "base:1:/missing"], 8),
+        (&["du", "disk", "--layers"], 2),
+    ];
+    for (words, code) in misuses {
+        let said = place.run(words);
+        assert_eq!(said.code, *code, "{words:?}: {}", said.stderr);
+    }
+    assert_eq!(place.ok(&["ls"]), before);
+    assert!(!place.path("x").exists());
+    place.ok(&["gc"]);
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+}
+
+#[test]
+fn blame_and_shares_name_the_layers() {
+    let place = place_with_files();
+    place.ok(&["import", "files", "base:1", "--comment", "the base"]);
+    place.ok(&["fork", "base:1", "web"]);
+    place.ok(&["cp", "web:/large", "large.out"]);
+    let mut large = fs::read(place.path("large.out")).unwrap();
+    large.extend(pattern(9, 4096));
+    fs::write(place.path("large.out"), &large).unwrap();
+    place.ok(&["cp", "large.out", "web:/new"]);
+    place.ok(&["snapshot", "web", "-t", "web:1", "--comment", "longer"]);
+    let ids = |reference: &str| place.json(&["show", reference], 0)["layer"].clone();
+
+    let old = place.json(&["blame", "web:1:/large"], 0);
+    assert_eq!(old["ranges"].as_array().unwrap().len(), 1);
+    assert_eq!(old["ranges"][0]["layer"], ids("base:1"));
+    assert_eq!(old["ranges"][0]["length_bytes"], 1 << 20);
+    assert_eq!(old["ranges"][0]["comment"], "the base");
+    let new = place.json(&["blame", "web:1:/new"], 0);
+    assert_eq!(new["ranges"][0]["layer"], ids("web:1"));
+    let text = String::from_utf8(place.ok(&["blame", "web:1:/new"])).unwrap();
+    assert!(text.contains("longer") && text.contains("web:1"), "{text}");
+
+    let shares = place.json(&["du", "web:1", "--layers"], 0);
+    let layers = shares["layers"].as_array().unwrap();
+    assert_eq!((&layers[0]["layer"], &layers[1]["layer"]), (&ids("web:1"), &ids("base:1")));
+    assert_eq!(layers[0]["content_bytes"], (1 << 20) + 4096);
+    assert_eq!(layers[1]["content_bytes"], 1 << 20);
+    assert_eq!(shares["directories"], 4);
+    place.ok(&["du", "web:1", "--layers"]);
+}
+
+#[test]
+fn a_tree_that_stands_on_nothing_is_reset_to_its_root() {
+    let place = Place::with_store();
+    place.ok(&["create", "--tree", "box"]);
+    place.ok(&["mkdir", "box:/etc"]);
+    place.ok(&["reset", "box"]);
+    assert_eq!(place.ok(&["ls", "-R", "box:/"]), b"/\n");
+    place.ok(&["mkdir", "box:/usr"]);
+    assert_eq!(place.run(&["check"]).code, 0);
+}
