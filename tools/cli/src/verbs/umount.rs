@@ -38,15 +38,15 @@ pub fn run(args: &UmountArgs, context: &Context<'_>) -> Result<Verdict> {
     let directory =
         std::path::absolute(&args.directory).map_err(CliError::file("unmount", &args.directory))?;
     let directory = directory.canonicalize().unwrap_or(directory);
-    let mut mount = find(&directory)?;
-    let how = if args.lazy { Unmount::Detach } else { Unmount::WhenFree };
-    if let (Some(mount), true) = (&mut mount, args.lazy) {
-        mount.flush()?;
-    }
-    detach(&directory, how)?;
-    if let (Some(mount), false) = (mount, args.lazy) {
+    match (find(&directory)?, args.lazy) {
+        (Some(mut mount), true) => {
+            mount.flush()?;
+            detach(&directory, Unmount::Detach)?;
+        }
         // Done is when the last commit is.
-        mount.wait()?;
+        (Some(mount), false) => mount.wait_after(|| detach(&directory, Unmount::WhenFree))?,
+        (None, true) => detach(&directory, Unmount::Detach)?,
+        (None, false) => detach(&directory, Unmount::WhenFree)?,
     }
     context.print(&Unmounted { directory: directory.display().to_string() })
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use sapwood::files::Paths;
+use sapwood::files::{Paths, ReadFiles};
 use serde::Serialize;
 
 use super::ranges::expect_disk;
@@ -35,6 +35,8 @@ pub fn run(args: &WriteArgs, context: &Context<'_>) -> Result<Verdict> {
     let length = match Word::parse(&args.name) {
         Word::Tree(place) => change(&store, &place.reference, |files| {
             let inode = place.named(Paths::new(files).resolve(&place.path))?;
+            // An input of no bytes writes nothing that could say what has no content.
+            place.named(files.read(inode, 0, &mut []))?;
             copy(args, context, |offset, bytes| place.named(files.write(inode, offset, bytes)))
         })?,
         Word::Other(name) => {

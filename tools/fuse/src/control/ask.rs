@@ -82,8 +82,16 @@ impl RunningMount {
     }
 
     /// Waits until the mount has ended: unmounted, committed, closed.
-    pub fn wait(mut self) -> Result<()> {
-        self.ask(&Message::new("wait")).map(drop)
+    pub fn wait(self) -> Result<()> {
+        self.wait_after(|| Ok(()))
+    }
+
+    /// Has `unmount` end the mount, and waits until it has ended. The server is asked first: it
+    /// may be gone as soon as nothing is mounted any more.
+    pub fn wait_after(mut self, unmount: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.send(&Message::new("wait"))?;
+        unmount()?;
+        self.receive().map(drop)
     }
 
     /// Has the kernel hand the server what it has kept back.
@@ -94,8 +102,17 @@ impl RunningMount {
     }
 
     fn ask(&mut self, request: &Message) -> Result<Message> {
+        self.send(request)?;
+        self.receive()
+    }
+
+    fn send(&self, request: &Message) -> Result<()> {
         let failed = |error| Error::io("ask a mount", error).in_file(&self.folder);
-        request.send(self.stream.get_ref()).map_err(failed)?;
+        request.send(self.stream.get_ref()).map_err(failed)
+    }
+
+    fn receive(&mut self) -> Result<Message> {
+        let failed = |error| Error::io("ask a mount", error).in_file(&self.folder);
         let reply = Message::receive(&mut self.stream).map_err(failed)?;
         let reply = reply.ok_or_else(|| self.misunderstood("reply", "the end of its process"))?;
         match reply.word.as_str() {

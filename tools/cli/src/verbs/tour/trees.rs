@@ -6,9 +6,6 @@ use std::path::Path;
 use super::shell::{Shell, quoted};
 use crate::error::Result;
 
-/// How many lines are written while a snapshot is taken.
-const LINES: u32 = 2000;
-
 /// Shows what a tree made of `folder` can do.
 pub fn show(folder: &Path, shell: &mut Shell<'_>) -> Result<()> {
     shell.say("A tree of files works the same way: a directory goes in, without mount or root.")?;
@@ -43,10 +40,10 @@ fn mounted(shell: &mut Shell<'_>) -> Result<()> {
         return shell.say("This machine does not allow it.");
     }
     shell.run("echo begun > mnt/log")?;
-    shell.run(&format!(
-        "(for n in $(seq {LINES}); do echo line $n >> mnt/log || exit; done) & \
-         sapwood snapshot box --tag box:3; code=$?; wait; exit $code"
-    ))?;
+    shell.run(
+        "(until [ -e done ]; do echo line >> mnt/log || exit; done; echo end >> mnt/log) & \
+         sapwood snapshot box --tag box:3; code=$?; touch done; wait; exit $code",
+    )?;
     shell.run("sapwood umount mnt")?;
     shell.run("sapwood ls -l box:3:/log box:/log")?;
     shell.run_expecting("sapwood diff box:3 box --files", 1)
