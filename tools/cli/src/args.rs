@@ -398,6 +398,10 @@ pub struct MountArgs {
     /// Commit at the unmount only: `fsync` does nothing, and what is written may be lost
     #[arg(long)]
     pub volatile: bool,
+    /// Commit at least so often, though nobody asks for it
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..),
+        conflicts_with = "volatile")]
+    pub commit_every: Option<u64>,
     /// What the volume's own layer may take
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub quota: Option<u64>,

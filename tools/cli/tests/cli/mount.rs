@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
+use sapwood::files::{FilesView, Inode, ReadFiles};
 use sapwood::{Store, StoreOptions};
 
 use super::support::{Place, Said};
@@ -140,6 +141,24 @@ fn a_dead_mount_is_told_and_taken_away() {
     place.ok(&["umount", "mnt"]);
     place.ok(&["mount", "web", "mnt"]);
     assert_eq!(fs::read(mount.join("file")).unwrap(), b"flushed");
+    place.ok(&["umount", "mnt"]);
+}
+
+/// Nobody syncs, nobody asks: a kill loses no more than the interval.
+#[test]
+fn a_mount_commits_every_so_often() {
+    let Some(place) = place("a_mount_commits_every_so_often") else { return };
+    let mount = place.path("mnt");
+    let _mounted = Mounted(mount.clone());
+    place.ok(&["mount", "web", "mnt", "--commit-every", "1"]);
+    fs::create_dir(mount.join("folder")).unwrap();
+    let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
+    let is_committed = |_| {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        let view = FilesView::open(store.snapshot_of("web").unwrap());
+        view.is_ok_and(|view| view.lookup(Inode::ROOT, b"folder").is_ok())
+    };
+    assert!((0..300).any(is_committed), "no commit came");
     place.ok(&["umount", "mnt"]);
 }
 

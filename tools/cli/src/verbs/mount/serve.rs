@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sapwood::files::{Files, FilesOptions, FilesView};
 use sapwood::store::{Name, Resolved, Store};
@@ -29,7 +30,8 @@ pub fn run(args: &MountArgs, context: &Context<'_>) -> Result<Verdict> {
     let resolved = store.resolve(&args.reference)?;
     let behind = open(&store, args, &resolved)?;
     let options = options(&store, args)?;
-    let (mount, fork) = begin(behind, &store, &args.directory, options)?;
+    let interval = args.commit_every.map(Duration::from_secs);
+    let (mount, fork) = begin(behind, &store, &args.directory, options, interval)?;
     let told = tell(&mount, &fork, args, context);
     if told.is_err() {
         // Nobody learned that there is a mount: none must be left.
@@ -98,6 +100,7 @@ fn begin(
     store: &Store,
     directory: &Path,
     options: MountOptions,
+    commit_interval: Option<Duration>,
 ) -> Result<(Mount, Kept)> {
     let live = |volume: Volume, name: &str| -> Result<Mount> {
         // Whoever mounts an empty tree first owns its root.
@@ -107,7 +110,7 @@ fn begin(
             options.users.to_tree(user).unwrap_or_default(),
             options.groups.to_tree(group).unwrap_or_default(),
         );
-        let files_options = FilesOptions { root_owner, ..FilesOptions::default() };
+        let files_options = FilesOptions { root_owner, commit_interval, ..FilesOptions::default() };
         let files = Files::open(volume, files_options)?;
         // By this `umount` finds the server.
         let source = format!("{}:{name}", store.path().display());
