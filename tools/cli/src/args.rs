@@ -50,7 +50,7 @@ standard output carries data (`read`, `cat`, `export REF -`), the document goes
 to standard error. A path that is no UTF-8 has `path_hex` beside `path`.";
 
 /// Copy-on-write block-level snapshots in plain files: store, fork, snapshot, diff and read
-/// disk images without root, daemon or kernel module
+/// disk images and trees of files without root, daemon or kernel module
 #[derive(Debug, Parser)]
 #[command(
     name = "sapwood",

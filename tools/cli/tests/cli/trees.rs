@@ -268,6 +268,47 @@ fn what_asks_for_a_disk_refuses_a_tree_and_the_other_way_round() {
 }
 
 #[test]
+fn looking_into_a_tree_changes_nothing() {
+    let place = place_with_tree();
+    let listing = || {
+        let folders = ["", "layers", "names"].map(|folder| place.store().join(folder));
+        let files = folders.iter().flat_map(|folder| super::support::files_in(folder, ""));
+        let files = files.filter(|path| path.is_file());
+        files.map(|path| (std::fs::read(&path).unwrap(), path)).collect::<Vec<_>>()
+    };
+    let before = listing();
+    let looks: &[&[&str]] = &[
+        &["ls", "-lR", "box:/", "box:1:/"],
+        &["cat", "box:/link"],
+        &["stat", "box:/link"],
+        &["read", "box:/link"],
+        &["cp", "-r", "box:/etc", "out"],
+        &["export", "box", "folder", "--no-owners"],
+        &["export", "--format", "tar", "box", "-"],
+        &["export", "--format", "layer", "box", "-"],
+        &["diff", "box:1", "box", "--patch"],
+        &["blame", "box:/usr/bin/tool"],
+        &["du", "box", "--layers"],
+        &["map", "box"],
+        &["dump", "box:1"],
+        &["check", "--data"],
+    ];
+    for words in looks {
+        let said = place.run(words);
+        assert!(said.code <= 1, "{words:?}: {}", said.stderr);
+        assert!(listing() == before, "{words:?} changed the store");
+    }
+    // What checks leaves not even an index behind.
+    let index = place.store().join("index");
+    super::support::files_in(&index, "")
+        .iter()
+        .for_each(|file| std::fs::remove_file(file).unwrap());
+    let said = String::from_utf8(place.ok(&["check", "--data"])).unwrap();
+    assert!(said.contains("2 trees of"), "{said}");
+    assert!(super::support::files_in(&index, "").is_empty());
+}
+
+#[test]
 fn nothing_leads_out_of_a_tree() {
     let place = Place::with_store();
     std::fs::write(place.path("secret"), "host").unwrap();
