@@ -8,6 +8,7 @@ mod output;
 mod picture;
 mod reports;
 mod tree;
+mod unfinished;
 mod verbs;
 
 use std::process::ExitCode;

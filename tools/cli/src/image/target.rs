@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use crate::error::{CliError, Result};
+use crate::unfinished::Unfinished;
 
 /// Where an image goes: what is not written reads as zeros.
 pub trait Target {
@@ -23,6 +24,7 @@ pub trait Target {
 /// that, it is gone.
 pub struct FileTarget {
     aside: NamedTempFile,
+    unfinished: Unfinished,
     path: PathBuf,
     folder: PathBuf,
     replace: bool,
@@ -49,12 +51,15 @@ impl FileTarget {
             Some(folder) if folder != Path::new("") => folder.to_owned(),
             _ => PathBuf::from("."),
         };
-        let aside = tempfile::Builder::new()
-            .prefix(".sapwood-")
-            .permissions(Permissions::from_mode(permissions))
-            .tempfile_in(&folder)
-            .map_err(CliError::file("make a file in", &folder))?;
-        Ok(FileTarget { aside, path: path.to_owned(), folder, replace })
+        let make = || {
+            tempfile::Builder::new()
+                .prefix(".sapwood-")
+                .permissions(Permissions::from_mode(permissions))
+                .tempfile_in(&folder)
+                .map_err(CliError::file("make a file in", &folder))
+        };
+        let (aside, unfinished) = Unfinished::make(make, NamedTempFile::path)?;
+        Ok(FileTarget { aside, unfinished, path: path.to_owned(), folder, replace })
     }
 }
 
@@ -65,7 +70,7 @@ impl Target for FileTarget {
     }
 
     fn finish(self: Box<Self>, size: u64) -> Result<()> {
-        let FileTarget { aside, path, folder, replace } = *self;
+        let FileTarget { aside, unfinished, path, folder, replace } = *self;
         let file = aside.as_file();
         file.set_len(size)
             .and_then(|()| file.sync_all())
@@ -75,6 +80,7 @@ impl Target for FileTarget {
             io::ErrorKind::AlreadyExists => CliError::FileExists(path.clone()),
             _ => CliError::file("rename", &path)(failed.error),
         })?;
+        drop(unfinished);
         let synced = File::open(&folder).and_then(|folder| folder.sync_all());
         synced.map_err(CliError::file("make the name durable in", &folder))
     }

@@ -3,6 +3,7 @@
 mod archives;
 mod exit_codes;
 mod images;
+mod interrupted;
 mod json;
 mod mount;
 mod support;

@@ -20,6 +20,7 @@ use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 use crate::output::time::duration;
 use crate::output::{Report, Text};
+use crate::unfinished::Unfinished;
 
 /// What each round of writing puts into a fork, at the same place: the second round hides the
 /// first, so that removing the snapshot between them gives its space back.
@@ -39,10 +40,13 @@ impl Report for Toured<'_> {
 }
 
 pub fn run(args: &TourArgs, context: &Context<'_>) -> Result<Verdict> {
-    let folder = tempfile::Builder::new()
-        .prefix("sapwood-tour-")
-        .tempdir()
-        .map_err(CliError::file("make a folder in", std::env::temp_dir()))?;
+    let make = || {
+        tempfile::Builder::new()
+            .prefix("sapwood-tour-")
+            .tempdir()
+            .map_err(CliError::file("make a folder in", std::env::temp_dir()))
+    };
+    let (folder, unfinished) = Unfinished::make(make, tempfile::TempDir::path)?;
     let mut shell = Shell::new(folder.path(), context)?;
     let input = Input::choose(args.path.as_deref(), folder.path())?;
 
@@ -63,6 +67,7 @@ pub fn run(args: &TourArgs, context: &Context<'_>) -> Result<Verdict> {
     let closed = folder.path().to_owned();
     context.print(&Toured { input: input.name(), steps: shell.steps() })?;
     drop(shell);
+    drop(unfinished);
     folder.close().map_err(CliError::file("remove the folder", closed))?;
     Ok(Verdict::Done)
 }
