@@ -3,16 +3,16 @@
 use std::io::Write;
 
 use sapwood::Result;
-use sapwood::files::{FilesView, changes};
+use sapwood::files::{FilesView, Inode, changes};
 
-use super::plan::{Plan, plan};
+use super::plan::{Plan, expect_sayable, plan};
 use super::tar::TarOfTree;
 use crate::import::WHITEOUT_PREFIX;
 use crate::options::ExportOptions;
 use crate::report::{Meter, Progress, Report};
 
 /// Writes a layer of an image, a tar stream, that makes the tree `after` where the tree `before`
-/// is below it; gives back the output, flushed.
+/// is below it, or nothing at all; gives back the output, flushed.
 ///
 /// First what is gone, as whiteouts, in the order of paths; then what came or changed, as
 /// [`export_tar`](super::export_tar) writes it. A layer knows no renames, so what was moved is
@@ -25,14 +25,19 @@ use crate::report::{Meter, Progress, Report};
 /// [`InvalidInput`](sapwood::ErrorKind::InvalidInput) for trees that do not come from one; what
 /// the output says.
 pub fn export_layer<W: Write>(
-    before: &FilesView,
+    before: Option<&FilesView>,
     after: &FilesView,
     output: W,
     options: &ExportOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Report, W)> {
-    let Plan { whiteouts, members } = plan(before, after, &changes(before, after)?)?;
     let mut tar = TarOfTree::new(after, output, options, Meter::new(progress));
+    let Some(before) = before else {
+        tar.put(b"./", Inode::ROOT)?;
+        tar.put_all_below(Inode::ROOT, expect_sayable)?;
+        return tar.finish();
+    };
+    let Plan { whiteouts, members } = plan(before, after, &changes(before, after)?)?;
     for path in whiteouts {
         tar.put_mark(&whiteout_of(&path))?;
     }

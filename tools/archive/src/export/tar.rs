@@ -34,7 +34,7 @@ pub fn export_tar<W: Write>(
 ) -> Result<(Report, W)> {
     let mut tar = TarOfTree::new(view, output, options, Meter::new(progress));
     tar.put(b"./", from)?;
-    tar.put_all_below(b"", from)?;
+    tar.put_all_below(from, |_| Ok(()))?;
     tar.finish()
 }
 
@@ -72,12 +72,16 @@ impl<'a, W: Write> TarOfTree<'a, W> {
         Ok(())
     }
 
-    /// Writes what is below a directory whose own path is `above`, without a slash before it.
-    pub fn put_all_below(&mut self, above: &[u8], directory: Inode) -> Result<()> {
+    /// Writes what is below the directory that is the root of the stream, by paths that are allowed.
+    pub fn put_all_below(
+        &mut self,
+        root: Inode,
+        allow: impl Fn(&[u8]) -> Result<()>,
+    ) -> Result<()> {
         // Names from the top down that are still to be written, the next one last, and how long
         // the path to their directory is.
-        let mut path = above.to_vec();
-        let mut stack = vec![(path.len(), self.names(directory, &path)?)];
+        let mut path = Vec::new();
+        let mut stack = vec![(0, self.names(root, &path)?)];
         while let Some((length, names)) = stack.last_mut() {
             path.truncate(*length);
             let Some(name) = names.pop() else {
@@ -88,6 +92,7 @@ impl<'a, W: Write> TarOfTree<'a, W> {
             if name.kind == FileKind::Directory {
                 path.push(b'/');
             }
+            allow(&path)?;
             self.put(&path, name.inode)?;
             if name.kind == FileKind::Directory {
                 stack.push((path.len(), self.names(name.inode, &path)?));

@@ -121,7 +121,7 @@ fn snapshot(files: &Files) -> FilesView {
 
 fn layer(before: &FilesView, after: &FilesView) -> sapwood::Result<Vec<u8>> {
     let options = ExportOptions::default();
-    Ok(export_layer(before, after, Vec::new(), &options, &mut |_| {})?.1)
+    Ok(export_layer(Some(before), after, Vec::new(), &options, &mut |_| {})?.1)
 }
 
 fn names(stream: &[u8]) -> Vec<String> {
@@ -226,6 +226,11 @@ fn names_of_whiteouts_cannot_be_said() {
         }
     }
     assert!(layer(&before, &after).is_err());
+    let options = ExportOptions::default();
+    let lowest = export_layer(None, &after, Vec::new(), &options, &mut |_| {}).map(drop);
+    assert_eq!(lowest.unwrap_err().kind(), ErrorKind::Unsupported);
+    let (_, lowest) = export_layer(None, &before, Vec::new(), &options, &mut |_| {}).unwrap();
+    assert!(lowest == export_tar(&before, &options), "the lowest layer is the tree");
     let d = files.lookup(Inode::ROOT, b"d").unwrap();
     files.unlink(d, b".wh.foo").unwrap();
     assert!(layer(&after, &snapshot(&files)).is_err());

@@ -332,7 +332,9 @@ fn our_layers_are_unpacked_by_umoci_to_the_same_tree() {
     let options = ExportOptions::default();
     let layers = [
         export_tar(&base, &options),
-        sapwood_archive::export_layer(&base, &after, Vec::new(), &options, &mut |_| {}).unwrap().1,
+        sapwood_archive::export_layer(Some(&base), &after, Vec::new(), &options, &mut |_| {})
+            .unwrap()
+            .1,
     ];
     let paths = ["base.tar", "change.tar"].map(|name| folder.path().join(name));
     for (path, layer) in paths.iter().zip(&layers) {

@@ -74,12 +74,7 @@ pub fn export(
             let before = since.as_deref().map(|since| store.snapshot_of(since)).transpose()?;
             let before = before.map(FilesView::open).transpose()?;
             write_stream(target(args)?, |output| {
-                let (counts, _) = match &before {
-                    Some(before) => export_layer(before, &view, output, &options, &mut tell)?,
-                    // The lowest layer holds all, and takes nothing away.
-                    None => export_tar(&view, Inode::ROOT, output, &options, &mut tell)?,
-                };
-                Ok(counts)
+                Ok(export_layer(before.as_ref(), &view, output, &options, &mut tell)?.0)
             })?
         }
     };
