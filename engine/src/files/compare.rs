@@ -18,15 +18,16 @@ const COMPARE_BYTES: usize = 1 << 18;
 /// For snapshots of one origin [`changes`](super::changes()) tells more in much less time.
 pub fn compare(before: &dyn ReadFiles, after: &dyn ReadFiles) -> Result<Vec<FileChange>> {
     let mut found = Vec::new();
-    let mut left = vec![(Vec::new(), Some(Inode::ROOT), Some(Inode::ROOT))];
-    while let Some((path, old_inode, new_inode)) = left.pop() {
-        let of = |files: &dyn ReadFiles, inode: Option<Inode>| {
-            inode.map(|inode| files.attributes(inode)).transpose()
+    let root = Some((Inode::ROOT, FileKind::Directory));
+    let mut left = vec![(Vec::new(), root, root)];
+    while let Some((path, old_named, new_named)) = left.pop() {
+        let of = |files: &dyn ReadFiles, named: Option<Named>| {
+            named.map(|(inode, _)| files.attributes(inode)).transpose()
         };
-        let (old, new) = (of(before, old_inode)?, of(after, new_inode)?);
+        let (old, new) = (of(before, old_named)?, of(after, new_named)?);
         // A file that became another kind of file is another file.
         let replaced = matches!((old, new), (Some(old), Some(new)) if old.kind != new.kind);
-        let names = Names::of(before, old)?.beside(Names::of(after, new)?);
+        let names = Names::of(before, old_named)?.beside(Names::of(after, new_named)?);
         let kind = match (old, new) {
             (Some(old), Some(new)) => {
                 let mut difference = difference(before, &old, after, &new)?;
@@ -49,18 +50,21 @@ pub fn compare(before: &dyn ReadFiles, after: &dyn ReadFiles) -> Result<Vec<File
     Ok(found)
 }
 
+/// What a name leads to: the file, and what the name calls it. Only what it calls a directory is
+/// gone into: those are known to be a tree.
+type Named = (Inode, FileKind);
+
 /// The names of a directory before and after, with what they lead to.
 #[derive(Default)]
-struct Names(BTreeMap<Vec<u8>, (Option<Inode>, Option<Inode>)>);
+struct Names(BTreeMap<Vec<u8>, (Option<Named>, Option<Named>)>);
 
 impl Names {
-    fn of(files: &dyn ReadFiles, directory: Option<Attributes>) -> Result<Names> {
+    fn of(files: &dyn ReadFiles, named: Option<Named>) -> Result<Names> {
         let mut names = Names::default();
-        if let Some(directory) = directory
-            && directory.kind == FileKind::Directory
-        {
-            files.entries(directory.inode, 0, &mut |entry| {
-                names.0.insert(entry.name.to_vec(), (Some(entry.inode), None));
+        if let Some((directory, FileKind::Directory)) = named {
+            files.entries(directory, 0, &mut |entry| {
+                let named = (entry.inode, entry.kind);
+                names.0.insert(entry.name.to_vec(), (Some(named), None));
                 ControlFlow::Continue(())
             })?;
         }
@@ -68,8 +72,8 @@ impl Names {
     }
 
     fn beside(mut self, after: Names) -> Names {
-        for (name, (inode, _)) in after.0 {
-            self.0.entry(name).or_default().1 = inode;
+        for (name, (named, _)) in after.0 {
+            self.0.entry(name).or_default().1 = named;
         }
         self
     }

@@ -141,20 +141,22 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
         mut each: impl FnMut(&[u8], &Attributes) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
         let inode = self.resolve_link(path)?;
-        let mut left = vec![(Vec::new(), inode)];
-        while let Some((path, inode)) = left.pop() {
+        let kind = self.files.attributes(inode)?.kind;
+        let mut left = vec![(Vec::new(), inode, kind)];
+        while let Some((path, inode, kind)) = left.pop() {
             let attributes = self.files.attributes(inode)?;
             if each(&path, &attributes)?.is_break() {
                 return Ok(());
             }
-            if attributes.kind == FileKind::Directory {
+            // Only what its name calls one too: the names of directories are known to be a tree.
+            if kind == FileKind::Directory && attributes.kind == kind {
                 for entry in self.list(inode)?.into_iter().rev() {
                     let mut below = path.clone();
                     if !below.is_empty() {
                         below.push(b'/');
                     }
                     below.extend(entry.name);
-                    left.push((below, entry.inode));
+                    left.push((below, entry.inode, entry.kind));
                 }
             }
         }

@@ -10,7 +10,7 @@ use super::types::{
 };
 use crate::chain::ViewTarget;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::files::entry::AttributeHead;
+use crate::format::files::entry::{AttributeHead, NamePlace};
 use crate::format::files::{EntryValue, InodeFlags, InodeRecord, ItemKind, Key, item_bytes_max};
 use crate::units::{BlockAddress, BlockSize};
 
@@ -116,8 +116,12 @@ impl Reader<'_> {
     }
 
     /// The next entries behind the number `after`.
+    ///
+    /// A directory has one name, and its record says which. Where another leads to it, going down
+    /// might never end (INV-05).
     pub fn entries(&self, directory: Inode, after: u64) -> Result<EntryBatch> {
-        self.directory("list a directory", directory)?;
+        let operation = "list a directory";
+        self.directory(operation, directory)?;
         let mut batch = EntryBatch::default();
         let (_, last) = Key::range(ItemKind::Entry, directory.0);
         let first = Key::new(ItemKind::Entry, directory.0, after.saturating_add(1));
@@ -125,6 +129,14 @@ impl Reader<'_> {
             let entry = EntryValue::decode(value)?;
             let kind = FileKind::from_mode(u32::from(entry.kind) << 12)
                 .expect("the decoder takes only kinds that there are");
+            if kind == FileKind::Directory {
+                let place = NamePlace { directory: directory.0, cookie: key.sub() };
+                if self.record(Inode(entry.inode))?.name != place {
+                    let expected = "the one that its record says";
+                    let found = format!("another, of inode {}", entry.inode);
+                    return Err(Error::corrupt(operation, "name of a directory", found, expected));
+                }
+            }
             let start = batch.names.len();
             batch.names.extend(entry.name);
             let name = start..batch.names.len();

@@ -714,3 +714,27 @@ fn an_interval_commits_without_being_asked() {
     assert_eq!(names(&files, ROOT), ["0", "1", "2"]);
     files.close().unwrap();
 }
+
+/// A made-up tree in which a directory stands below itself once had a walk that never ended.
+#[test]
+fn a_directory_with_a_second_name_is_refused_by_whoever_goes_down() {
+    let store = store();
+    let files = files(&store);
+    let above = make_directory(&files, ROOT, "above");
+    let below = make_directory(&files, above, "below");
+    let sound = files.snapshot(&Annotations::default()).unwrap();
+    files
+        .core
+        .operate("make a circle", |operation| {
+            operation.change(|editor| editor.put_name(below, b"circle", above, FileKind::Directory))
+        })
+        .unwrap();
+    let walk = |files: &dyn ReadFiles| {
+        Paths::new(files).walk("/", |_, _| Ok(ControlFlow::Continue(()))).map(drop)
+    };
+    expect_error(walk(&files), ErrorKind::Corrupt);
+    expect_error(Paths::new(&files).remove_dir_all("above"), ErrorKind::Corrupt);
+    let circle = FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap();
+    expect_error(compare(&FilesView::open(sound).unwrap(), &circle), ErrorKind::Corrupt);
+    assert!(!check(&circle).unwrap().is_sound());
+}
