@@ -55,6 +55,7 @@ impl Server {
             Some(_) => self.with_room(0, || files.set_attributes(number, &set))?,
             None => self.engine(files.set_attributes(number, &set))?,
         };
+        self.recent.forget(number);
         if change.size.is_some() {
             self.room.may_have_grown();
         }

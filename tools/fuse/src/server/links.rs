@@ -33,6 +33,7 @@ impl Server {
         let permissions = beginning.permissions;
         let new = NewFile { kind, permissions, owner, group, device: wanted.device };
         let made = self.with_room(0, || files.create(directory, wanted.name, &new))?;
+        self.recent.forget(directory);
         files.hold(made.inode);
         let lists = [(acl::ACCESS, beginning.access), (acl::DEFAULT, beginning.default)];
         for (attribute, list) in lists {
@@ -56,6 +57,7 @@ impl Server {
         let directory = inode(directory)?;
         let (owner, group) = self.maker(request)?;
         let made = self.with_room(0, || files.symlink(directory, name, target, owner, group))?;
+        self.recent.forget(directory);
         files.hold(made.inode);
         Ok(self.told(&made))
     }
@@ -65,6 +67,8 @@ impl Server {
         let files = self.tree.writer()?;
         let (file, directory) = (inode(file)?, inode(directory)?);
         let linked = self.with_room(0, || files.link(file, directory, name))?;
+        self.recent.forget(directory);
+        self.recent.forget(file);
         files.hold(linked.inode);
         Ok(self.told(&linked))
     }
@@ -72,7 +76,9 @@ impl Server {
     /// Removes the name of a file that is no directory.
     pub(super) fn unlink(&self, directory: INodeNo, name: &[u8]) -> Answer<()> {
         let files = self.tree.writer()?;
-        self.engine(files.unlink(inode(directory)?, name))?;
+        let directory = inode(directory)?;
+        self.engine(files.unlink(directory, name))?;
+        self.recent.forget(directory);
         self.room.may_have_grown();
         Ok(())
     }
@@ -80,7 +86,9 @@ impl Server {
     /// Removes an empty directory.
     pub(super) fn remove_directory(&self, directory: INodeNo, name: &[u8]) -> Answer<()> {
         let files = self.tree.writer()?;
-        self.engine(files.remove_directory(inode(directory)?, name))?;
+        let directory = inode(directory)?;
+        self.engine(files.remove_directory(directory, name))?;
+        self.recent.forget(directory);
         self.room.may_have_grown();
         Ok(())
     }
@@ -99,7 +107,10 @@ impl Server {
             RenameFlags::RENAME_EXCHANGE => RenameMode::Exchange,
             _ => return Err(Errno::EINVAL),
         };
-        self.engine(files.rename(inode(from.0)?, from.1, inode(to.0)?, to.1, mode))?;
+        let (from, from_name, to, to_name) = (inode(from.0)?, from.1, inode(to.0)?, to.1);
+        self.engine(files.rename(from, from_name, to, to_name, mode))?;
+        self.recent.forget(from);
+        self.recent.forget(to);
         self.room.may_have_grown();
         Ok(())
     }

@@ -10,6 +10,7 @@ mod filesystem;
 mod links;
 mod names;
 mod read;
+mod recent;
 mod room;
 mod write;
 
@@ -20,6 +21,7 @@ use crate::attributes as convert;
 use crate::errno::{errno, is_worth_a_report};
 use crate::options::{Durability, MountOptions};
 use crate::tree::Tree;
+use recent::Recent;
 use room::Room;
 
 /// What a role answers.
@@ -30,6 +32,7 @@ pub struct Server {
     tree: Tree,
     options: MountOptions,
     room: Room,
+    recent: Recent,
     block_bytes: u32,
 }
 
@@ -45,7 +48,7 @@ impl Server {
     pub fn new(tree: Tree, options: MountOptions) -> Server {
         let block_bytes = u32::try_from(tree.reader().block_bytes()).expect("at most 64 KiB");
         let room = Room::new(options.quota_bytes, options.room_of.clone());
-        Server { tree, options, room, block_bytes }
+        Server { tree, options, room, recent: Recent::new(), block_bytes }
     }
 
     /// The number for an error of the engine, which is reported where the number says too little.

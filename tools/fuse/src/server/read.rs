@@ -61,8 +61,12 @@ impl Server {
         else {
             return;
         };
-        let Ok(noted) = self.tree.reader().attributes(number) else { return };
         let now = Time::now();
+        if self.recent.has(number, now.seconds) {
+            return;
+        }
+        let Ok(noted) = self.tree.reader().attributes(number) else { return };
+        self.recent.note(number, now.seconds);
         let is_old = noted.accessed <= noted.modified
             || noted.accessed <= noted.changed
             || now.seconds - noted.accessed.seconds >= ACCESS_SECONDS_MAX;

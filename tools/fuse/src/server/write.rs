@@ -30,6 +30,7 @@ impl Server {
             self.engine(files.set_attributes(number, &set))?;
         }
         self.with_room(data.len() as u64, || files.write(number, offset, data))?;
+        self.recent.forget(number);
         Ok(data.len() as u32)
     }
 
@@ -43,6 +44,7 @@ impl Server {
     ) -> Answer<()> {
         let files = self.tree.writer()?;
         let number = inode(number)?;
+        self.recent.forget(number);
         let size = if mode & KEEP_SIZE == 0 { SizeChange::Extend } else { SizeChange::Keep };
         match mode & !KEEP_SIZE {
             0 => self.with_room(0, || files.allocate(number, offset, length, size)),
@@ -66,6 +68,7 @@ impl Server {
         let files = self.tree.writer()?;
         let (source, target) = (inode(from.0)?, inode(to.0)?);
         let length = length.min(COPY_BYTES_MAX);
+        self.recent.forget(target);
         let copy = || files.copy_range(source, from.1, target, to.1, length);
         let copied = self.with_room(0, copy)?;
         Ok(u32::try_from(copied).expect("at most what was asked for"))

@@ -269,6 +269,16 @@ fn a_read_notes_its_time_once() {
         let metadata = fs::metadata(&path).unwrap();
         assert_eq!(metadata.atime() != 1000, is_noted);
         assert_eq!(metadata.mtime(), 1000);
+        // Read once more, the time stays; after a change, the next read notes it anew.
+        let first = fs::metadata(&path).unwrap().atime_nsec();
+        let read_anew = || {
+            shell(&served.directory, "sync .; echo 3 > /proc/sys/vm/drop_caches");
+            fs::read(&path).unwrap();
+            fs::metadata(&path).unwrap().atime_nsec()
+        };
+        assert_eq!(read_anew(), first);
+        fs::write(&path, "y").unwrap();
+        assert_eq!(read_anew() != first, is_noted);
         served.unmount();
     }
 }
