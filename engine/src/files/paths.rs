@@ -335,6 +335,14 @@ impl Paths<'_, Files> {
     pub fn copy(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<u64> {
         let source = self.resolve(from)?;
         let attributes = self.files.attributes(source)?;
+        match attributes.kind {
+            FileKind::Regular => {}
+            FileKind::Directory => return Err(Error::new(ErrorKind::IsADirectory, "copy a file")),
+            _ => {
+                let expected = "a file with content";
+                return Err(Error::invalid("copy a file", "source", "another kind", expected));
+            }
+        }
         let to = to.as_ref();
         if self.place(to, Last::Follow)?.inode == Some(source) {
             return Err(Error::invalid("copy a file", "target", "the file itself", "another one"));

@@ -500,6 +500,8 @@ fn paths_stay_inside_the_tree() {
     assert_eq!(paths.read("nowhere").unwrap(), b"made");
     assert_eq!(paths.copy("nowhere", "a/copy").unwrap(), 4);
     expect_error(paths.copy("nowhere", "dangling"), ErrorKind::InvalidInput);
+    expect_error(paths.copy("a/b", "a/copied"), ErrorKind::IsADirectory);
+    assert!(!paths.exists("a/copied").unwrap());
     paths.hard_link("a/copy", "a/link").unwrap();
     paths.rename("a/link", "a/b/moved").unwrap();
     expect_error(paths.create_dir("a"), ErrorKind::AlreadyExists);
