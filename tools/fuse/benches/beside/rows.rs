@@ -71,14 +71,19 @@ fn open_read_close(mount: &Path, tree: &Tree) -> Vec<Row> {
     let is_small =
         |file: &&PathBuf| fs::metadata(tree.path.join(file)).unwrap().len() <= SMALL_BYTES;
     let files: Vec<_> = tree.files.iter().filter(is_small).map(|file| mount.join(file)).collect();
-    let read = || {
+    // These three calls and no other: with write-back the kernel asks for attributes anew after
+    // each close, so one that looks at them costs a message.
+    let mut buffer = vec![0; SMALL_BYTES as usize + 1];
+    let mut read = || {
         for file in &files {
-            fs::read(file).unwrap();
+            let length = File::open(file).unwrap().read(&mut buffer).unwrap();
+            assert!(length as u64 <= SMALL_BYTES);
         }
     };
     let each = |time: Duration| time / files.len() as u32;
-    let cold = each(timed(read));
-    vec![row("open, read, close, cold", cold), row("open, read, close, warm", each(timed(read)))]
+    let cold = each(timed(&mut read));
+    let warm = each(timed(&mut read));
+    vec![row("open, read, close, cold", cold), row("open, read, close, warm", warm)]
 }
 
 fn read_all(mount: &Path, tree: &Tree) -> Vec<Row> {
