@@ -1,5 +1,7 @@
 //! The pages of a tree of files that a layer wrote, with the items in them.
 
+use std::ops::ControlFlow;
+
 use super::Visit;
 use super::item::{DumpField, DumpItem, DumpValue, Verdict};
 use super::schema;
@@ -7,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::extent::Target;
 use crate::format::checksum;
 use crate::format::files::entry::{AttributeHead, NamePlace};
-use crate::format::files::page::{HEAD_BYTES, SLOT_BYTES};
+use crate::format::files::page::{HEAD_BYTES, MAGIC, SLOT_BYTES};
 use crate::format::files::{EntryValue, InodeRecord, ItemKind, Key, Page, Superblock};
 use crate::format::header::{Header, LayerState};
 use crate::format::page::PageKind;
@@ -28,18 +30,49 @@ pub fn tree(file: &InspectedFile, header: &Header, visit: Visit<'_>) -> Result<(
         // What is wrong with the map is shown where the map is.
         Err(_) => return Ok(()),
     };
-    let Ok(mut merged) = Merged::over(&levels) else { return Ok(()) };
+    // Blocks of a tree may hold anything: only where one says that it is a page are they pages.
+    let mut any = false;
+    each_block(&levels, |mapped, address| {
+        any |= is_page(file, header, mapped, address);
+        Ok(if any { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    if !any {
+        return Ok(());
+    }
+    each_block(&levels, |mapped, address| {
+        page(file, header, mapped, address, visit)?;
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
+/// Shows each block of the layer that lies where metadata does.
+fn each_block(
+    levels: &[Level],
+    mut each: impl FnMut(&Mapped, BlockAddress) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    let Ok(mut merged) = Merged::over(levels) else { return Ok(()) };
     while let Ok(Some(mapped)) = merged.next() {
         if mapped.extent.start >= METADATA_END {
             return Ok(());
         }
-        if is_own_data(&mapped) {
-            for address in mapped.extent.start.0..mapped.extent.end().min(METADATA_END).0 {
-                page(file, header, &mapped, BlockAddress(address), visit)?;
+        if !is_own_data(&mapped) {
+            continue;
+        }
+        for address in mapped.extent.start.0..mapped.extent.end().min(METADATA_END).0 {
+            if each(&mapped, BlockAddress(address))?.is_break() {
+                return Ok(());
             }
         }
     }
     Ok(())
+}
+
+fn is_page(file: &InspectedFile, header: &Header, mapped: &Mapped, address: BlockAddress) -> bool {
+    let Target::Data { block, .. } = mapped.extent.target else { return false };
+    let block = block.0.saturating_add(address.0 - mapped.extent.start.0);
+    let mut first = [0; 4];
+    let read = file.read(block.saturating_mul(header.block_size.bytes()), &mut first);
+    read.is_ok() && first == MAGIC.to_le_bytes()
 }
 
 fn levels(file: &InspectedFile, header: &Header) -> Result<Vec<Level>> {
