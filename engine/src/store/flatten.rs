@@ -2,7 +2,6 @@
 
 use super::handle::Store;
 use super::resolve::resolve;
-use super::tag::expect_kept;
 use super::volumes::{Base, live};
 use crate::chain::{Snapshot, ViewTarget};
 use crate::error::Result;
@@ -43,10 +42,7 @@ impl Store {
         if resolved.is_live() {
             return Err(live(reference));
         }
-        let (snapshot, header) = inner.open_snapshot(resolved.layer)?;
-        if resolved.name.is_none() {
-            expect_kept(inner, &header)?;
-        }
+        let snapshot = inner.open_kept(reference, resolved)?;
         let base = Base::nothing(inner, snapshot.kind(), snapshot.size_bytes());
         let making = self.make_of(tag, base)?;
         copy(&snapshot, making.volume(), progress)?;

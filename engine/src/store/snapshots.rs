@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::handle::{Inner, Store};
 use super::names::{self, FoundName, failed};
-use super::resolve::resolve;
+use super::resolve::{Resolved, resolve};
 use super::tag::expect_kept;
 use super::{Name, headers, paths};
 use crate::chain::{Snapshot, View};
@@ -33,11 +33,7 @@ impl Store {
         {
             return look_into(inner, &Name::new(name.as_str())?);
         }
-        let (snapshot, header) = inner.open_snapshot(resolved.layer)?;
-        if resolved.name.is_none() {
-            expect_kept(inner, &header)?;
-        }
-        Ok(snapshot)
+        inner.open_kept(reference, resolved)
     }
 }
 
@@ -48,6 +44,27 @@ impl Inner {
         let view = View::open(Arc::clone(&self.layers), &header.layer_ref())?;
         let lease: Arc<dyn Any + Send + Sync> = lease;
         Ok((Snapshot::new(view, Some(lease))?, header))
+    }
+
+    /// Opens the snapshot that `reference` was resolved to, under a lease, and makes sure that it
+    /// was still meant once the lease was held: a collection may have come between, and have
+    /// taken blocks of its ancestors that nobody else could see.
+    pub fn open_kept(&self, reference: &str, mut resolved: Resolved) -> Result<Snapshot> {
+        for _ in 0..LOOKS_MAX {
+            let (snapshot, header) = self.open_snapshot(resolved.layer)?;
+            if resolved.name.is_none() {
+                expect_kept(self, &header)?;
+            }
+            let now = resolve(self, reference)?;
+            if now == resolved {
+                return Ok(snapshot);
+            }
+            if now.is_live() {
+                return Err(super::volumes::live(reference));
+            }
+            resolved = now;
+        }
+        Err(Error::new(ErrorKind::Stale, format!("open {reference}")))
     }
 
     /// As [`Inner::open_snapshot`], of the layer that was recorded as `wanted`.

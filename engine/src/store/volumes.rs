@@ -9,7 +9,6 @@ use super::locks::NameLock;
 use super::names::{self, FoundName};
 use super::remove::unlink_top;
 use super::resolve::{find_name, resolve};
-use super::tag::expect_kept;
 use super::{Name, headers, paths};
 use crate::chain::{Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
@@ -146,11 +145,7 @@ impl Base {
         if resolved.is_live() {
             return Err(live(reference));
         }
-        let (snapshot, header) = inner.open_snapshot(resolved.layer)?;
-        if resolved.name.is_none() {
-            expect_kept(inner, &header)?;
-        }
-        Ok(Base::on(&snapshot))
+        Ok(Base::on(&inner.open_kept(reference, resolved)?))
     }
 
     pub(super) fn into_new(self, inner: &Inner) -> NewVolume {

@@ -51,7 +51,8 @@ pub fn check(
         }
     }
     for layer in facts.layers.values() {
-        borrowed(place, facts, seen, layer, report)?;
+        let views = Views { place, facts, kept: &kept, children: &children };
+        borrowed(&views, seen, layer, report)?;
     }
     Ok(())
 }
@@ -156,12 +157,12 @@ impl Lost {
 
 /// Verifies the blocks of thinned layers that the map of `layer` names as a source.
 fn borrowed(
-    place: &Place<'_>,
-    facts: &Facts,
+    views: &Views<'_>,
     seen: &Seen,
     layer: &LayerFacts,
     report: &mut CheckReport,
 ) -> Result<()> {
+    let (place, facts) = (views.place, views.facts);
     let reach = seen.reach.get(&layer.reference.id).map(Vec::as_slice).unwrap_or_default();
     let mut files = HashMap::new();
     for (number, source) in (1..).zip(&layer.sources) {
@@ -198,7 +199,11 @@ fn borrowed(
             let mut finding = place.finding(Severity::Damage, &place.layer(*owner), what);
             finding.offset = bad.block.byte_offset_checked(layer.block_size);
             (finding.layer, finding.block) = (Some(*owner), Some(bad.block));
-            found.push(finding);
+            // What a removed layer shares may be given back where no kept view sees it.
+            let lost = [Lost { start: bad.address, length: 1, block: bad.block }];
+            if !layer.removed || !views.needed(layer.reference.id, &lost).is_empty() {
+                found.push(finding);
+            }
         })
     });
     if let Err(error) = walked {
