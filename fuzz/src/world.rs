@@ -102,7 +102,7 @@ impl World {
         }
     }
 
-    /// One operation on both. Whatever cannot be asked for now is left out.
+    /// One operation on both. What the state of the two does not allow is left out.
     pub fn step(&mut self, operation: &Operation) {
         match *operation {
             Operation::Write { volume, range, fill } => {

@@ -48,7 +48,7 @@ struct Pinned {
     pins: &'static Pins,
 }
 
-/// An open layer: held by the view, or only for now.
+/// An open layer: held by the view, or by this call alone.
 pub(super) enum OpenLayer<'a> {
     Pinned(&'a Layer),
     Passing(Arc<Layer>),

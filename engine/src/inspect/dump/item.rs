@@ -103,7 +103,7 @@ impl Verdict {
         match result {
             Ok(_) => Verdict::Verified,
             Err(error) if error.kind() == ErrorKind::Unsupported => {
-                Verdict::Broken(format!("not supported: {}", text_of(error)))
+                Verdict::Broken(format!("of a form unknown here: {}", text_of(error)))
             }
             Err(error) => Verdict::Broken(text_of(error)),
         }
