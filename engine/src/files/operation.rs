@@ -357,6 +357,12 @@ impl Files {
         *self.core.held.lock().entry(inode.0).or_insert(0) += 1;
     }
 
+    /// Gives back all holds that are left, as when whoever had them is gone.
+    pub fn release_all(&self) -> Result<()> {
+        let held: Vec<(u32, u64)> = self.core.held.lock().iter().map(|(k, v)| (*k, *v)).collect();
+        held.into_iter().try_for_each(|(inode, count)| self.release(Inode(inode), count))
+    }
+
     /// Gives back `count` holds of a file. With the last one, a file without a name goes.
     pub fn release(&self, inode: Inode, count: u64) -> Result<()> {
         {

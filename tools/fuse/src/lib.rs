@@ -27,6 +27,7 @@ mod kernel;
 mod live;
 mod mount;
 mod options;
+mod points;
 mod server;
 mod tree;
 
@@ -34,4 +35,6 @@ pub use control::{RunningMount, control_folder};
 pub use device::{Unmount, detach};
 pub use ids::{IdMap, IdRange, UNMAPPED_ID};
 pub use mount::{Ended, Mount, Unmounter};
-pub use options::{AccessTimes, Audience, Durability, MountOptions, Reporter, THREADS_DEFAULT};
+pub use options::{
+    AccessTimes, Audience, Durability, MountOptions, MountPoint, Reporter, THREADS_DEFAULT,
+};

@@ -69,8 +69,8 @@ impl Mount {
         };
         let mut config = Config::default();
         config.n_threads = Some(options.threads);
+        let server = Server::new(tree.clone(), options.clone())?;
         let device = device::attach(&directory, access, &options)?;
-        let server = Server::new(tree.clone(), options);
         // Who may come in, the kernel decides: it also sends what nobody asked for, under root's
         // number, as when it writes times back.
         let session = Session::from_fd(server, device, SessionACL::All, config)
@@ -130,6 +130,32 @@ impl Mount {
     ///
     /// Errors: as [`Mount::wait`]; those of `then`.
     pub fn wait_and(self, then: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.end(|files| files.map_or(Ok(()), Files::close), then)
+    }
+
+    /// As [`Mount::wait`], but gives the files back instead of closing them: all that was written
+    /// through the mount is in them, and nobody holds any of them. `None` where the mount was one
+    /// to read only.
+    ///
+    /// Errors: what kept the server from serving.
+    pub fn wait_for_files(self) -> Result<Option<Files>> {
+        let mut kept = None;
+        let keep = |files: Option<Files>| {
+            if let Some(files) = &files {
+                files.release_all()?;
+            }
+            kept = files;
+            Ok(())
+        };
+        self.end(keep, || Ok(()))?;
+        Ok(kept)
+    }
+
+    fn end(
+        self,
+        close: impl FnOnce(Option<Files>) -> Result<()>,
+        then: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let Mount { session, control, live, tree, directory } = self;
         let served = session.join().map_err(|error| Error::io("serve a mount", error));
         if served.is_err() {
@@ -137,10 +163,10 @@ impl Mount {
             let _ = device::detach(&directory, Unmount::Detach);
         }
         live.end();
-        let closed = match tree {
-            Tree::View(_) => Ok(()),
-            Tree::Live(files) => files.close(),
-        };
+        let closed = close(match tree {
+            Tree::View(_) => None,
+            Tree::Live(files) => Some(files),
+        });
         let ended = served.and(closed).map_err(|error| error.in_file(directory));
         let then = then();
         let ended = ended.and(then);

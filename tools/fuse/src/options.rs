@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sapwood::files::FileKind;
+
 use crate::ids::IdMap;
 
 /// Worker threads: two are best, as one message costs about 10 us of which nearly all is the
@@ -42,6 +44,15 @@ pub enum Audience {
 /// Receives one line for each failure that the tree's users only see as an errno.
 pub type Reporter = Arc<dyn Fn(&str) + Send + Sync>;
 
+/// Something to mount on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountPoint {
+    /// Where it is in the tree. Symlinks are followed, inside the tree.
+    pub path: PathBuf,
+    /// A directory, or anything else for a file.
+    pub kind: FileKind,
+}
+
 /// How a tree is served. The default is right for one user and a durable volume.
 #[derive(Clone)]
 pub struct MountOptions {
@@ -70,6 +81,9 @@ pub struct MountOptions {
     pub set_user_id: bool,
     /// Whether device nodes can be opened.
     pub devices: bool,
+    /// What others mount on inside the mount: where the tree has no such names, they are shown,
+    /// empty and root's, and the tree stays without them.
+    pub mount_points: Vec<MountPoint>,
     /// A folder on the filesystem that holds the store: its free space is what `df` shows.
     pub room_of: Option<PathBuf>,
     /// Worker threads.
@@ -91,6 +105,7 @@ impl Default for MountOptions {
             access_control_lists: false,
             set_user_id: false,
             devices: false,
+            mount_points: Vec::new(),
             room_of: None,
             threads: THREADS_DEFAULT,
             report: Arc::new(|_| {}),

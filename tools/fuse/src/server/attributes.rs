@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use fuser::{Errno, INodeNo, Request, TimeOrNow};
 use sapwood::files::{FileKind, SetAttributes};
 
-use super::{Answer, Server, Told, inode};
+use super::{Answer, Server, Told};
 use crate::acl;
 use crate::attributes::{specific_time, tree_time};
 
@@ -24,7 +24,10 @@ pub(super) struct Change {
 impl Server {
     /// The attributes of a file.
     pub(super) fn attributes(&self, number: INodeNo) -> Answer<Told> {
-        let attributes = self.engine(self.tree.reader().attributes(inode(number)?))?;
+        if let Some(told) = self.shown(number) {
+            return Ok(told);
+        }
+        let attributes = self.engine(self.tree.reader().attributes(self.inode(number)?))?;
         Ok(self.told(&attributes))
     }
 
@@ -36,7 +39,7 @@ impl Server {
         change: &Change,
     ) -> Answer<Told> {
         let files = self.tree.writer()?;
-        let number = inode(number)?;
+        let number = self.inode_to_change(number)?;
         let user = change.user.map(|id| self.options.users.to_tree(id).ok_or(Errno::EOVERFLOW));
         let group = change.group.map(|id| self.options.groups.to_tree(id).ok_or(Errno::EOVERFLOW));
         let permissions = change.mode.map(|mode| (mode & 0o7777) as u16);

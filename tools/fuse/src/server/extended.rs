@@ -3,7 +3,7 @@
 use fuser::{Errno, INodeNo};
 use sapwood::files::{Inode, SetAttributes, SetMode};
 
-use super::{Answer, Server, inode};
+use super::{Answer, Server};
 use crate::acl::{self, Direction, List};
 
 /// The flags of `setxattr`.
@@ -13,10 +13,13 @@ const REPLACE: i32 = 2;
 impl Server {
     /// The value of an attribute.
     pub(super) fn extended_attribute(&self, number: INodeNo, name: &[u8]) -> Answer<Vec<u8>> {
-        let number = inode(number)?;
         if is_list(name) && !self.options.access_control_lists {
             return Err(Errno::EOPNOTSUPP);
         }
+        if self.shown(number).is_some() {
+            return Err(Errno::ENODATA);
+        }
+        let number = self.inode(number)?;
         let value = self.engine(self.tree.reader().extended_attribute(number, name))?;
         if !is_list(name) {
             return Ok(value);
@@ -27,7 +30,11 @@ impl Server {
 
     /// The names of all attributes, each with a NUL behind it.
     pub(super) fn extended_attribute_names(&self, number: INodeNo) -> Answer<Vec<u8>> {
-        let names = self.engine(self.tree.reader().extended_attribute_names(inode(number)?))?;
+        if self.shown(number).is_some() {
+            return Ok(Vec::new());
+        }
+        let names =
+            self.engine(self.tree.reader().extended_attribute_names(self.inode(number)?))?;
         let mut list = Vec::new();
         for name in names {
             list.extend_from_slice(&name);
@@ -45,7 +52,7 @@ impl Server {
         flags: i32,
     ) -> Answer<()> {
         let files = self.tree.writer()?;
-        let number = inode(number)?;
+        let number = self.inode_to_change(number)?;
         let mode = match flags {
             0 => SetMode::Any,
             CREATE => SetMode::Create,
@@ -66,7 +73,7 @@ impl Server {
         if is_list(name) && !self.options.access_control_lists {
             return Err(Errno::EOPNOTSUPP);
         }
-        self.engine(files.remove_extended_attribute(inode(number)?, name))
+        self.engine(files.remove_extended_attribute(self.inode_to_change(number)?, name))
     }
 
     /// Sets an access list, and the permissions that go with it.

@@ -1,9 +1,9 @@
 //! Making, naming and removing files.
 
 use fuser::{Errno, INodeNo, RenameFlags, Request};
-use sapwood::files::{FileKind, NewFile, RenameMode, SetMode};
+use sapwood::files::{FileKind, Inode, NewFile, RenameMode, SetMode};
 
-use super::{Answer, Server, Told, inode};
+use super::{Answer, Server, Told};
 use crate::acl;
 
 /// What a new file is to be, as the kernel asks for it.
@@ -22,7 +22,7 @@ impl Server {
     /// Makes a file of any kind but a symlink.
     pub(super) fn make(&self, request: &Request, wanted: &Wanted<'_>) -> Answer<Told> {
         let files = self.tree.writer()?;
-        let directory = inode(wanted.directory)?;
+        let directory = self.inode_to_change(wanted.directory)?;
         let kind = match wanted.mode & 0o170_000 {
             0 => FileKind::Regular,
             bits => FileKind::from_mode(bits).ok_or(Errno::EINVAL)?,
@@ -54,7 +54,7 @@ impl Server {
         target: &[u8],
     ) -> Answer<Told> {
         let files = self.tree.writer()?;
-        let directory = inode(directory)?;
+        let directory = self.inode_to_change(directory)?;
         let (owner, group) = self.maker(request)?;
         let made = self.with_room(0, || files.symlink(directory, name, target, owner, group))?;
         self.recent.forget(directory);
@@ -65,7 +65,7 @@ impl Server {
     /// Gives a file another name.
     pub(super) fn link(&self, file: INodeNo, directory: INodeNo, name: &[u8]) -> Answer<Told> {
         let files = self.tree.writer()?;
-        let (file, directory) = (inode(file)?, inode(directory)?);
+        let (file, directory) = (self.inode_to_change(file)?, self.inode_to_change(directory)?);
         let linked = self.with_room(0, || files.link(file, directory, name))?;
         self.recent.forget(directory);
         self.recent.forget(file);
@@ -76,7 +76,8 @@ impl Server {
     /// Removes the name of a file that is no directory.
     pub(super) fn unlink(&self, directory: INodeNo, name: &[u8]) -> Answer<()> {
         let files = self.tree.writer()?;
-        let directory = inode(directory)?;
+        self.expect_no_mount_point(directory, name)?;
+        let directory = self.inode(directory)?;
         self.engine(files.unlink(directory, name))?;
         self.recent.forget(directory);
         self.room.may_have_grown();
@@ -86,7 +87,9 @@ impl Server {
     /// Removes an empty directory.
     pub(super) fn remove_directory(&self, directory: INodeNo, name: &[u8]) -> Answer<()> {
         let files = self.tree.writer()?;
-        let directory = inode(directory)?;
+        self.expect_no_mount_point(directory, name)?;
+        let directory = self.inode(directory)?;
+        self.expect_no_mount_point_in(directory, name)?;
         self.engine(files.remove_directory(directory, name))?;
         self.recent.forget(directory);
         self.room.may_have_grown();
@@ -107,7 +110,13 @@ impl Server {
             RenameFlags::RENAME_EXCHANGE => RenameMode::Exchange,
             _ => return Err(Errno::EINVAL),
         };
-        let (from, from_name, to, to_name) = (inode(from.0)?, from.1, inode(to.0)?, to.1);
+        self.expect_no_mount_point(from.0, from.1)?;
+        self.expect_no_mount_point(to.0, to.1)?;
+        let (from, from_name) = (self.inode(from.0)?, from.1);
+        let (to, to_name) = (self.inode_to_change(to.0)?, to.1);
+        if mode == RenameMode::Replace {
+            self.expect_no_mount_point_in(to, to_name)?;
+        }
         self.engine(files.rename(from, from_name, to, to_name, mode))?;
         self.recent.forget(from);
         self.recent.forget(to);
@@ -115,10 +124,33 @@ impl Server {
         Ok(())
     }
 
+    /// What is to be mounted on stays where it is.
+    fn expect_no_mount_point(&self, directory: INodeNo, name: &[u8]) -> Answer<()> {
+        match self.points.lookup(directory, name) {
+            Some(_) => Err(Errno::EBUSY),
+            None => Ok(()),
+        }
+    }
+
+    /// A directory that shows something is not empty.
+    fn expect_no_mount_point_in(&self, directory: Inode, name: &[u8]) -> Answer<()> {
+        if self.points.is_empty() {
+            return Ok(());
+        }
+        match self.tree.reader().lookup(directory, name) {
+            Ok(found) => match self.points.in_directory(self.points.number(found)).next() {
+                Some(_) => Err(Errno::ENOTEMPTY),
+                None => Ok(()),
+            },
+            Err(error) if error.kind() == sapwood::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(self.fail(&error)),
+        }
+    }
+
     /// Permissions and lists that a new file begins with.
     fn beginning(
         &self,
-        directory: sapwood::files::Inode,
+        directory: Inode,
         kind: FileKind,
         permissions: u16,
         umask: u32,

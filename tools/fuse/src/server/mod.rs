@@ -20,9 +20,13 @@ use sapwood::files::{Attributes, Inode};
 use crate::attributes as convert;
 use crate::errno::{errno, is_worth_a_report};
 use crate::options::{Durability, MountOptions};
+use crate::points::Points;
 use crate::tree::Tree;
 use recent::Recent;
 use room::Room;
+
+/// Mount points that the tree lacks never come again under another meaning.
+const GENERATION_OF_POINTS: Generation = Generation(0);
 
 /// What a role answers.
 pub type Answer<T> = Result<T, Errno>;
@@ -31,6 +35,7 @@ pub type Answer<T> = Result<T, Errno>;
 pub struct Server {
     tree: Tree,
     options: MountOptions,
+    points: Points,
     room: Room,
     recent: Recent,
     block_bytes: u32,
@@ -45,10 +50,13 @@ pub struct Told {
 
 impl Server {
     /// A server of `tree`.
-    pub fn new(tree: Tree, options: MountOptions) -> Server {
+    ///
+    /// Errors: where a mount point cannot be shown.
+    pub fn new(tree: Tree, options: MountOptions) -> sapwood::Result<Server> {
+        let points = Points::find(tree.reader(), &options.mount_points)?;
         let block_bytes = u32::try_from(tree.reader().block_bytes()).expect("at most 64 KiB");
         let room = Room::new(options.quota_bytes, options.room_of.clone());
-        Server { tree, options, room, recent: Recent::new(), block_bytes }
+        Ok(Server { tree, options, points, room, recent: Recent::new(), block_bytes })
     }
 
     /// The number for an error of the engine, which is reported where the number says too little.
@@ -64,10 +72,42 @@ impl Server {
     }
 
     fn told(&self, attributes: &Attributes) -> Told {
+        let number = self.points.number(attributes.inode);
+        let generation = match self.points.made(number) {
+            // As it was when it was only shown.
+            Some(_) => GENERATION_OF_POINTS,
+            None => Generation(attributes.generation.into()),
+        };
+        self.told_as(attributes, number, generation)
+    }
+
+    fn told_as(&self, attributes: &Attributes, number: INodeNo, generation: Generation) -> Told {
         let MountOptions { users, groups, .. } = &self.options;
-        Told {
-            attributes: convert::to_kernel(attributes, users, groups, self.block_bytes),
-            generation: Generation(attributes.generation.into()),
+        let attributes = convert::to_kernel(attributes, users, groups, self.block_bytes);
+        Told { attributes: FileAttr { ino: number, ..attributes }, generation }
+    }
+
+    /// A mount point that the tree lacks.
+    fn shown(&self, number: INodeNo) -> Option<Told> {
+        let attributes = self.points.shown(number)?;
+        Some(self.told_as(&attributes, number, GENERATION_OF_POINTS))
+    }
+
+    /// The file of the tree that the kernel means.
+    fn inode(&self, number: INodeNo) -> Answer<Inode> {
+        let found = convert::inode(number).or_else(|| self.points.made(number));
+        found.ok_or(Errno::ESTALE)
+    }
+
+    /// As [`Server::inode`], for those who change it: a mount point that was only shown becomes
+    /// a file of the tree.
+    fn inode_to_change(&self, number: INodeNo) -> Answer<Inode> {
+        match convert::inode(number) {
+            Some(inode) => Ok(inode),
+            None => {
+                let made = self.points.make(self.tree.writer()?, number);
+                self.engine(made)?.ok_or(Errno::ESTALE)
+            }
         }
     }
 
@@ -87,9 +127,4 @@ impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("tree", &self.tree).finish_non_exhaustive()
     }
-}
-
-/// The file that the kernel means.
-fn inode(number: INodeNo) -> Answer<Inode> {
-    convert::inode(number).ok_or(Errno::ESTALE)
 }

@@ -2,21 +2,27 @@
 
 use std::ops::ControlFlow;
 
-use fuser::{Errno, FileType, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
+use fuser::{Errno, FileAttr, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 use sapwood::files::{Entry, FileKind, Inode};
 
-use super::{Answer, Server, Told, inode};
-use crate::attributes::file_type;
+use super::{Answer, Server, Told};
+use crate::attributes::{self as convert, file_type};
 use crate::kernel::KEPT;
 
-/// Where a directory's own two names stand; those of its files begin at 256.
+/// Where a directory's own two names stand, then the mount points that the tree lacks; the names
+/// of a tree begin at 256.
 const COOKIE_OF_SELF: u64 = 1;
 const COOKIE_OF_PARENT: u64 = 2;
+const COOKIE_OF_POINTS: u64 = 3;
+const COOKIE_OF_TREE: u64 = 256;
 
 impl Server {
     /// Finds a name; `None` where there is none. The file is held until the kernel forgets it.
     pub(super) fn lookup(&self, directory: INodeNo, name: &[u8]) -> Answer<Option<Told>> {
-        let directory = inode(directory)?;
+        if let Some(told) = self.lookup_point(directory, name) {
+            return Ok(told);
+        }
+        let directory = self.inode(directory)?;
         // The kernel asks for `.` of any file to open it by a handle that it was given before.
         let found = match name {
             b"." => Ok(directory),
@@ -32,11 +38,11 @@ impl Server {
     /// The attributes of a file that the kernel will know from now on.
     pub(super) fn tell_and_hold(&self, found: Inode) -> Answer<Told> {
         // Held first: a file that was held while it was there stays.
-        self.tree.hold(found);
+        self.hold(found);
         match self.tree.reader().attributes(found) {
             Ok(attributes) => Ok(self.told(&attributes)),
             Err(error) => {
-                self.forget(INodeNo(found.0.into()), 1);
+                self.forget(self.points.number(found), 1);
                 match error.kind() {
                     sapwood::ErrorKind::NotFound => Err(Errno::ESTALE),
                     _ => Err(self.fail(&error)),
@@ -47,7 +53,8 @@ impl Server {
 
     /// The kernel has let go of `count` mentions of a file.
     pub(super) fn forget(&self, number: INodeNo, count: u64) {
-        let Ok(number) = inode(number) else { return };
+        // Those that became real stay held.
+        let Some(number) = convert::inode(number) else { return };
         if let Err(error) = self.tree.release(number, count) {
             // Nobody waits for an answer to this.
             (self.options.report)(&format!("let go of inode {number}: {error}"));
@@ -62,18 +69,18 @@ impl Server {
         after: u64,
         reply: &mut ReplyDirectory,
     ) -> Answer<()> {
-        let directory = inode(directory)?;
-        if after == 0 {
-            self.note_access(directory);
-        }
-        for (cookie, name) in own_names(after) {
-            let number = self.engine(self.tree.reader().lookup(directory, name))?;
-            if reply.add(number.into_number(), cookie, FileType::Directory, as_os_str(name)) {
+        for (cookie, name, told) in self.beside_the_tree(directory, after)? {
+            let FileAttr { ino, kind, .. } = told.attributes;
+            if reply.add(ino, cookie, kind, as_os_str(&name)) {
                 return Ok(());
             }
         }
+        let Ok(directory) = self.inode(directory) else { return Ok(()) };
+        if after == 0 {
+            self.note_access(directory);
+        }
         let mut each = |entry: Entry<'_>| {
-            let number = entry.inode.into_number();
+            let number = self.points.number(entry.inode);
             let kind = file_type(entry.kind);
             match reply.add(number, entry.cookie, kind, as_os_str(entry.name)) {
                 true => ControlFlow::Break(()),
@@ -90,17 +97,15 @@ impl Server {
         after: u64,
         reply: &mut ReplyDirectoryPlus,
     ) -> Answer<()> {
-        let directory = inode(directory)?;
-        if after == 0 {
-            self.note_access(directory);
-        }
-        for (cookie, name) in own_names(after) {
-            // The kernel does not count these two as mentions.
-            let number = self.engine(self.tree.reader().lookup(directory, name))?;
-            let own = self.told(&self.engine(self.tree.reader().attributes(number))?);
-            if add_plus(reply, cookie, name, &own) {
+        // The kernel does not count a directory's own two names as mentions.
+        for (cookie, name, told) in self.beside_the_tree(directory, after)? {
+            if add_plus(reply, cookie, &name, &told) {
                 return Ok(());
             }
+        }
+        let Ok(directory) = self.inode(directory) else { return Ok(()) };
+        if after == 0 {
+            self.note_access(directory);
         }
         let mut failed = Ok(());
         let mut is_empty = true;
@@ -130,9 +135,55 @@ impl Server {
         Ok(())
     }
 
+    /// What a listing begins with: the directory's own names, and mount points that the tree lacks.
+    fn beside_the_tree(&self, directory: INodeNo, after: u64) -> Answer<Vec<(u64, Vec<u8>, Told)>> {
+        let mut listed = Vec::new();
+        if after >= COOKIE_OF_TREE {
+            return Ok(listed);
+        }
+        let parent = match self.points.shown(directory) {
+            Some(_) => self.points.parent(directory).unwrap_or(INodeNo::ROOT),
+            None => {
+                let parent = self.tree.reader().lookup(self.inode(directory)?, b"..");
+                self.points.number(self.engine(parent)?)
+            }
+        };
+        let own_names: [(u64, INodeNo, &[u8]); 2] =
+            [(COOKIE_OF_SELF, directory, b"."), (COOKIE_OF_PARENT, parent, b"..")];
+        for (cookie, number, name) in own_names {
+            if cookie > after {
+                listed.push((cookie, name.to_vec(), self.attributes(number)?));
+            }
+        }
+        for (rank, name, number) in self.points.in_directory(directory) {
+            let cookie = COOKIE_OF_POINTS + rank;
+            // One that becomes real meanwhile is among the names of the tree.
+            if let (true, Some(told)) = (cookie > after, self.shown(number)) {
+                listed.push((cookie, name.to_vec(), told));
+            }
+        }
+        Ok(listed)
+    }
+
+    /// A name that is only shown, or is looked for in a directory that is: then it is all there is.
+    fn lookup_point(&self, directory: INodeNo, name: &[u8]) -> Option<Option<Told>> {
+        if let Some(number) = self.points.lookup(directory, name) {
+            return self.shown(number).map(Some);
+        }
+        let shown = self.shown(directory)?;
+        Some((name == b".").then_some(shown))
+    }
+
+    /// Holds a file for the kernel; those that were only shown once are held as long as the mount.
+    fn hold(&self, found: Inode) {
+        if self.points.number(found).0 == u64::from(found.0) {
+            self.tree.hold(found);
+        }
+    }
+
     /// Where a symlink leads.
     pub(super) fn read_link(&self, number: INodeNo) -> Answer<Vec<u8>> {
-        let number = inode(number)?;
+        let number = self.inode(number)?;
         let target = self.engine(self.tree.reader().read_link(number))?;
         self.note_access(number);
         Ok(target)
@@ -144,30 +195,14 @@ impl Server {
     }
 }
 
-/// A number as the kernel has it.
-pub(super) trait IntoNumber {
-    fn into_number(self) -> INodeNo;
-}
-
-impl IntoNumber for Inode {
-    fn into_number(self) -> INodeNo {
-        INodeNo(self.0.into())
-    }
-}
-
 fn add_plus(reply: &mut ReplyDirectoryPlus, cookie: u64, name: &[u8], told: &Told) -> bool {
     let number = told.attributes.ino;
     reply.add(number, cookie, as_os_str(name), &KEPT, &told.attributes, told.generation)
 }
 
-fn own_names(after: u64) -> impl Iterator<Item = (u64, &'static [u8])> {
-    let names: [(u64, &[u8]); 2] = [(COOKIE_OF_SELF, b"."), (COOKIE_OF_PARENT, b"..")];
-    names.into_iter().filter(move |(cookie, _)| *cookie > after)
-}
-
-/// What the tree knows the place by: the two own names are not among its entries.
+/// What the tree knows the place by: what a listing begins with is not among its entries.
 fn from_cookie(after: u64) -> u64 {
-    if after <= COOKIE_OF_PARENT { 0 } else { after }
+    if after < COOKIE_OF_TREE { 0 } else { after }
 }
 
 fn as_os_str(name: &[u8]) -> &std::ffi::OsStr {

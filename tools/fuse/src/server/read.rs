@@ -4,7 +4,7 @@ use fuser::{Errno, INodeNo, OpenFlags};
 use sapwood::files::{Inode, Seek, SetAttributes, Time};
 
 use super::buffer::with_buffer;
-use super::{Answer, Server, inode};
+use super::{Answer, Server};
 use crate::options::AccessTimes;
 use crate::tree::Tree;
 
@@ -26,7 +26,10 @@ impl Server {
         flags: OpenFlags,
         with: impl FnOnce(Answer<&[u8]>),
     ) {
-        let number = match inode(number) {
+        if self.shown(number).is_some() {
+            return with(Ok(&[]));
+        }
+        let number = match self.inode(number) {
             Ok(number) => number,
             Err(error) => return with(Err(error)),
         };
@@ -49,7 +52,7 @@ impl Server {
             _ => return Err(Errno::EINVAL),
         };
         let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
-        let found = self.engine(self.tree.reader().seek(inode(number)?, offset, seek))?;
+        let found = self.engine(self.tree.reader().seek(self.inode(number)?, offset, seek))?;
         found.and_then(|found| i64::try_from(found).ok()).ok_or(Errno::ENXIO)
     }
 

@@ -3,7 +3,7 @@
 use fuser::{Errno, INodeNo, WriteFlags};
 use sapwood::files::{SetAttributes, SizeChange};
 
-use super::{Answer, Server, inode};
+use super::{Answer, Server};
 
 /// The modes of `fallocate` that the kernel lets through.
 const KEEP_SIZE: i32 = 0x01;
@@ -24,7 +24,7 @@ impl Server {
         flags: WriteFlags,
     ) -> Answer<u32> {
         let files = self.tree.writer()?;
-        let number = inode(number)?;
+        let number = self.inode_to_change(number)?;
         if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
             let set = SetAttributes { clear_privileges: true, ..SetAttributes::default() };
             self.engine(files.set_attributes(number, &set))?;
@@ -43,7 +43,7 @@ impl Server {
         mode: i32,
     ) -> Answer<()> {
         let files = self.tree.writer()?;
-        let number = inode(number)?;
+        let number = self.inode_to_change(number)?;
         self.recent.forget(number);
         let size = if mode & KEEP_SIZE == 0 { SizeChange::Extend } else { SizeChange::Keep };
         match mode & !KEEP_SIZE {
@@ -66,7 +66,7 @@ impl Server {
         length: u64,
     ) -> Answer<u32> {
         let files = self.tree.writer()?;
-        let (source, target) = (inode(from.0)?, inode(to.0)?);
+        let (source, target) = (self.inode(from.0)?, self.inode_to_change(to.0)?);
         let length = length.min(COPY_BYTES_MAX);
         self.recent.forget(target);
         let copy = || files.copy_range(source, from.1, target, to.1, length);

@@ -6,12 +6,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sapwood::files::{Files, FilesOptions, FilesView};
+use sapwood::files::{FileKind, Files, FilesOptions, FilesView};
 use sapwood::store::Name;
 use sapwood::{Annotations, ErrorKind, Store, StoreOptions};
 use sapwood_fuse::{
-    AccessTimes, Audience, Durability, IdMap, Mount, MountOptions, RunningMount, Unmount,
-    control_folder, detach,
+    AccessTimes, Audience, Durability, IdMap, Mount, MountOptions, MountPoint, RunningMount,
+    Unmount, control_folder, detach,
 };
 use tempfile::TempDir;
 
@@ -225,6 +225,8 @@ fn serve_as_ordered(
         ..MountOptions::default()
     };
     let mut is_view = false;
+    let point = |path: &str, kind| MountPoint { path: path.into(), kind };
+    let points = &mut options.mount_points;
     for word in words {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         let map = |value: &str| IdMap::new(vec![value.parse().expect("a range")]).expect("a map");
@@ -238,6 +240,8 @@ fn serve_as_ordered(
             "quota" => options.quota_bytes = Some(value.parse().expect("a number")),
             "users" => options.users = map(value),
             "groups" => options.groups = map(value),
+            "directory-at" => points.push(point(value, FileKind::Directory)),
+            "file-at" => points.push(point(value, FileKind::Regular)),
             "view" => is_view = true,
             "dead" => {}
             _ => panic!("{word}"),

@@ -10,5 +10,6 @@ mod lists;
 mod many;
 mod nested;
 mod options;
+mod points;
 mod programs;
 mod suites;
