@@ -1,0 +1,3 @@
+//! Containerfiles into layers of sapwood, with a cache.
+
+pub mod containerfile;
