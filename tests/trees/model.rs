@@ -35,10 +35,16 @@ pub struct Seen {
 /// All paths with what is seen there. Names in directories are paths of their own.
 pub type Observed = BTreeMap<String, Seen>;
 
+/// The path under which an attachment is observed: none that a file can have.
+pub fn attachment_path(name: &str) -> String {
+    format!("//{name}")
+}
+
 /// The model: files by number, the root is 0.
 #[derive(Clone, Debug)]
 pub struct Model {
     pub nodes: BTreeMap<u32, Node>,
+    pub attachments: BTreeMap<String, Vec<u8>>,
     next: u32,
 }
 
@@ -46,7 +52,7 @@ impl Model {
     pub fn new() -> Model {
         let body = Body::Directory(BTreeMap::new());
         let root = Node { body, permissions: 0o755, owner: 0, extended: BTreeMap::new() };
-        Model { nodes: BTreeMap::from([(0, root)]), next: 1 }
+        Model { nodes: BTreeMap::from([(0, root)]), attachments: BTreeMap::new(), next: 1 }
     }
 
     /// All paths, the root's (empty) first, with the files they lead to.
@@ -96,7 +102,19 @@ impl Model {
             };
             (path.clone(), seen)
         };
-        paths.iter().map(seen).collect()
+        let attachment = |(name, content): (&String, &Vec<u8>)| {
+            let path = attachment_path(name);
+            let seen = Seen {
+                body: Body::Regular(content.clone()),
+                permissions: 0o600,
+                owner: 0,
+                links: 1,
+                extended: BTreeMap::new(),
+                same_as: path.clone(),
+            };
+            (path, seen)
+        };
+        paths.iter().map(seen).chain(self.attachments.iter().map(attachment)).collect()
     }
 
     pub fn node(&mut self, number: u32) -> &mut Node {

@@ -32,6 +32,10 @@ fn remove(path: &str) -> Action {
     Action::Remove { path: text(path) }
 }
 
+fn attach(name: &str, length: usize, value: u8) -> Action {
+    Action::Attach { name: text(name), content: super::step::pattern(value, length) }
+}
+
 /// Operations of every kind, in stages that end with a commit each; every third with a snapshot.
 pub fn stages() -> Vec<Stage> {
     const FILE: u8 = 4;
@@ -52,6 +56,7 @@ pub fn stages() -> Vec<Stage> {
             },
         ],
         many.collect(),
+        vec![attach("note", 300, 6), attach("long", 20_000, 7)],
         vec![
             Action::Truncate { path: text("big"), size: 7000 },
             Action::Copy {
@@ -73,6 +78,7 @@ pub fn stages() -> Vec<Stage> {
             rename("big", "e", "second", false),
             remove("d/moved"),
             Action::Zero { path: text("e/second"), offset: 100, length: 5000 },
+            attach("note", 5000, 8),
             Action::Attributes { path: text("e"), permissions: 0o700, owner: 3 },
         ],
     ]

@@ -87,6 +87,7 @@ pub enum Action {
     Attributes { path: String, permissions: u16, owner: u32 },
     SetExtended { path: String, name: String, value: Vec<u8> },
     RemoveExtended { path: String, name: String },
+    Attach { name: String, content: Vec<u8> },
 }
 
 /// Bytes that tell where they belong.
@@ -239,6 +240,9 @@ impl Action {
             Action::RemoveExtended { path, name } => {
                 let file = number(model, path);
                 return model.node(file).extended.remove(name).is_some();
+            }
+            Action::Attach { name, content } => {
+                model.attachments.insert(name.clone(), content.clone());
             }
         }
         true

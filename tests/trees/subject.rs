@@ -10,7 +10,7 @@ use sapwood::files::{
 use sapwood::medium::Host;
 use sapwood::{ErrorKind, Result, Store};
 
-use super::model::{Body, Observed, Seen};
+use super::model::{Body, Observed, Seen, attachment_path};
 use super::options;
 use super::step::{Action, body, split};
 
@@ -110,6 +110,7 @@ impl Tree {
             Action::RemoveExtended { path, name } => {
                 files.remove_extended_attribute(at(path)?, name.as_bytes())?;
             }
+            Action::Attach { name, content } => files.attach(name.as_bytes(), content)?,
         }
         Ok(())
     }
@@ -124,6 +125,16 @@ pub fn observe(files: &dyn ReadFiles) -> Result<Observed> {
         found.push((String::from_utf8_lossy(path).into_owned(), *attributes));
         Ok(std::ops::ControlFlow::Continue(()))
     })?;
+    if let Some(directory) = files.attachments()? {
+        let mut attachments = Vec::new();
+        files.entries(directory, 0, &mut |entry| {
+            attachments.push((String::from_utf8_lossy(entry.name).into_owned(), entry.inode));
+            std::ops::ControlFlow::Continue(())
+        })?;
+        for (name, inode) in attachments {
+            found.push((attachment_path(&name), files.attributes(inode)?));
+        }
+    }
     for (path, attributes) in found {
         let inode = attributes.inode;
         let body = match attributes.kind {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::blocks::{FILE_BLOCK_BITS, first_block};
 use super::read::expect_regular;
 use super::types::{FileKind, Inode, is_inline, kind_of};
-use super::view::FilesView;
+use super::view::{FilesView, ReadFiles};
 use crate::chain::ViewTarget;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::{InodeRecord, ItemKind, Key};
@@ -36,7 +36,8 @@ pub struct Share {
 /// What a tree is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeUsage {
-    /// Files of all kinds, directories too, each once.
+    /// Files of all kinds, directories too, each once. Attachments are counted apart, here and in
+    /// what follows.
     pub files: u64,
     /// Directories.
     pub directories: u64,
@@ -50,6 +51,10 @@ pub struct TreeUsage {
     pub tail_bytes: u64,
     /// The pages of the metadata.
     pub metadata_bytes: u64,
+    /// Attachments.
+    pub attachments: u64,
+    /// Their sizes.
+    pub attachment_bytes: u64,
 }
 
 /// Which layer wrote each stretch of a file, from metadata alone, in order.
@@ -115,8 +120,17 @@ pub fn usage(view: &FilesView) -> Result<TreeUsage> {
     let (first, _) = Key::range(ItemKind::Inode, 0);
     let (_, last) = Key::range(ItemKind::Inode, u32::MAX);
     let reader = view.reader();
+    let attachments = view.attachments()?;
     reader.pages.scan(first, last, |key, value| {
         let record = InodeRecord::decode(value)?;
+        if attachments == Some(Inode(key.inode())) {
+            return Ok(std::ops::ControlFlow::Continue(()));
+        }
+        if record.links > 0 && attachments == Some(Inode(record.name.directory)) {
+            usage.attachments += 1;
+            usage.attachment_bytes += record.size;
+            return Ok(std::ops::ControlFlow::Continue(()));
+        }
         usage.files += 1;
         match kind_of(&record)? {
             FileKind::Directory => usage.directories += 1,

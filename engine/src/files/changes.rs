@@ -203,7 +203,8 @@ impl Changed {
                 continue;
             }
             for (value, view, names) in [(old, before, &mut gone), (new, after, &mut come)] {
-                if let Some(value) = value {
+                let of_tree = !view.holds_attachments(key.inode());
+                if let Some(value) = value.as_ref().filter(|_| of_tree) {
                     let entry = EntryValue::decode(value)?;
                     let generation = view.record(Inode(entry.inode))?.generation;
                     let place = (key.inode(), entry.name.to_vec());
@@ -268,14 +269,19 @@ impl Changed {
                 ItemKind::Link | ItemKind::Orphan | ItemKind::Free => {}
             }
         }
-        for inode in files {
-            let inode = Inode(inode);
+        for inode in files.into_iter().map(Inode) {
+            if after.holds_attachments(inode.0) {
+                continue;
+            }
             let Some(difference) = self.difference(before, after, inode)? else { continue };
             let (old, new) = (before.record(inode)?, after.record(inode)?);
             if old.generation != new.generation {
                 continue;
             }
             for place in names_of(&after.reader().pages, inode, &new)? {
+                if after.holds_attachments(place.directory) {
+                    continue;
+                }
                 let name = match inode {
                     Inode::ROOT => Vec::new(),
                     _ => after.name_at(place)?,
@@ -407,8 +413,13 @@ impl FilesView {
         item.map(|item| InodeRecord::decode(&item)).transpose()
     }
 
+    /// Whether this is the directory of the attachments.
+    fn holds_attachments(&self, inode: u32) -> bool {
+        self.reader().pages.superblock.attachments() == Some(Inode(inode))
+    }
+
     /// All paths that lead to a file, sorted: from the root on, without a slash in front. That of
-    /// the root is empty. Cost is in proportion to them.
+    /// the root is empty; none leads to an attachment. Cost is in proportion to them.
     pub fn paths_of(&self, inode: Inode) -> Result<Vec<Vec<u8>>> {
         if inode == Inode::ROOT {
             return Ok(vec![Vec::new()]);
@@ -416,6 +427,9 @@ impl FilesView {
         let mut paths = Paths::in_view(self);
         let mut found = Vec::new();
         for place in names_of(&self.reader().pages, inode, &self.record(inode)?)? {
+            if self.holds_attachments(place.directory) {
+                continue;
+            }
             found.push(paths.of_place(place.directory, &self.name_at(place)?)?);
         }
         found.sort_unstable();

@@ -91,6 +91,7 @@ pub fn check(view: &FilesView) -> Result<TreeReport> {
     if check.pages()? && check.items()? {
         check.files();
         check.ways_to_the_root();
+        check.attachments();
         check.blocks()?;
     }
     Ok(check.report)
@@ -359,7 +360,8 @@ impl Check<'_> {
         let record = &seen.record;
         let kind = kind_of(record).expect("checked when it was read");
         let is_directory = kind == FileKind::Directory;
-        let is_root = inode == Inode::ROOT.0;
+        let attachments = self.view.reader().pages.superblock.attachments();
+        let is_root = inode == Inode::ROOT.0 || attachments == Some(Inode(inode));
         let mut bad = |what: String| self.report.damage(inode, what);
         let links = match (is_directory, seen.is_orphan) {
             (true, false) => 2 + seen.directories,
@@ -401,6 +403,7 @@ impl Check<'_> {
     /// That each directory has a way up to the root.
     fn ways_to_the_root(&mut self) {
         let mut known = HashSet::from([Inode::ROOT.0]);
+        known.extend(self.reader().pages.superblock.attachments().map(|directory| directory.0));
         let mut lost = Vec::new();
         for (&inode, seen) in &self.files {
             let is_directory = kind_of(&seen.record).is_ok_and(|kind| kind == FileKind::Directory);
@@ -430,6 +433,32 @@ impl Check<'_> {
         }
         if !self.files.contains_key(&Inode::ROOT.0) {
             self.report.damage(Inode::ROOT.0, "the root is not there");
+        }
+    }
+
+    /// That the directory of the attachments is one of its own, with nothing but regular files.
+    fn attachments(&mut self) {
+        let Some(directory) = self.reader().pages.superblock.attachments() else { return };
+        let own = NamePlace { directory: directory.0, cookie: 0 };
+        let is_one = self.files.get(&directory.0).is_some_and(|seen| {
+            seen.record.name == own
+                && kind_of(&seen.record).is_ok_and(|kind| kind == FileKind::Directory)
+        });
+        if !is_one {
+            let what = "the first page says that it holds the attachments, and it cannot";
+            self.report.damage(directory.0, what);
+            return;
+        }
+        let mut bad = Vec::new();
+        for (&inode, seen) in &self.files {
+            let here = seen.record.name.directory == directory.0 && inode != directory.0;
+            let is_regular = kind_of(&seen.record).is_ok_and(|kind| kind == FileKind::Regular);
+            if here && seen.names > 0 && (!is_regular || seen.names > 1) {
+                bad.push(inode);
+            }
+        }
+        for inode in bad {
+            self.report.damage(inode, "an attachment that is not a regular file of one name");
         }
     }
 

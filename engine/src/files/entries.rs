@@ -89,6 +89,7 @@ impl Files {
                 if record.links == 0 && !editor.is_orphan(inode)? {
                     return Err(not_found("link a file", name));
                 }
+                editor.expect_may_be_linked(&record, directory)?;
                 if names::find(&editor.reader().pages, directory, name)?.is_some() {
                     return Err(already_there("link a file", name));
                 }
@@ -267,6 +268,7 @@ impl Editor<'_, '_> {
     ) -> Result<Option<Inode>> {
         self.directory(from)?;
         self.directory(to)?;
+        self.expect_no_crossing(from, to)?;
         let Some(moved) = names::find(&self.reader().pages, from, from_name)? else {
             return Err(not_found("rename", from_name));
         };
@@ -364,7 +366,7 @@ impl Editor<'_, '_> {
                 let expected = "a place outside of it";
                 return Err(Error::invalid("rename", "target", "inside what is moved", expected));
             }
-            if at == Inode::ROOT {
+            if at == Inode::ROOT || self.is_attachments(at) {
                 return Ok(());
             }
             at = Inode(self.record(at)?.name.directory);

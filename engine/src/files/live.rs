@@ -308,6 +308,10 @@ impl ReadFiles for Files {
         self.core.look(|reader| reader.seek(inode, offset, seek))
     }
 
+    fn attachments(&self) -> Result<Option<Inode>> {
+        self.core.look(|reader| Ok(reader.pages.superblock.attachments()))
+    }
+
     fn statistics(&self) -> Result<Statistics> {
         self.core.look(|reader| Ok(reader.statistics()))
     }

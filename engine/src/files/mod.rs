@@ -7,6 +7,7 @@
 //!
 //! [`Files`] is a live tree, [`FilesView`] one of a snapshot; [`ReadFiles`] is what both can.
 
+mod attachments;
 mod blame;
 mod blocks;
 mod changes;
@@ -28,6 +29,7 @@ mod types;
 mod view;
 
 pub use crate::format::files::Time;
+pub use attachments::{attachment, find_attachment};
 pub use blame::{BlameRange, Share, TreeUsage, blame, shares, usage};
 pub use changes::{ChangeKind, Difference, FileChange, changes};
 pub use check::{TreeFinding, TreeReport, TreeSeverity, check};

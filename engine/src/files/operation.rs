@@ -119,6 +119,7 @@ impl Editor<'_, '_> {
         let is_directory = kind == FileKind::Directory;
         if let Some((directory, name)) = name {
             names::check_new_name(self.operation, name)?;
+            self.expect_may_hold(directory, kind)?;
             let above = self.directory(directory)?;
             if names::find(&self.reader().pages, directory, name)?.is_some() {
                 return Err(already_there(self.operation, name));
@@ -165,7 +166,7 @@ impl Editor<'_, '_> {
     }
 
     /// A number that no file has: one that was freed in the open layer, else a new one.
-    fn allocate_inode(&mut self) -> Result<(Inode, u32)> {
+    pub(super) fn allocate_inode(&mut self) -> Result<(Inode, u32)> {
         let layer = self.layer;
         let superblock = self.change.superblock_mut();
         if superblock.layer != layer {

@@ -88,19 +88,7 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
 
     /// The whole content of a file.
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Vec<u8>> {
-        let inode = self.resolve(path)?;
-        let mut content = Vec::new();
-        loop {
-            // Grown as bytes arrive: what a size says is no reason to take memory (INV-05).
-            let start = content.len();
-            content.resize(start + (start / 2).clamp(1 << 16, 1 << 26), 0);
-            let read = self.files.read(inode, start as u64, &mut content[start..])?;
-            let full = start + read == content.len();
-            content.truncate(start + read);
-            if !full {
-                return Ok(content);
-            }
-        }
+        read_whole(self.files, self.resolve(path)?)
     }
 
     /// The attributes of the file at a path; symlinks are followed.
@@ -390,6 +378,22 @@ impl Paths<'_, Files> {
         }
         let name = new_name(path, &place)?.to_vec();
         Ok((place.directory, name))
+    }
+}
+
+/// The whole content of a file.
+pub(super) fn read_whole<F: ReadFiles + ?Sized>(files: &F, inode: Inode) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    loop {
+        // Grown as bytes arrive: what a size says is no reason to take memory (INV-05).
+        let start = content.len();
+        content.resize(start + (start / 2).clamp(1 << 16, 1 << 26), 0);
+        let read = files.read(inode, start as u64, &mut content[start..])?;
+        let full = start + read == content.len();
+        content.truncate(start + read);
+        if !full {
+            return Ok(content);
+        }
     }
 }
 

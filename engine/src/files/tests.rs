@@ -1,5 +1,7 @@
 //! Files of a volume in memory: each operation once by hand, its errors, and what reopening shows.
 
+mod attachments;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::format::files::{InodeFlags, InodeRecord, Time};
+use crate::format::files::{InodeFlags, InodeRecord, Superblock, Time};
 
 /// The number of a file, the same for ever: through writes, renames, snapshots and forks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -249,6 +249,13 @@ pub struct Statistics {
     pub entries: u64,
     /// How many bytes the metadata takes.
     pub metadata_bytes: u64,
+}
+
+impl Superblock {
+    /// The directory of the attachments, where there is one.
+    pub(super) fn attachments(&self) -> Option<Inode> {
+        (self.attachments != 0).then_some(Inode(self.attachments))
+    }
 }
 
 /// The kind that an inode's record says.

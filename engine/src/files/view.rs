@@ -57,6 +57,10 @@ pub trait ReadFiles: std::fmt::Debug + Send + Sync {
     /// follows.
     fn seek(&self, inode: Inode, offset: u64, seek: Seek) -> Result<Option<u64>>;
 
+    /// The directory of the attachments, `None` where there is none: see
+    /// [`Files::make_attachments`](super::Files::make_attachments).
+    fn attachments(&self) -> Result<Option<Inode>>;
+
     /// What the tree holds in all.
     fn statistics(&self) -> Result<Statistics>;
 }
@@ -149,6 +153,10 @@ impl ReadFiles for FilesView {
 
     fn seek(&self, inode: Inode, offset: u64, seek: Seek) -> Result<Option<u64>> {
         self.reader().seek(inode, offset, seek)
+    }
+
+    fn attachments(&self) -> Result<Option<Inode>> {
+        Ok(self.superblock.attachments())
     }
 
     fn statistics(&self) -> Result<Statistics> {

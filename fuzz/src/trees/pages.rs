@@ -192,6 +192,8 @@ fn fill(files: &Files) -> sapwood::Result<()> {
     paths.symlink("x".repeat(3000), "a/long-way")?;
     files.set_extended_attribute(large, b"user.note", &[8; 300], SetMode::Any)?;
     files.set_extended_attribute(Inode::ROOT, b"user.long", &[9; 4000], SetMode::Any)?;
+    files.attach(b"small", &[10; 200])?;
+    files.attach(b"large", &[11; 2 * PAGE])?;
     files.create_unnamed(&NewFile::regular(0o600))?;
     paths.remove_file("a/small-9")?;
     Ok(())

@@ -33,7 +33,8 @@ pub const FIELDS: &[(usize, &str)] = &[
     (104, "inodes"),
     (112, "entries"),
     (120, "pages"),
-    (128, "reserved"),
+    (128, "attachments"),
+    (132, "reserved"),
 ];
 
 /// What the first page says.
@@ -65,6 +66,8 @@ pub struct Superblock {
     pub entries: u64,
     /// How many pages are in use, this one included.
     pub pages: u64,
+    /// The directory of the attachments; 0 where there is none.
+    pub attachments: u32,
 }
 
 impl Superblock {
@@ -84,6 +87,7 @@ impl Superblock {
             inodes: 0,
             entries: 0,
             pages: 2,
+            attachments: 0,
         }
     }
 
@@ -107,7 +111,8 @@ impl Superblock {
             .raw(&self.name_key)
             .u64(self.inodes)
             .u64(self.entries)
-            .u64(self.pages);
+            .u64(self.pages)
+            .u32(self.attachments);
         page
     }
 
@@ -155,6 +160,11 @@ impl Superblock {
         let inodes = fields.u64("inodes")?;
         let entries = fields.u64("entries")?;
         let pages = fields.u64("pages")?;
+        let attachments = fields.u32("attachments")?;
+        if attachments != 0 && !(FIRST_INODE..next_inode).contains(&attachments) {
+            let expected = "0, or the number of a file but the root";
+            return Err(fields.bad("attachments", 4, attachments, expected));
+        }
         fields.zeros_until("reserved", block_size.bytes_usize())?;
         Ok(Superblock {
             incompatible,
@@ -170,6 +180,7 @@ impl Superblock {
             inodes,
             entries,
             pages,
+            attachments,
         })
     }
 }
@@ -195,10 +206,11 @@ mod tests {
             inodes: 12,
             entries: 11,
             pages: 40,
+            attachments: 16,
         };
         let page = superblock.encode(block_size);
         assert_eq!(Superblock::decode(&page, block_size).unwrap(), superblock);
-        for at in [0, 4, 6, 8, 32, 36, 40, 128, 4095] {
+        for at in [0, 4, 6, 8, 32, 36, 40, 128, 132, 4095] {
             let mut bad = page.clone();
             bad[at] ^= 0x80;
             bad[at] |= 0x7f;

@@ -212,9 +212,10 @@ pub const TREE_FIRST_PAGE: Table = table(
         Number,
         Number,
         Number,
+        Number,
         Elsewhere,
     ],
-    128,
+    132,
 );
 /// The head of a page of a tree of files.
 pub const TREE_PAGE: Table = table(

@@ -25,6 +25,8 @@ struct Shares<'a> {
     block_bytes: u64,
     tail_bytes: u64,
     metadata_bytes: u64,
+    attachments: u64,
+    attachment_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -66,7 +68,13 @@ impl Report for Shares<'_> {
             units.size(self.inline_bytes),
             units.size(self.block_bytes),
             units.size(self.tail_bytes),
-        )
+        )?;
+        if self.attachments > 0 {
+            let (attachments, bytes) =
+                (counted(self.attachments, "attachment"), units.size(self.attachment_bytes));
+            writeln!(text, "{attachments} beside the tree: {bytes}")?;
+        }
+        Ok(())
     }
 }
 
@@ -98,6 +106,8 @@ pub fn tell(reference: &str, context: &Context<'_>) -> Result<Verdict> {
         block_bytes,
         tail_bytes,
         metadata_bytes,
+        attachments,
+        attachment_bytes,
     } = usage(&view)?;
     context.print(&Shares {
         reference,
@@ -109,5 +119,7 @@ pub fn tell(reference: &str, context: &Context<'_>) -> Result<Verdict> {
         block_bytes,
         tail_bytes,
         metadata_bytes,
+        attachments,
+        attachment_bytes,
     })
 }
