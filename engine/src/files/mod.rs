@@ -22,7 +22,6 @@ mod names;
 mod operation;
 mod paths;
 mod read;
-mod share;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -13,6 +13,9 @@ use fuser::{InitFlags, KernelConfig};
 /// How long names, their absence and attributes may be kept: for ever, as far as a mount goes.
 pub const KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// What the kernel has to ask for each time.
+pub const NOT_KEPT: Duration = Duration::ZERO;
+
 /// The largest read or write in bytes: 256 pages, the most that kernels take unasked.
 const TRANSFER_BYTES_MAX: u32 = 1 << 20;
 

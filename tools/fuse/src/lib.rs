@@ -19,6 +19,7 @@
 
 mod acl;
 mod attributes;
+mod barrier;
 mod control;
 mod device;
 mod errno;

@@ -12,6 +12,7 @@ use sapwood::{Annotations, Error, ErrorKind, LayerId, Result};
 
 use super::SOCKET;
 use super::message::Message;
+use crate::barrier;
 
 /// A mount that another process serves.
 #[derive(Debug)]
@@ -94,11 +95,12 @@ impl RunningMount {
         self.receive().map(drop)
     }
 
-    /// Has the kernel hand the server what it has kept back.
+    /// Has the kernel hand the server what it has kept back, and waits until it has arrived.
     fn write_back(&self) -> Result<()> {
         let failed = |error| Error::io("write back a mount", error).in_file(&self.directory);
         let mount = File::open(&self.directory).map_err(failed)?;
-        rustix::fs::syncfs(&mount).map_err(|error| failed(error.into()))
+        rustix::fs::syncfs(&mount).map_err(|error| failed(error.into()))?;
+        barrier::pass(&self.directory).map_err(failed)
     }
 
     fn ask(&mut self, request: &Message) -> Result<Message> {

@@ -3,7 +3,7 @@
 //! `sync` and `syncfs` do not reach a FUSE server, so a mount listens on a Unix socket beside the
 //! store's files. A request is one line, and so is its reply: a word, then `key=value` fields,
 //! percent-encoded. What the kernel's cache holds is not the server's to ask for, as it would
-//! wait for itself: the asker calls `syncfs` on the mount first.
+//! wait for itself: the asker calls `syncfs` on the mount first, and waits until all has arrived.
 
 mod ask;
 mod listen;

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, INodeNo, IoctlFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation, INodeNo,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
     ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen,
     ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
@@ -18,7 +18,7 @@ use super::attributes::Change;
 use super::links::Wanted;
 use super::{Answer, Server, Told};
 use crate::attributes::of_nothing;
-use crate::kernel::{self, KEPT, Wishes};
+use crate::kernel::{self, KEPT, NOT_KEPT, Wishes};
 
 /// The longest name that a tree takes.
 const NAME_BYTES_MAX: u32 = 255;
@@ -33,10 +33,13 @@ impl Filesystem for Server {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        if let Some(attributes) = self.barrier.lookup(name.as_bytes()) {
+            return reply.entry_with_ttls(&KEPT, &NOT_KEPT, &attributes, Generation(0));
+        }
         match self.lookup(parent, name.as_bytes()) {
             Ok(Some(told)) => reply.entry(&KEPT, &told.attributes, told.generation),
             // Inode 0: the kernel keeps that the name is not there.
-            Ok(None) => reply.entry(&KEPT, &of_nothing(), fuser::Generation(0)),
+            Ok(None) => reply.entry(&KEPT, &of_nothing(), Generation(0)),
             Err(error) => reply.error(error),
         }
     }
@@ -46,6 +49,9 @@ impl Filesystem for Server {
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        if let Some(attributes) = self.barrier.attributes(number) {
+            return reply.attr(&KEPT, &attributes);
+        }
         reply_attributes(reply, self.attributes(number));
     }
 
@@ -192,6 +198,9 @@ impl Filesystem for Server {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        if self.barrier.attributes(number).is_some() {
+            return reply.data(&vec![self.barrier.meet(); size as usize]);
+        }
         self.read(number, offset, size, flags, |answer| match answer {
             Ok(data) => reply.data(data),
             Err(error) => reply.error(error),

@@ -18,6 +18,7 @@ use fuser::{Errno, FileAttr, Generation, INodeNo, Request};
 use sapwood::files::{Attributes, Inode};
 
 use crate::attributes as convert;
+use crate::barrier::Barrier;
 use crate::errno::{errno, is_worth_a_report};
 use crate::options::{Durability, MountOptions};
 use crate::points::Points;
@@ -36,6 +37,7 @@ pub struct Server {
     tree: Tree,
     options: MountOptions,
     points: Points,
+    barrier: Barrier,
     room: Room,
     recent: Recent,
     block_bytes: u32,
@@ -56,7 +58,8 @@ impl Server {
         let points = Points::find(tree.reader(), &options.mount_points)?;
         let block_bytes = u32::try_from(tree.reader().block_bytes()).expect("at most 64 KiB");
         let room = Room::new(options.quota_bytes, options.room_of.clone());
-        Ok(Server { tree, options, points, room, recent: Recent::new(), block_bytes })
+        let barrier = Barrier::new(options.threads);
+        Ok(Server { tree, options, points, barrier, room, recent: Recent::new(), block_bytes })
     }
 
     /// The number for an error of the engine, which is reported where the number says too little.

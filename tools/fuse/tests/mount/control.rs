@@ -1,6 +1,7 @@
 //! A running mount is asked by another process: this one.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sapwood::files::{FilesView, Inode, ReadFiles};
@@ -35,6 +36,37 @@ fn a_flush_makes_durable_what_nobody_synced() {
     assert_eq!(fs::read(served.path("file")).unwrap(), vec![42; 100_000]);
     served.unmount();
     place.check();
+}
+
+/// `syncfs` returned before what was dirty had arrived at the server: a snapshot taken right
+/// behind it lacked the last of what had been written.
+#[test]
+fn a_flush_has_what_the_kernel_was_still_writing_back() {
+    if !can_mount("a_flush_has_what_the_kernel_was_still_writing_back") {
+        return;
+    }
+    let place = Place::new();
+    for round in 1..=5 {
+        let mut served = place.serve(&[]);
+        let file = fs::File::create(served.path("file")).unwrap();
+        // Each second page: as many messages as pages.
+        let pages = 4000;
+        for page in 0..pages {
+            file.write_all_at(&[round; 4096], page * 8192).unwrap();
+        }
+        place.ask("web").flush().unwrap();
+        served.kill();
+        drop((file, served));
+        let served = place.serve(&[]);
+        let file = fs::File::open(served.path("file")).unwrap();
+        let mut bytes = [0; 4096];
+        for page in 0..pages {
+            file.read_exact_at(&mut bytes, page * 8192).unwrap();
+            assert_eq!(bytes, [round; 4096], "round {round}, page {page}");
+        }
+        drop(file);
+        served.unmount();
+    }
 }
 
 #[test]

@@ -12,4 +12,5 @@ mod nested;
 mod options;
 mod points;
 mod programs;
+mod random;
 mod suites;
