@@ -89,7 +89,7 @@ impl Files {
 }
 
 impl Operation<'_> {
-    fn record(&self, inode: Inode) -> Result<InodeRecord> {
+    pub fn record(&self, inode: Inode) -> Result<InodeRecord> {
         let record = self.core.look(|reader| reader.record(inode))?;
         expect_regular(self.name, &record)?;
         Ok(record)
@@ -105,7 +105,7 @@ impl Operation<'_> {
     }
 
     /// The caller holds the content's lock.
-    fn write(&self, inode: Inode, offset: u64, data: &[u8]) -> Result<()> {
+    pub fn write(&self, inode: Inode, offset: u64, data: &[u8]) -> Result<()> {
         let record = self.record(inode)?;
         let end = end_of(self.core, self.name, offset, data.len() as u64)?;
         if data.is_empty() {
@@ -148,7 +148,7 @@ impl Operation<'_> {
     }
 
     /// Gives a file whose content stands in the metadata blocks instead; its new record.
-    fn in_blocks(&self, inode: Inode, mut record: InodeRecord) -> Result<InodeRecord> {
+    pub fn in_blocks(&self, inode: Inode, mut record: InodeRecord) -> Result<InodeRecord> {
         if !is_inline(&record) {
             return Ok(record);
         }
@@ -275,7 +275,7 @@ impl Editor<'_, '_> {
     }
 
     /// Notes that content was written, and how long the file is now.
-    fn note_written(&mut self, inode: Inode, size: u64, sparse: bool) -> Result<()> {
+    pub fn note_written(&mut self, inode: Inode, size: u64, sparse: bool) -> Result<()> {
         let mut record = self.record(inode)?;
         record.size = size;
         if sparse {

@@ -22,6 +22,7 @@ mod names;
 mod operation;
 mod paths;
 mod read;
+mod share;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -70,7 +70,7 @@ mod report;
 pub mod tar;
 
 pub use export::{export_directory, export_layer, export_tar};
-pub use import::{import_directory, import_layer, import_tar};
+pub use import::{import_directory, import_layer, import_tar, transfer_layer};
 pub use options::{ExportOptions, ExtendedAttributes, Holes, ImportOptions};
 pub use options::{Ownership, SpecialFiles};
 pub use report::{Progress, Report};

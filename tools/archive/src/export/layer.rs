@@ -38,6 +38,7 @@ pub fn export_layer<W: Write>(
         return tar.finish();
     };
     let Plan { whiteouts, members } = plan(before, after, &changes(before, after)?)?;
+    whiteouts.iter().chain(members.keys()).try_for_each(|path| expect_sayable(path))?;
     for path in whiteouts {
         tar.put_mark(&whiteout_of(&path))?;
     }

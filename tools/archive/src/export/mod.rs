@@ -10,4 +10,6 @@ mod tar;
 
 pub use directory::export_directory;
 pub use layer::export_layer;
+pub use member::member_of;
+pub use plan::{Plan, plan};
 pub use tar::export_tar;

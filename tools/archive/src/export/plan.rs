@@ -31,9 +31,18 @@ pub fn plan(before: &FilesView, after: &FilesView, changes: &[FileChange]) -> Re
     }
     planner.add_further_names()?;
     planner.drop_hidden();
-    let Plan { whiteouts, members } = &planner.plan;
-    whiteouts.iter().chain(members.keys()).try_for_each(|path| expect_sayable(path))?;
     Ok(planner.plan)
+}
+
+impl Plan {
+    /// What has to be said so that the whole tree is there.
+    pub fn of_all(tree: &FilesView) -> Result<Plan> {
+        // Nothing is compared: all is said.
+        let mut planner =
+            Planner { before: tree, after: tree, plan: Plan::default(), linked: BTreeSet::new() };
+        planner.say_all(b"", &tree.attributes(Inode::ROOT)?)?;
+        Ok(planner.plan)
+    }
 }
 
 struct Planner<'a> {

@@ -16,7 +16,7 @@ use sapwood::{Error, ErrorKind, Result};
 
 use super::host::{HostDirectory, Identity};
 use super::reading::{Awaited, Jobs, OpenedFile, Readers, queue};
-use super::target::{Content, Target};
+use super::target::{Pieces, Target};
 use crate::options::ImportOptions;
 use crate::report::{Meter, Progress, Report};
 use crate::tar::{Member, MemberKind};
@@ -258,7 +258,7 @@ fn put_other(target: &mut Target<'_>, above: Inode, member: &Member) -> Result<O
 
 struct NoContent;
 
-impl Content for NoContent {
+impl Pieces for NoContent {
     fn write_to(&mut self, _: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
         Ok(())
     }

@@ -9,7 +9,9 @@ mod removal;
 mod resolve;
 mod stream;
 mod target;
+mod transfer;
 
 pub use directory::import_directory;
 pub use name::WHITEOUT_PREFIX;
 pub use stream::{import_layer, import_tar};
+pub use transfer::transfer_layer;

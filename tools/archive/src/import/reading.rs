@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use sapwood::{Error, Result};
 
 use super::host::{HostDirectory, HostFile, Identity, changed, failed};
-use super::target::Content;
+use super::target::Pieces;
 use crate::tar::{Member, Segment};
 
 /// Files up to this size are read ahead as a whole; of larger ones only the first bytes wait.
@@ -96,7 +96,7 @@ impl Jobs {
     }
 }
 
-impl Content for FileContent {
+impl Pieces for FileContent {
     fn write_to(&mut self, write: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
         match &self.read {
             Read::Ahead(pieces) => pieces.iter().try_for_each(|(at, bytes)| write(*at, bytes)),

@@ -6,7 +6,7 @@ use sapwood::files::{Files, Inode};
 use sapwood::{Error, Result};
 
 use super::name::{LayerName, components, layer_target};
-use super::target::{Content, Target};
+use super::target::{Content, Pieces, Target};
 use crate::options::ImportOptions;
 use crate::report::{Meter, Progress, Report};
 use crate::tar::{Member, MemberKind, TarReader, as_path};
@@ -103,7 +103,7 @@ struct Stream<'a> {
     buffer: Vec<u8>,
 }
 
-impl Content for Stream<'_> {
+impl Pieces for Stream<'_> {
     fn write_to(&mut self, write: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
         while let Some(chunk) = self.reader.next_chunk(&mut self.buffer)? {
             write(chunk.offset, &self.buffer[..chunk.length])?;

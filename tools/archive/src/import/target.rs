@@ -16,8 +16,43 @@ use crate::tar::{Member, MemberKind};
 
 /// The content of a file that is being imported.
 pub trait Content {
+    /// Puts it into a file that was just made for `member`, and tells bytes as they are done.
+    fn fill(
+        &mut self,
+        files: &Files,
+        inode: Inode,
+        member: &Member,
+        tell: &mut dyn FnMut(usize),
+    ) -> Result<()>;
+}
+
+/// Content that comes as bytes.
+pub trait Pieces {
     /// Hands all data to `write`: where it belongs in the file, and the bytes.
     fn write_to(&mut self, write: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()>;
+}
+
+impl<T: Pieces> Content for T {
+    fn fill(
+        &mut self,
+        files: &Files,
+        inode: Inode,
+        member: &Member,
+        tell: &mut dyn FnMut(usize),
+    ) -> Result<()> {
+        let mut written = 0;
+        self.write_to(&mut |offset, bytes| {
+            files.write(inode, offset, bytes)?;
+            written = offset + bytes.len() as u64;
+            tell(bytes.len());
+            Ok(())
+        })?;
+        if written < member.size {
+            let size = Some(member.size);
+            files.set_attributes(inode, &SetAttributes { size, ..SetAttributes::default() })?;
+        }
+        Ok(())
+    }
 }
 
 /// A tree below `root`, and what has to be known until all is in it.
@@ -219,19 +254,8 @@ impl<'a> Target<'a> {
             }
             made => made?,
         };
-        let mut written = 0;
         let meter = &mut self.meter;
-        content.write_to(&mut |offset, bytes| {
-            files.write(made.inode, offset, bytes)?;
-            written = offset + bytes.len() as u64;
-            meter.bytes(bytes.len());
-            Ok(())
-        })?;
-        if written < member.size {
-            let size = Some(member.size);
-            files
-                .set_attributes(made.inode, &SetAttributes { size, ..SetAttributes::default() })?;
-        }
+        content.fill(files, made.inode, member, &mut |bytes| meter.bytes(bytes))?;
         self.set(made.inode, member)?;
         self.bring(directory, name, Brought::Itself);
         Ok(made.inode)

@@ -6,7 +6,7 @@ use sapwood::files::{
 };
 use sapwood::{Annotations, ErrorKind};
 use sapwood_archive::tar::TarReader;
-use sapwood_archive::{ExportOptions, export_layer};
+use sapwood_archive::{ExportOptions, export_layer, transfer_layer};
 
 use crate::support::*;
 
@@ -148,7 +148,8 @@ proptest! {
         first in prop::collection::vec(step(), 0..40),
         second in prop::collection::vec(step(), 0..25),
     ) {
-        let files = tree();
+        let store = store();
+        let files = tree_in(&store, "tree");
         first.iter().for_each(|step| perform(&files, step));
         let before = snapshot(&files);
         second.iter().for_each(|step| perform(&files, step));
@@ -162,7 +163,42 @@ proptest! {
         let back = layer(&after, &before).unwrap();
         import_layer(&copied, &back).unwrap();
         assert_same(&describe(&copied, Inode::ROOT), &describe(&before, Inode::ROOT));
+        // The same without a stream, in a tree of the same store that begins with nothing.
+        let other = tree_in(&store, "other");
+        for (old, new) in [(None, &before), (Some(&before), &after), (Some(&after), &before)] {
+            transfer_layer(old, new, &other, &mut |_| {}).unwrap();
+            assert_same(&describe(&other, Inode::ROOT), &describe(new, Inode::ROOT));
+        }
     }
+}
+
+#[test]
+fn a_layer_moves_to_another_tree_of_the_store_without_its_content() {
+    let store = store();
+    let files = tree_in(&store, "tree");
+    import_tar(&files, &stream(&[directory("d/"), file("d/gone", "1"), file("d/.wh.x", "2")]))
+        .unwrap();
+    let before = snapshot(&files);
+    let large = files.create(Inode::ROOT, b"large", &NewFile::regular(0o600)).unwrap().inode;
+    files.write(large, 0, &vec![7; 3 << 20]).unwrap();
+    files.link(large, Inode::ROOT, b"linked").unwrap();
+    let d = files.lookup(Inode::ROOT, b"d").unwrap();
+    files.unlink(d, b"gone").unwrap();
+    let after = snapshot(&files);
+    let other = tree_in(&store, "other");
+    import_tar(&other, &stream(&[file("d/gone", "of the other"), file("own", "3")])).unwrap();
+    let report = transfer_layer(Some(&before), &after, &other, &mut |_| {}).unwrap();
+    assert_eq!((report.entries, report.bytes), (4, 3 << 20));
+    other.flush().unwrap();
+    // Beside what the tree had already: the pages of its metadata and a record.
+    assert!(other.volume().counters().bytes_allocated < 256 << 10);
+    let described = describe(&other, Inode::ROOT);
+    let paths: Vec<&str> = described.keys().map(String::as_str).collect();
+    assert_eq!(paths, [".", "d", "large", "linked", "own"]);
+    assert_eq!(described["linked"].same_as, "large");
+    // A name that a layer of an archive cannot say moves like all others.
+    transfer_layer(None, &before, &other, &mut |_| {}).unwrap();
+    assert_eq!(read(&other, "d/.wh.x"), b"2");
 }
 
 #[test]

@@ -12,9 +12,18 @@ use sapwood_archive::{ExportOptions, ImportOptions, Report};
 
 /// An empty tree in memory.
 pub fn tree() -> Files {
+    tree_in(&store(), "tree")
+}
+
+/// An empty store in memory.
+pub fn store() -> Store {
     let host = Arc::new(MemoryHost::new());
-    let store = Store::create_on(host, &StoreOptions::default()).expect("a store");
-    let volume = store.create_tree("tree").expect("a tree");
+    Store::create_on(host, &StoreOptions::default()).expect("a store")
+}
+
+/// An empty tree of a store.
+pub fn tree_in(store: &Store, name: &str) -> Files {
+    let volume = store.create_tree(name).expect("a tree");
     // Always the same time, so that what nobody sets is the same too.
     let clock = || Time { seconds: 1_000_000_000, nanoseconds: 0 };
     Files::open(volume, FilesOptions { clock, ..FilesOptions::default() }).expect("its files")
