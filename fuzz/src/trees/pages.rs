@@ -8,7 +8,7 @@ use sapwood::BlockAddress;
 use sapwood::files::{
     Files, FilesOptions, Inode, NewFile, Paths, ReadFiles, SetMode, SizeChange, Time,
 };
-use sapwood::format::files::{Page, Superblock};
+use sapwood::format::files::{Held, Page, Superblock};
 use sapwood::medium::MemoryHost;
 use sapwood::store::{Store, StoreOptions};
 use sapwood::units::BlockSize;
@@ -73,8 +73,8 @@ impl Spoil {
                 let (from, to) = (usize::from(from) % slots, usize::from(to) % slots);
                 let (key, value) = (page.key(to), page.value(from).to_vec());
                 page.remove(to);
-                if page.has_room(value.len()) {
-                    page.insert(to, key, &value);
+                if page.has_room(&[key], value.len()) {
+                    page.insert(to, key, Held::Value(&value));
                 }
             }),
             Spoil::Move { from, to } => {

@@ -9,7 +9,7 @@ use super::space::Space;
 use super::{PageCache, PageMap, Pages};
 use crate::error::Result;
 use crate::files::blocks::Blocks;
-use crate::format::files::{Key, Page, Superblock};
+use crate::format::files::{Held, Key, Page, Superblock};
 
 /// A page that holds less than this part of what it could is joined with a neighbour.
 const SPARSE_PART: usize = 4;
@@ -183,37 +183,37 @@ impl Change<'_> {
 
     /// Puts an item in, in place of the one of the same key.
     pub fn put(&mut self, key: Key, value: &[u8]) -> Result<()> {
-        let leaf = self.pages().leaf(key)?;
-        let number = leaf.page.number();
-        let place = match leaf.page.search(key) {
-            Ok(slot) => {
-                if leaf.page.value(slot) == value {
-                    return Ok(());
-                }
-                let page = self.edit(number, &leaf.page);
-                if page.overwrite(slot, value) {
-                    return Ok(());
-                }
-                page.remove(slot);
-                slot
+        let Leaf { page, .. } = match self.pages().leaf(key)? {
+            leaf if leaf.page.search(key).is_err() => {
+                return self.insert(leaf, key, Held::Value(value));
             }
-            Err(slot) => slot,
+            leaf => leaf,
         };
-        let page = self.edit(number, &leaf.page);
-        if page.has_room(value.len()) {
-            page.insert(place, key, value);
+        let slot = page.search(key).unwrap_or_else(|slot| slot);
+        if page.value(slot) == value {
             return Ok(());
         }
-        self.split_and_insert(&leaf, place, key, value)
+        let page = self.edit(page);
+        if page.overwrite(slot, value) {
+            return Ok(());
+        }
+        page.remove(slot);
+        if page.has_room(&[key], value.len()) {
+            page.insert(slot, key, Held::Value(value));
+            return Ok(());
+        }
+        let leaf = self.pages().leaf(key)?;
+        self.insert(leaf, key, Held::Value(value))
     }
 
     /// Takes an item out; whether there was one.
     pub fn remove(&mut self, key: Key) -> Result<bool> {
         let leaf = self.pages().leaf(key)?;
         let Ok(slot) = leaf.page.search(key) else { return Ok(false) };
-        let number = leaf.page.number();
-        self.edit(number, &leaf.page).remove(slot);
-        self.tidy(leaf.path, number)?;
+        let Leaf { page, path, .. } = leaf;
+        let number = page.number();
+        self.edit(page).remove(slot);
+        self.tidy(path, number)?;
         Ok(true)
     }
 
@@ -232,21 +232,26 @@ impl Change<'_> {
         }
     }
 
-    /// The page of a number, to change it; `current` is what it is now.
-    fn edit(&mut self, number: u32, current: &Arc<Page>) -> &mut Page {
+    /// A page, to change it.
+    fn edit(&mut self, page: Arc<Page>) -> &mut Page {
+        let number = page.number();
         self.tree.note_for_undo(number);
         self.cache.remove(number);
         let page = match self.tree.changed.entry(number) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(Arc::clone(current)),
+            Entry::Occupied(entry) => {
+                // It is held once less, and need not be copied for that.
+                drop(page);
+                entry.into_mut()
+            }
+            Entry::Vacant(entry) => entry.insert(page),
         };
-        // Copied where the undo, the cache or this walk holds it too.
+        // Copied where the undo or the cache holds it too.
         Arc::make_mut(page)
     }
 
     fn edit_number(&mut self, number: u32) -> Result<&mut Page> {
-        let current = self.pages().page(number)?;
-        Ok(self.edit(number, &current))
+        let page = self.pages().page(number)?;
+        Ok(self.edit(page))
     }
 
     fn add_page(&mut self, page: Page) {
@@ -254,57 +259,55 @@ impl Change<'_> {
         self.tree.changed.insert(page.number(), Arc::new(page));
     }
 
-    fn split_and_insert(
-        &mut self,
-        leaf: &Leaf,
-        place: usize,
-        key: Key,
-        value: &[u8],
-    ) -> Result<()> {
-        let number = leaf.page.number();
-        let fresh = self.allocate_page()?;
-        let page = self.edit_number(number)?;
-        let at = split_place(page, place, key);
-        let mut right = page.split_off(at, fresh);
-        if place < at || place == at && page.has_room(value.len()) && at > 0 {
-            page.insert(place, key, value);
-        } else {
-            right.insert(place - at, key, value);
+    /// Puts something into the page that a walk to its key has ended in, which does not have it;
+    /// the page is split where it is full.
+    fn insert(&mut self, mut at: Leaf, key: Key, held: Held<'_>) -> Result<()> {
+        loop {
+            let slot = at.page.search(key).unwrap_or_else(|slot| slot);
+            // What is below the first key of an inner page belongs to the page there. Before
+            // another comes in between, the key says so.
+            let lower = at.page.level() > 0 && slot == 0;
+            let keys = if lower { &[key, at.start][..] } else { &[key] };
+            if at.page.has_room(keys, held.bytes()) {
+                let page = self.edit(at.page);
+                if lower {
+                    let first = page.child(0);
+                    page.remove(0);
+                    page.insert(0, at.start, Held::Page(first));
+                }
+                page.insert(slot + usize::from(lower), key, held);
+                return Ok(());
+            }
+            let level = at.page.level();
+            if self.split(at, slot, key, held)? {
+                return Ok(());
+            }
+            at = self.pages().walk_to(key, level)?;
         }
-        debug_assert!(!page.is_empty() && !right.is_empty());
-        let separator = right.key(0);
-        self.add_page(right);
-        self.insert_above(&leaf.path, number, separator, fresh)
     }
 
-    /// Names a new page, which stands right of `left`, in the page above.
-    fn insert_above(
-        &mut self,
-        path: &[(u32, usize)],
-        left: u32,
-        separator: Key,
-        fresh: u32,
-    ) -> Result<()> {
-        let Some((&(above, slot), path)) = path.split_last() else {
-            return self.grow(left, separator, fresh);
-        };
-        let place = slot + 1;
-        let page = self.edit_number(above)?;
-        if page.has_room(0) {
-            page.insert_child(place, separator, fresh);
-            return Ok(());
-        }
+    /// Splits a page that has no room for something before its slot `slot`. Whether that was put
+    /// in: where it belongs at an end, it gets a page of its own.
+    fn split(&mut self, at: Leaf, slot: usize, key: Key, held: Held<'_>) -> Result<bool> {
         let number = self.allocate_page()?;
-        let page = self.edit_number(above)?;
-        let at = if place == page.len() { place - 1 } else { page.len() / 2 };
-        let mut right = page.split_off(at, number);
-        match place <= at {
-            true => page.insert_child(place, separator, fresh),
-            false => right.insert_child(place - at, separator, fresh),
+        let left_number = at.page.number();
+        let place = split_place(&at.page, slot, key);
+        let page = self.edit(at.page);
+        let mut right = page.split_off(place, number);
+        let empty = [&mut *page, &mut right].into_iter().find(|half| half.is_empty());
+        let is_put = empty.is_some();
+        if let Some(half) = empty {
+            half.insert(0, key, held);
         }
-        let separator = right.key(0);
+        let (separator, level) = (right.key(0), right.level());
         self.add_page(right);
-        self.insert_above(path, above, separator, number)
+        if at.path.is_empty() {
+            self.grow(left_number, separator, number)?;
+        } else {
+            let above = self.pages().walk_to(separator, level + 1)?;
+            self.insert(above, separator, Held::Page(number))?;
+        }
+        Ok(is_put)
     }
 
     /// Puts a root above the root.
@@ -312,8 +315,8 @@ impl Change<'_> {
         let number = self.allocate_page()?;
         let levels = self.superblock().levels;
         let mut root = Page::empty(self.tree.page_bytes, number, levels);
-        root.insert_child(0, Key::MIN, left);
-        root.insert_child(1, separator, right);
+        root.insert(0, Key::MIN, Held::Page(left));
+        root.insert(1, separator, Held::Page(right));
         self.add_page(root);
         let superblock = self.superblock_mut();
         superblock.root = number;
@@ -365,12 +368,11 @@ impl Change<'_> {
         for left_slot in lefts.into_iter().flatten() {
             let (left, right) = (parent.child(left_slot), parent.child(left_slot + 1));
             let right_page = self.pages().page(right)?;
-            let left_page = self.edit_number(left)?;
-            let together = left_page.used_bytes() + right_page.used_bytes();
-            if together > left_page.capacity_bytes() / 4 * 3 {
+            let left_page = self.pages().page(left)?;
+            if left_page.bytes_with(&right_page) > left_page.capacity_bytes() / 4 * 3 {
                 continue;
             }
-            left_page.append_all(&right_page);
+            self.edit(left_page).append_all(&right_page);
             self.free_page(right);
             self.edit_number(above)?.remove(left_slot + 1);
             return Ok(true);
@@ -388,7 +390,7 @@ impl Change<'_> {
     }
 }
 
-/// Where a full page is split for an item that belongs before slot `place`.
+/// Where a full page is split for something that belongs before slot `place`.
 ///
 /// What is written in order fills its pages: a page is cut where the item goes in if that is
 /// its end, or the border to items of another kind or file. Else in the middle of its bytes.
@@ -399,7 +401,7 @@ fn split_place(page: &Page, place: usize, key: Key) -> usize {
         let same_file = of(key) == 1 || other.inode() == key.inode();
         of(other) == of(key) && same_file
     };
-    if place == page.len() {
+    if place == page.len() || page.len() == 1 {
         return place;
     }
     if place > 0 && kin(place - 1) && !kin(place) {
@@ -408,9 +410,9 @@ fn split_place(page: &Page, place: usize, key: Key) -> usize {
     let half = page.used_bytes() / 2;
     let mut sum = 0;
     for slot in 0..page.len() {
-        sum += crate::format::files::page::SLOT_BYTES + page.value(slot).len();
+        sum += page.slot_bytes() + page.held(slot).bytes();
         if sum >= half {
-            return (slot + 1).min(page.len() - 1).max(1);
+            return (slot + 1).min(page.len() - 1);
         }
     }
     page.len() / 2

@@ -38,10 +38,12 @@ impl Deref for Item {
     }
 }
 
-/// A leaf, and the keys that may stand in it.
+/// The page that a walk ended in, and the keys that may stand in it.
 pub(super) struct Leaf {
     pub page: Arc<Page>,
-    /// All keys of the leaf are below this one; none where it is the last.
+    /// No key of the page is below this one.
+    pub start: Key,
+    /// All keys of the page are below this one; none where it is the last.
     pub end: Option<Key>,
     /// The pages above, from the root on, with the slot that was taken in each.
     pub path: Vec<(u32, usize)>,
@@ -84,10 +86,15 @@ impl Pages<'_> {
     }
 
     /// Walks to the leaf where `key` stands or would.
+    pub(super) fn leaf(&self, key: Key) -> Result<Leaf> {
+        self.walk_to(key, 0)
+    }
+
+    /// Walks to the page of level `last` where `key` stands or would.
     ///
     /// Each page must lie where the keys of the pages above say: so a walk over a made-up
     /// tree, in which a page stands in several places, ends too (INV-05).
-    pub(super) fn leaf(&self, key: Key) -> Result<Leaf> {
+    pub(super) fn walk_to(&self, key: Key, last: u8) -> Result<Leaf> {
         let (mut number, mut level) = (self.superblock.root, self.superblock.levels - 1);
         let (mut start, mut end): (Key, Option<Key>) = (Key::MIN, None);
         let mut path = Vec::with_capacity(usize::from(level));
@@ -95,8 +102,8 @@ impl Pages<'_> {
             let page = self.page(number)?;
             expect_level(&page, level)?;
             expect_keys(&page, start, end, path.is_empty())?;
-            if level == 0 {
-                return Ok(Leaf { page, end, path });
+            if level == last {
+                return Ok(Leaf { page, start, end, path });
             }
             let slot = page.slot_for(key)?;
             if slot > 0 {

@@ -154,3 +154,39 @@ fn a_page_that_stands_in_two_places_is_refused() {
         .expect_err("a made-up tree");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
+
+/// Once the first page below an inner one was freed, what lies below the key of the next belongs
+/// to that. Where it was split there, the half was named without regard to that key: out of order.
+#[test]
+fn a_page_is_split_below_the_first_key_of_the_page_above() {
+    let volume = volume();
+    let cache = PageCache::new(1 << 20, 4096);
+    let mut tree = empty();
+    let key = |number: u64| Key::new(ItemKind::Content, 1, number);
+    let mut model = Model::new();
+    let put = |tree: &mut Tree, model: &mut Model, numbers: std::ops::Range<u64>, step| {
+        tree.transaction(&cache, &volume, |change| {
+            numbers.clone().step_by(step).try_for_each(|number| {
+                model.insert(key(number), vec![number as u8; 900]);
+                change.put(key(number), &[number as u8; 900])
+            })
+        })
+        .expect("room");
+    };
+    put(&mut tree, &mut model, 0..100_000, 10);
+    assert_eq!(tree.superblock().levels, 3);
+    // The first leaf below the second inner page.
+    let pages = tree.pages(&cache, &volume);
+    let root = pages.page(tree.superblock().root).expect("sound");
+    let inner = pages.page(root.child(1)).expect("sound");
+    let (first, second) = (inner.key(0), inner.key(1));
+    tree.transaction(&cache, &volume, |change| {
+        model.retain(|key, _| !(first..second).contains(key));
+        change.remove_range(first, key(second.sub() - 1))
+    })
+    .expect("room");
+    put(&mut tree, &mut model, first.sub()..second.sub(), 1);
+    tree.write_out(&volume.batch(), &cache).expect("room");
+    cache.clear();
+    expect_equal(&tree, &cache, &volume, &model);
+}

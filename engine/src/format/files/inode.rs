@@ -1,29 +1,41 @@
-//! The record of an inode: 76 bytes.
+//! The record of an inode: what most files have, and of the rest what is not as usual.
 
 use super::entry::NamePlace;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::fields::{FieldReader, FieldWriter};
 
-/// The size of a record in bytes.
-pub const INODE_BYTES: usize = 76;
+/// The size of the part that every record has, in bytes.
+pub const INODE_BYTES: usize = 48;
+/// The size of the longest record in bytes.
+const INODE_BYTES_MAX: usize = INODE_BYTES + 28;
 
-/// The fields of a record: offset and name.
+/// The fields that every record has: offset and name.
 pub const FIELDS: &[(usize, &str)] = &[
     (0, "mode"),
     (2, "flags"),
+    (3, "further fields"),
     (4, "owner"),
     (8, "group"),
-    (12, "links"),
-    (16, "generation"),
-    (20, "device"),
-    (24, "size"),
-    (32, "accessed"),
-    (40, "modified"),
-    (48, "changed"),
-    (56, "created"),
-    (64, "directory"),
-    (68, "cookie"),
+    (12, "size"),
+    (20, "modified"),
+    (28, "changed"),
+    (36, "directory"),
+    (40, "cookie"),
 ];
+
+/// The fields that may follow, in this order: bit, size in bytes, name.
+pub const FURTHER_FIELDS: &[(u8, usize, &str)] = &[
+    (LINKS, 4, "links"),
+    (GENERATION, 4, "generation"),
+    (DEVICE, 4, "device"),
+    (ACCESSED, 8, "accessed"),
+    (CREATED, 8, "created"),
+];
+const LINKS: u8 = 1;
+const GENERATION: u8 = 2;
+const DEVICE: u8 = 4;
+const ACCESSED: u8 = 8;
+const CREATED: u8 = 16;
 
 /// The latest time that can be kept, in seconds since 1970: in the year 2446.
 pub const SECONDS_MAX: i64 = (1 << 34) - (1 << 31) - 1;
@@ -66,7 +78,7 @@ impl Time {
 
 /// What is known of a file beyond its attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct InodeFlags(pub u16);
+pub struct InodeFlags(pub u8);
 
 impl InodeFlags {
     /// The content stands in the tree, not in blocks.
@@ -128,57 +140,80 @@ impl InodeRecord {
     }
 
     /// The record on disk.
-    pub fn encode(&self) -> [u8; INODE_BYTES] {
-        let mut bytes = [0; INODE_BYTES];
-        FieldWriter::new(&mut bytes)
+    pub fn encode(&self) -> Vec<u8> {
+        let further = self.further();
+        let mut bytes = vec![0; INODE_BYTES_MAX];
+        let mut fields = FieldWriter::new(&mut bytes);
+        fields
             .u16(self.mode)
-            .u16(self.flags.0)
+            .u8(self.flags.0)
+            .u8(further)
             .u32(self.owner)
             .u32(self.group)
-            .u32(self.links)
-            .u32(self.generation)
-            .u32(self.device)
             .u64(self.size)
-            .u64(self.accessed.to_bits())
             .u64(self.modified.to_bits())
             .u64(self.changed.to_bits())
-            .u64(self.created.to_bits())
             .u32(self.name.directory)
             .u64(self.name.cookie);
+        let mut length = INODE_BYTES;
+        for &(bit, field_bytes, _) in FURTHER_FIELDS {
+            if further & bit == 0 {
+                continue;
+            }
+            length += field_bytes;
+            match bit {
+                LINKS => fields.u32(self.links),
+                GENERATION => fields.u32(self.generation),
+                DEVICE => fields.u32(self.device),
+                ACCESSED => fields.u64(self.accessed.to_bits()),
+                _ => fields.u64(self.created.to_bits()),
+            };
+        }
+        bytes.truncate(length);
         bytes
+    }
+
+    /// The bits of the fields that are not as usual.
+    fn further(&self) -> u8 {
+        let bit = |is_unusual: bool, bit: u8| if is_unusual { bit } else { 0 };
+        bit(self.links != 1, LINKS)
+            | bit(self.generation != 1, GENERATION)
+            | bit(self.device != 0, DEVICE)
+            | bit(self.accessed != self.modified, ACCESSED)
+            | bit(self.created != self.changed, CREATED)
     }
 
     /// What the record says.
     pub fn decode(bytes: &[u8]) -> Result<InodeRecord> {
-        if bytes.len() != INODE_BYTES {
-            return Err(Error::corrupt("read an inode", "length", bytes.len(), INODE_BYTES));
-        }
         let mut fields = FieldReader::new("an inode", bytes);
         let mode = fields.u16("mode")?;
         if !matches!(mode >> 12, 1 | 2 | 4 | 6 | 8 | 10 | 12) {
             return Err(fields.bad("mode", 2, format!("{mode:#o}"), "the mode of a file"));
         }
-        let flags = InodeFlags(fields.u16("flags")?);
+        let flags = InodeFlags(fields.u8("flags")?);
         if !InodeFlags::ALL.has(flags) {
-            return Err(fields.bad("flags", 2, flags.0, "none but 1, 2 and 4"));
+            return Err(fields.bad("flags", 1, flags.0, "none but 1, 2 and 4"));
         }
-        let owner = fields.u32("owner")?;
-        let group = fields.u32("group")?;
-        let links = fields.u32("links")?;
-        let generation = fields.u32("generation")?;
-        let device = fields.u32("device")?;
+        let further = fields.u8("further fields")?;
+        let mut length = INODE_BYTES;
+        for &(bit, bytes, _) in FURTHER_FIELDS {
+            length += if further & bit != 0 { bytes } else { 0 };
+        }
+        if further >= 2 * CREATED || bytes.len() != length {
+            let found = format!("{further:#x} in {} bytes", bytes.len());
+            return Err(fields.bad("further fields", 1, found, "bits below 32, and what they say"));
+        }
+        let (owner, group) = (fields.u32("owner")?, fields.u32("group")?);
         let size = fields.u64("size")?;
-        let mut time = |field| {
-            let bits = fields.u64(field)?;
-            let bad = || fields.bad(field, 8, bits, "nanoseconds below 1000000000");
-            Time::from_bits(bits).ok_or_else(bad)
-        };
-        let accessed = time("accessed")?;
-        let modified = time("modified")?;
-        let changed = time("changed")?;
-        let created = time("created")?;
-        let directory = fields.u32("directory")?;
-        let cookie = fields.u64("cookie")?;
+        let modified = time(&mut fields, "modified")?;
+        let changed = time(&mut fields, "changed")?;
+        let name = NamePlace { directory: fields.u32("directory")?, cookie: fields.u64("cookie")? };
+        let has = |bit: u8| further & bit != 0;
+        let links = if has(LINKS) { fields.u32("links")? } else { 1 };
+        let generation = if has(GENERATION) { fields.u32("generation")? } else { 1 };
+        let device = if has(DEVICE) { fields.u32("device")? } else { 0 };
+        let accessed = if has(ACCESSED) { time(&mut fields, "accessed")? } else { modified };
+        let created = if has(CREATED) { time(&mut fields, "created")? } else { changed };
         Ok(InodeRecord {
             mode,
             flags,
@@ -192,9 +227,15 @@ impl InodeRecord {
             modified,
             changed,
             created,
-            name: NamePlace { directory, cookie },
+            name,
         })
     }
+}
+
+fn time(fields: &mut FieldReader<'_>, field: &'static str) -> Result<Time> {
+    let bits = fields.u64(field)?;
+    let bad = || fields.bad(field, 8, bits, "nanoseconds below 1000000000");
+    Time::from_bits(bits).ok_or_else(bad)
 }
 
 #[cfg(test)]
@@ -219,12 +260,33 @@ mod tests {
             name: NamePlace { directory: 1, cookie: 1 << 62 },
         };
         let bytes = record.encode();
+        assert_eq!(bytes.len(), INODE_BYTES_MAX - 4, "all but a device");
         assert_eq!(InodeRecord::decode(&bytes).unwrap(), record);
         assert!(InodeRecord::decode(&bytes[1..]).is_err());
-        for (at, value) in [(1, 0x30), (2, 0xff), (32, 0xff)] {
-            let mut bad = bytes;
+        assert!(InodeRecord::decode(&bytes[..bytes.len() - 1]).is_err());
+        for (at, value) in [(1, 0x30), (2, 0xff), (3, 0x3f), (20, 0xff)] {
+            let mut bad = bytes.clone();
             bad[at..at + 4].fill(value);
             assert!(InodeRecord::decode(&bad).is_err(), "byte {at}");
+        }
+        // Each further field alone, and none.
+        let usual = InodeRecord {
+            links: 1,
+            generation: 1,
+            accessed: record.modified,
+            created: record.changed,
+            ..record
+        };
+        assert_eq!(usual.encode().len(), INODE_BYTES);
+        for unusual in [
+            usual,
+            InodeRecord { links: 0, ..usual },
+            InodeRecord { generation: 0, ..usual },
+            InodeRecord { device: 7, ..usual },
+            InodeRecord { accessed: Time::default(), ..usual },
+            InodeRecord { created: Time::default(), ..usual },
+        ] {
+            assert_eq!(InodeRecord::decode(&unusual.encode()).unwrap(), unusual);
         }
     }
 

@@ -74,6 +74,24 @@ fn the_tables_of_the_format_are_the_constants() {
 }
 
 #[test]
+fn the_further_fields_of_an_inode_are_the_constants() {
+    let section = TEXT.split("### Further fields of an inode\n").nth(1).expect("a table of fields");
+    let section = section.split("\n#").next().unwrap_or(section);
+    let listed: Vec<(u8, usize, String)> = section
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.trim_matches('|').split('|').map(str::trim);
+            let (bit, bytes) = (cells.next()?.parse().ok()?, cells.next()?.parse().ok()?);
+            Some((bit, bytes, cells.next()?.to_owned()))
+        })
+        .collect();
+    let fields = files::inode::FURTHER_FIELDS;
+    let fields: Vec<_> =
+        fields.iter().map(|&(bit, bytes, name)| (bit, bytes, name.to_owned())).collect();
+    assert_eq!(listed, fields);
+}
+
+#[test]
 fn the_kinds_of_items_are_the_constants() {
     let listed: Vec<(u8, String)> = TEXT
         .split("### Items\n")

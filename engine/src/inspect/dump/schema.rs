@@ -220,7 +220,7 @@ pub const TREE_FIRST_PAGE: Table = table(
 /// The head of a page of a tree of files.
 pub const TREE_PAGE: Table = table(
     files::page::FIELDS,
-    &[Letters, Number, Number, Number, Number, Number, Number, Reserved],
+    &[Letters, Number, Number, Number, Number, Number, Number, Elsewhere, Reserved, Number, Number],
     files::page::HEAD_BYTES,
 );
 /// A slot of a merged index.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::extent::Target;
 use crate::format::checksum;
 use crate::format::files::entry::{AttributeHead, NamePlace};
-use crate::format::files::page::{HEAD_BYTES, MAGIC, SLOT_BYTES};
+use crate::format::files::page::MAGIC;
 use crate::format::files::{EntryValue, InodeRecord, ItemKind, Key, Page, Superblock};
 use crate::format::header::{Header, LayerState};
 use crate::format::page::PageKind;
@@ -153,11 +153,12 @@ fn checksum_of(file: &InspectedFile, mapped: &Mapped, index: u64) -> Result<u32>
 /// A slot: its key, and what its value says.
 fn slot_item(page: &Page, slot: usize, base: u64) -> DumpItem {
     let key = page.key(slot);
-    let at = base + (HEAD_BYTES + slot * SLOT_BYTES) as u64;
-    let mut item = DumpItem::new(2, at, SLOT_BYTES as u64, "page below", Verdict::Part);
+    let at = base + page.slot_offset(slot) as u64;
+    let slot_bytes = page.slot_bytes() as u64;
+    let mut item = DumpItem::new(2, at, slot_bytes, "page below", Verdict::Part);
     let field = |name: &str, value| DumpField {
         offset: at,
-        bytes: SLOT_BYTES as u64,
+        bytes: slot_bytes,
         name: name.to_owned(),
         value,
     };
@@ -193,7 +194,7 @@ fn value_fields(key: Key, kind: ItemKind, value: &[u8]) -> Result<Vec<(&'static 
             let record = InodeRecord::decode(value)?;
             vec![
                 ("mode", DumpValue::Text(format!("{:o}", record.mode))),
-                ("flags", DumpValue::Bits { value: record.flags.0.into(), digits: 4 }),
+                ("flags", DumpValue::Bits { value: record.flags.0.into(), digits: 2 }),
                 ("owner", number(record.owner.into())),
                 ("group", number(record.group.into())),
                 ("links", number(record.links.into())),

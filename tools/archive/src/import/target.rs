@@ -61,6 +61,9 @@ pub struct Target<'a> {
     root: Inode,
     options: &'a ImportOptions,
     meter: Meter<'a>,
+    /// When the import began: files are made and changed then, all at once. What is as usual
+    /// takes no room in a tree.
+    began: Time,
     /// Accessed and modified times that directories get at the end: to add a name changes them.
     times: HashMap<Inode, (Time, Time)>,
     /// Only where an image layer is applied.
@@ -76,8 +79,8 @@ impl<'a> Target<'a> {
         options: &'a ImportOptions,
         meter: Meter<'a>,
     ) -> Target<'a> {
-        let times = HashMap::new();
-        Target { files, root, options, meter, times, lower: None, last_way: None }
+        let (began, times) = (Time::now(), HashMap::new());
+        Target { files, root, options, meter, began, times, lower: None, last_way: None }
     }
 
     /// The same for an image layer: what it brings is told from what lies below it.
@@ -212,7 +215,7 @@ impl<'a> Target<'a> {
                 }
             }
         }
-        let times = self.set(inode, member)?;
+        let times = self.set(inode, member, None)?;
         self.times.insert(inode, times);
         Ok(())
     }
@@ -256,7 +259,7 @@ impl<'a> Target<'a> {
         };
         let meter = &mut self.meter;
         content.fill(files, made.inode, member, &mut |bytes| meter.bytes(bytes))?;
-        self.set(made.inode, member)?;
+        self.set(made.inode, member, Some(self.began))?;
         self.bring(directory, name, Brought::Itself);
         Ok(made.inode)
     }
@@ -425,8 +428,9 @@ impl<'a> Target<'a> {
         self.options.ownership.of(member.owner, member.group).unwrap_or((0, 0))
     }
 
-    /// Sets what `member` says of a file besides its content; gives its times.
-    fn set(&self, inode: Inode, member: &Member) -> Result<(Time, Time)> {
+    /// Sets what `member` says of a file besides its content, and when one was made that was not
+    /// there; gives its times.
+    fn set(&self, inode: Inode, member: &Member, made: Option<Time>) -> Result<(Time, Time)> {
         if self.options.extended_attributes == ExtendedAttributes::Keep {
             for (name, value) in &member.attributes {
                 self.files.set_extended_attribute(inode, name, value, SetMode::Any)?;
@@ -442,6 +446,8 @@ impl<'a> Target<'a> {
             group: Some(group),
             accessed: Some(accessed),
             modified: Some(modified),
+            changed: made,
+            created: made,
             ..SetAttributes::default()
         };
         self.files.set_attributes(inode, &set)?;
