@@ -1,0 +1,44 @@
+//! Runs processes over sapwood trees, through an OCI runtime that is installed: `runc`, `crun` or
+//! `youki`.
+//!
+//! [`run`] mounts [`Files`](sapwood::files::Files), runs a [`Process`] over them in namespaces of its
+//! own, and gives the files back: what the process wrote is in them, and nothing of what was
+//! mounted around it. Root is needed.
+//!
+//! ```no_run
+//! use sapwood::files::{Files, FilesOptions};
+//! use sapwood::{Annotations, Store, StoreOptions};
+//! use sapwood_container::{Job, Place, Process, Runtime, Streams, run};
+//!
+//! let store = Store::open("/var/lib/sapwood", &StoreOptions::default())?;
+//! let files = Files::open(store.fork("debian:12", "step")?, FilesOptions::default())?;
+//! let process = Process {
+//!     arguments: ["sh", "-c", "echo hello > /greeting"].map(str::to_owned).to_vec(),
+//!     ..Process::default()
+//! };
+//! let job = Job { process, ..Job::default() };
+//! let place = Place::in_folder("/var/lib/sapwood/steps/1");
+//! let (code, files) = run(&Runtime::find(None)?, files, &place, &job, Streams::inherited())?;
+//! assert_eq!(code, 0);
+//! files.snapshot(&Annotations::default())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod accounts;
+mod bundle;
+mod defaults;
+mod error;
+mod guard;
+mod job;
+mod place;
+mod process;
+mod runtime;
+mod sandbox;
+
+pub use accounts::{Account, Accounts};
+pub use error::{Error, Result, exit};
+pub use job::{Access, Content, Job, Mount, Network, Streams, hostname_of};
+pub use place::Place;
+pub use process::Process;
+pub use runtime::Runtime;
+pub use sandbox::{Sandbox, Signaller, run};

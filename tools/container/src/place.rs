@@ -1,0 +1,114 @@
+//! Where on the host a container is while it runs.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sapwood::ErrorKind;
+use sapwood::Result;
+use sapwood_fuse::{Durability, Unmount, detach};
+
+/// A folder for what a running container needs, and how its tree is served.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The folder, which is made. What this crate puts there is gone when the container has ended.
+    pub folder: PathBuf,
+    /// What the list of mounts names as the source of the tree.
+    pub source: String,
+    /// What a sync inside the container does.
+    pub durability: Durability,
+    /// A folder on the filesystem that holds the store: its free space is what `df` shows.
+    pub room_of: Option<PathBuf>,
+    /// Where the mount listens for those who ask for commits and snapshots.
+    pub control: Option<PathBuf>,
+}
+
+impl Place {
+    /// A place in `folder` for what may be lost: nothing is durable before the files are flushed.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Place {
+        let folder = folder.into();
+        Place {
+            source: folder.display().to_string(),
+            folder,
+            durability: Durability::OnUnmount,
+            room_of: None,
+            control: None,
+        }
+    }
+
+    /// Where the tree is mounted.
+    pub fn rootfs(&self) -> PathBuf {
+        self.folder.join("rootfs")
+    }
+
+    pub(crate) fn bundle(&self) -> PathBuf {
+        self.folder.join("bundle")
+    }
+
+    /// What the runtime remembers.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// What the runtime says.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// A filesystem in memory, where there are secrets.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.folder.join("secrets")
+    }
+
+    /// What of other trees is mounted in this one.
+    pub(crate) fn sources(&self) -> PathBuf {
+        self.folder.join("sources")
+    }
+
+    /// Takes away all that a container needed while it ran, mounts included. What is not there
+    /// is fine.
+    pub(crate) fn clear(&self) -> Result<()> {
+        let mut mounted = vec![self.rootfs(), self.secrets()];
+        mounted.extend(entries(&self.sources())?);
+        for mounted in mounted {
+            match detach(&mounted, Unmount::Detach) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                // The folder itself is not there.
+                Err(_) if is_absent(&mounted) => {}
+                detached => detached?,
+            }
+        }
+        for empty in [self.rootfs(), self.secrets()] {
+            remove(&empty, fs::remove_dir)?;
+        }
+        // Nothing is mounted there any more, or the call before would have failed.
+        remove(&self.sources(), fs::remove_dir_all)?;
+        remove(&self.bundle(), fs::remove_dir_all)?;
+        remove(&self.state(), fs::remove_dir_all)?;
+        remove(&self.log(), fs::remove_file)
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |error| sapwood::Error::io("list a folder", error).in_file(folder);
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => {
+            let entries = entries.map_err(failed)?;
+            entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
+        }
+    }
+}
+
+fn is_absent(path: &Path) -> bool {
+    let found = fs::symlink_metadata(path);
+    found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+fn remove(path: &Path, by: fn(PathBuf) -> io::Result<()>) -> Result<()> {
+    match by(path.to_owned()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed
+            .map_err(|error| sapwood::Error::io("clear up after a container", error).in_file(path)),
+    }
+}

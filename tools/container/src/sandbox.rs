@@ -1,0 +1,211 @@
+//! A process that runs over a tree.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::Child;
+
+use rustix::process::{Pid, Signal, kill_process};
+use sapwood::files::Files;
+use sapwood::{ErrorKind, LayerId};
+use sapwood_fuse::{AccessTimes, Audience, Ended, Mount, MountOptions};
+
+use crate::accounts::Accounts;
+use crate::bundle;
+use crate::error::{Error, Result};
+use crate::guard::Guard;
+use crate::job::{Job, Streams};
+use crate::place::Place;
+use crate::runtime::{Runtime, refusal};
+
+/// Runs a process over files until it ends. What it wrote, and nothing else, is in the files that
+/// come back; nobody has them mounted any more.
+///
+/// Errors: [`Error::Runtime`] where the process did not come to run; the engine's.
+pub fn run(
+    runtime: &Runtime,
+    files: Files,
+    place: &Place,
+    job: &Job,
+    streams: Streams,
+) -> Result<(u8, Files)> {
+    let mut sandbox = Sandbox::start(runtime, files, place, job, streams)?;
+    let ran = sandbox.wait();
+    let files = sandbox.end()?;
+    Ok((ran?, files))
+}
+
+/// A container while it runs: a mounted tree, a runtime's process, and a guard.
+#[derive(Debug)]
+pub struct Sandbox {
+    id: String,
+    runtime: Runtime,
+    place: Place,
+    mount: Mount,
+    child: Child,
+    guard: Guard,
+}
+
+/// Sends signals to the process in a container, from any thread.
+#[derive(Clone, Copy, Debug)]
+pub struct Signaller(Pid);
+
+impl Sandbox {
+    /// Mounts `files` and starts the process of `job` over them.
+    ///
+    /// Errors: the engine's; then nothing is mounted, and the files are closed.
+    pub fn start(
+        runtime: &Runtime,
+        files: Files,
+        place: &Place,
+        job: &Job,
+        streams: Streams,
+    ) -> Result<Sandbox> {
+        let id = format!("sapwood-{}", &LayerId::random()?.to_string()[..16]);
+        Sandbox::start_as(id, runtime, files, place, job, streams)
+    }
+
+    pub(crate) fn start_as(
+        id: String,
+        runtime: &Runtime,
+        files: Files,
+        place: &Place,
+        job: &Job,
+        streams: Streams,
+    ) -> Result<Sandbox> {
+        let mount = match serve(files, place, job, &id) {
+            Ok(mount) => mount,
+            Err(error) => {
+                // That it failed is told; what is left is told with the next attempt.
+                let _ = place.clear();
+                return Err(error.into());
+            }
+        };
+        let is_terminal = job.process.terminal;
+        let started = Guard::start(runtime, place, &id).and_then(|guard| {
+            match spawn(runtime, place, &id, streams, is_terminal) {
+                Ok(child) => Ok((guard, child)),
+                Err(error) => {
+                    guard.dismiss()?;
+                    Err(error)
+                }
+            }
+        });
+        match started {
+            Ok((guard, child)) => {
+                let (runtime, place) = (runtime.clone(), place.clone());
+                Ok(Sandbox { id, runtime, place, mount, child, guard })
+            }
+            Err(error) => {
+                unmount(mount)?.map_or(Ok(()), Files::close)?;
+                place.clear()?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Sends signals to the process.
+    pub fn signaller(&self) -> Signaller {
+        Signaller(Pid::from_child(&self.child))
+    }
+
+    /// Waits until the process has ended; its exit code, or 128 and the signal that ended it.
+    ///
+    /// Errors: [`Error::Runtime`] where it did not come to run.
+    pub fn wait(&mut self) -> Result<u8> {
+        let failed = |error| sapwood::Error::io("wait for a container", error);
+        let status = self.child.wait().map_err(failed)?;
+        let code = match (status.code(), status.signal()) {
+            (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
+            (None, signal) => 128 + u8::try_from(signal.unwrap_or_default()).unwrap_or_default(),
+        };
+        match refusal(&self.place.log()) {
+            Some(said) if code != 0 => {
+                let is_told = self.runtime.tells_errors_itself();
+                Err(Error::Runtime { name: self.runtime.name(), said, is_told })
+            }
+            _ => Ok(code),
+        }
+    }
+
+    /// Ends what is left: whatever still runs, the mount, the files of the bundle. Gives the files of
+    /// the tree back.
+    pub fn end(mut self) -> Result<Files> {
+        // It may have been killed, and then what it started is still there.
+        let killed = self.child.kill();
+        let waited = self.child.wait();
+        let deleted = self.runtime.delete(&self.place, &self.id).output();
+        let files = unmount(self.mount)?;
+        self.guard.dismiss()?;
+        killed
+            .and(waited.map(drop))
+            .and(deleted.map(drop))
+            .map_err(|error| sapwood::Error::io("end a container", error))?;
+        self.place.clear()?;
+        Ok(files.expect("a mount of live files"))
+    }
+}
+
+impl Signaller {
+    /// Sends a signal; that the process has ended already is fine.
+    pub fn send(self, signal: Signal) -> sapwood::Result<()> {
+        match kill_process(self.0, signal) {
+            Err(rustix::io::Errno::SRCH) => Ok(()),
+            sent => sent.map_err(|error| sapwood::Error::io("send a signal", error.into())),
+        }
+    }
+}
+
+fn unmount(mount: Mount) -> sapwood::Result<Option<Files>> {
+    match mount.unmounter().unmount() {
+        // Somebody on the host is in it: it ends when they have left.
+        Ok(Ended::Now | Ended::WhenClosed) => {}
+        // Somebody unmounted it by hand.
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    mount.wait_for_files()
+}
+
+fn serve(files: Files, place: &Place, job: &Job, id: &str) -> sapwood::Result<Mount> {
+    let rootfs = place.rootfs();
+    let failed = |error| sapwood::Error::io("make a folder", error).in_file(&rootfs);
+    fs::create_dir_all(&rootfs).map_err(failed)?;
+    let account = Accounts::of(&files)?.find(&job.process.user)?;
+    let mount_points = bundle::write(job, &account, place, id)?;
+    let options = MountOptions {
+        source: place.source.clone(),
+        audience: Audience::Everybody,
+        durability: place.durability,
+        // Looking must not make the layer larger.
+        access_times: AccessTimes::Off,
+        set_user_id: true,
+        devices: true,
+        mount_points,
+        room_of: place.room_of.clone(),
+        ..MountOptions::default()
+    };
+    let mount = Mount::writable(files, &rootfs, options)?;
+    match &place.control {
+        Some(folder) => mount.listening_in(folder),
+        None => Ok(mount),
+    }
+}
+
+fn spawn(
+    runtime: &Runtime,
+    place: &Place,
+    id: &str,
+    streams: Streams,
+    is_terminal: bool,
+) -> sapwood::Result<Child> {
+    let failed = |error: io::Error| sapwood::Error::io("start a runtime", error);
+    let mut command = runtime.command(place);
+    command.arg("run").arg("--bundle").arg(place.bundle()).arg(id);
+    command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
+    if !is_terminal {
+        // A terminal signals all that run on it; what this process gets it hands on, once.
+        command.process_group(0);
+    }
+    command.spawn().map_err(failed)
+}

@@ -1,0 +1,4 @@
+//! Processes over trees, by the runtime that this machine has: what they see, and what is left.
+
+mod runs;
+mod support;
