@@ -4,8 +4,11 @@
 //! makes the stretch between read as zeros. So nothing has to be undone where a write fails
 //! half-way, and cutting off costs no write.
 
+use std::ops::Range;
+
 use super::blocks::first_block;
 use super::live::{Core, Files};
+use super::occupied::Recount;
 use super::operation::{Editor, Operation};
 use super::read::expect_regular;
 use super::types::{Inode, SizeChange, is_inline};
@@ -99,6 +102,18 @@ impl Operation<'_> {
         self.core.volume.block_size().bytes()
     }
 
+    fn blocks_for(&self, bytes: u64) -> u64 {
+        self.core.volume.block_size().blocks_for(bytes)
+    }
+
+    /// Begins a change of the bytes `range` of a file of `size` bytes. The caller holds the
+    /// content's lock.
+    pub fn recount(&self, inode: Inode, size: u64, range: Range<u64>) -> Recount<'_> {
+        let core = self.core;
+        let range = range.start / self.block_bytes()..self.blocks_for(range.end);
+        core.occupied.change(&core.volume, inode, self.blocks_for(size), range)
+    }
+
     fn inline_bytes_max(&self) -> u64 {
         let page_bytes = self.core.volume.block_size().bytes_usize();
         (INLINE_PIECES_MAX * crate::format::files::item_bytes_max(page_bytes)) as u64
@@ -118,11 +133,14 @@ impl Operation<'_> {
             return self.change(|editor| editor.write_inline(inode, &content));
         }
         let mut record = self.in_blocks(inode, record)?;
+        let recount = self.recount(inode, record.size, offset.min(record.size)..end);
         self.clear_gap(inode, record.size, offset)?;
         self.batch.write_blocks(first_block(inode.0), offset, data)?;
         let sparse = offset > record.size.next_multiple_of(self.block_bytes());
         record.size = record.size.max(end);
-        self.change(|editor| editor.note_written(inode, record.size, sparse))
+        self.change(|editor| editor.note_written(inode, record.size, sparse))?;
+        recount.done(self.blocks_for(record.size));
+        Ok(())
     }
 
     /// Cuts a file off, or makes it longer by zeros. The caller holds the content's lock.
@@ -135,16 +153,20 @@ impl Operation<'_> {
             return self.change(|editor| editor.write_inline(inode, &content));
         }
         let record = self.in_blocks(inode, record)?;
+        let range = size.min(record.size)..size.max(record.size);
+        let recount = self.recount(inode, record.size, range);
+        let (start, end) = (self.blocks_for(size), self.blocks_for(record.size));
         if size > record.size {
             self.clear_gap(inode, record.size, size)?;
-            return self.change(|editor| editor.note_written(inode, size, true));
+            self.change(|editor| editor.note_written(inode, size, true))?;
+        } else {
+            // First the size: blocks past it mean nothing, whatever becomes of them.
+            self.change(|editor| editor.note_written(inode, size, false))?;
+            let address = BlockAddress(first_block(inode.0).0 + start);
+            self.batch.discard_blocks(address, 0, (end - start) * self.block_bytes())?;
         }
-        // First the size: blocks past it mean nothing, whatever becomes of them.
-        self.change(|editor| editor.note_written(inode, size, false))?;
-        let block_size = self.core.volume.block_size();
-        let (start, end) = (block_size.blocks_for(size), block_size.blocks_for(record.size));
-        let address = BlockAddress(first_block(inode.0).0 + start);
-        self.batch.discard_blocks(address, 0, (end - start) << block_size.log2())
+        recount.done(start);
+        Ok(())
     }
 
     /// Gives a file whose content stands in the metadata blocks instead; its new record.
@@ -186,8 +208,11 @@ impl Operation<'_> {
         }
         // The last block goes whole: what it holds past the end means nothing.
         let past = if end == record.size { end.next_multiple_of(self.block_bytes()) } else { end };
+        let recount = self.recount(inode, record.size, start..past);
         self.batch.discard_blocks(first_block(inode.0), start, past - start)?;
-        self.change(|editor| editor.note_written(inode, record.size, true))
+        self.change(|editor| editor.note_written(inode, record.size, true))?;
+        recount.done(self.blocks_for(record.size));
+        Ok(())
     }
 
     fn copy_range(
@@ -230,6 +255,7 @@ impl Operation<'_> {
         let blocks = (whole - from_offset - head) / size;
         let target = self.in_blocks(to, self.record(to)?)?;
         let start = to_offset + head;
+        let recount = self.recount(to, target.size, start.min(target.size)..start + blocks * size);
         self.clear_gap(to, target.size, start)?;
         let block = |inode: Inode, at: u64| BlockAddress(first_block(inode.0).0 + at / size);
         let (source_block, target_block) = (block(from, from_offset + head), block(to, start));
@@ -237,6 +263,7 @@ impl Operation<'_> {
         let shared_end = (start + blocks * size).min(end);
         let sparse = source.flags.has(InodeFlags::SPARSE) || start > target.size;
         self.change(|editor| editor.note_written(to, target.size.max(shared_end), sparse))?;
+        recount.done(self.blocks_for(target.size.max(shared_end)));
         let done = shared_end - to_offset;
         self.copy_bytes(from, from_offset + done, to, shared_end, length - done)?;
         Ok(length)

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::blocks::{Blocks, first_block};
 use super::interval::Interval;
+use super::occupied::Occupied;
 use super::operation::Operation;
 use super::read::{ReadPlan, Reader};
 use super::tree::{Change, PageCache, Tree};
@@ -74,6 +75,7 @@ pub(super) struct Core {
     pub options: FilesOptions,
     pub tree: RwLock<Tree>,
     pub cache: PageCache,
+    pub occupied: Occupied,
     contents: Vec<RwLock<()>>,
     /// How often each file is held open. Those without a name go when nobody holds them.
     pub held: Mutex<HashMap<u32, u64>>,
@@ -97,6 +99,7 @@ impl Files {
             options,
             tree: RwLock::new(tree),
             cache,
+            occupied: Occupied::new(),
             contents: (0..STRIPES).map(|_| RwLock::default()).collect(),
             held: Mutex::default(),
             interval: Mutex::default(),
@@ -160,7 +163,8 @@ impl Core {
             self.reload()?;
         }
         let tree = self.tree.read();
-        read(&Reader { pages: tree.pages(&self.cache, &self.volume) })
+        let pages = tree.pages(&self.cache, &self.volume);
+        read(&Reader { pages, occupied: &self.occupied })
     }
 
     pub fn flush(&self) -> Result<()> {
@@ -232,6 +236,7 @@ impl Core {
         }
         // Written out or not: what is here is newer than what the volume shows.
         self.cache.clear();
+        self.occupied.clear();
         // Where nothing was ever committed, what is shown is an empty tree.
         *tree = load(&self.volume, &self.options, &self.cache)?;
         tree.forget_changes();

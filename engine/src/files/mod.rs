@@ -19,6 +19,7 @@ mod extended;
 mod interval;
 mod live;
 mod names;
+mod occupied;
 mod operation;
 mod paths;
 mod read;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::blocks::first_block;
 use super::live::{Core, Files};
 use super::names::{self, find_link};
+use super::occupied::Occupied;
 use super::read::Reader;
 use super::tree::Change;
 use super::types::{Attributes, FileKind, Inode, NewFile, attributes_of, is_inline, kind_of};
@@ -29,6 +30,7 @@ pub(super) struct Editor<'a, 'b> {
     pub operation: &'static str,
     /// The open layer: numbers of files that were given in it are used again.
     layer: crate::units::LayerId,
+    occupied: &'a Occupied,
 }
 
 impl Operation<'_> {
@@ -42,7 +44,8 @@ impl Operation<'_> {
         }
         let now = (core.options.clock)();
         let done = tree.transaction(&core.cache, &core.volume, |change_of_tree| {
-            change(&mut Editor { change: change_of_tree, now, operation: self.name, layer })
+            let (operation, occupied) = (self.name, &core.occupied);
+            change(&mut Editor { change: change_of_tree, now, operation, layer, occupied })
         })?;
         core.volume.note_change_above();
         Ok(done)
@@ -51,6 +54,8 @@ impl Operation<'_> {
     /// Gives up the blocks of a file that has no name and is not held, and the file with them.
     pub fn free(&self, inode: Inode) -> Result<()> {
         let record = self.core.look(|reader| reader.record(inode))?;
+        // Never done: it is forgotten, as its number will be another's.
+        let _recount = self.recount(inode, record.size, 0..0);
         if kind_of(&record)? == FileKind::Regular && !is_inline(&record) {
             // Before the record goes: what is left after an error is still an orphan.
             let start = first_block(inode.0);
@@ -64,7 +69,7 @@ impl Operation<'_> {
 impl Editor<'_, '_> {
     /// The tree as the transaction has left it so far.
     pub fn reader(&self) -> Reader<'_> {
-        Reader { pages: self.change.pages() }
+        Reader { pages: self.change.pages(), occupied: self.occupied }
     }
 
     pub fn record(&self, inode: Inode) -> Result<InodeRecord> {

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::blocks::first_block;
 use super::names::{self, check_name};
+use super::occupied::Occupied;
 use super::tree::Pages;
 use super::types::{
     Attributes, Entry, FileKind, Inode, Seek, Statistics, attributes_of, is_inline, kind_of,
@@ -27,6 +28,7 @@ pub const ATTRIBUTE_SLOT_BITS: u32 = 8;
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     pub pages: Pages<'a>,
+    pub occupied: &'a Occupied,
 }
 
 /// Entries of a directory, taken out of the tree.
@@ -89,14 +91,7 @@ impl Reader<'_> {
         if !record.flags.has(InodeFlags::SPARSE) {
             return Ok(blocks << self.block_size().log2());
         }
-        let start = first_block(inode.0);
-        let mut data = 0;
-        for extent in self.pages.blocks.extents(start, BlockAddress(start.0 + blocks)) {
-            let extent = extent?;
-            if matches!(extent.target, ViewTarget::Data { .. }) {
-                data += extent.length;
-            }
-        }
+        let data = self.occupied.count(self.pages.blocks, inode, blocks)?;
         Ok(data << self.block_size().log2())
     }
 

@@ -32,6 +32,7 @@ impl Files {
             operation.in_blocks(to, target)?;
             let blocks = source.snapshot().block_size().blocks_for(record.size);
             let snapshot = CloneSource::Snapshot(source.snapshot());
+            let recount = operation.recount(to, 0, 0..record.size);
             operation.batch.clone_blocks(
                 snapshot,
                 first_block(from.0),
@@ -40,6 +41,7 @@ impl Files {
             )?;
             let sparse = record.flags.has(InodeFlags::SPARSE);
             operation.change(|editor| editor.note_written(to, record.size, sparse))?;
+            recount.done(blocks);
             Ok(record.size)
         })
     }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use super::blocks::{Blocks, first_block};
 use super::live::read_superblock;
+use super::occupied::Occupied;
 use super::read::{ReadPlan, Reader};
 use super::tree::{PageCache, Pages};
 use super::types::{Attributes, Entry, Inode, Seek, Statistics};
@@ -71,6 +72,7 @@ pub struct FilesView {
     snapshot: Snapshot,
     superblock: Superblock,
     cache: PageCache,
+    occupied: Occupied,
 }
 
 impl FilesView {
@@ -85,7 +87,7 @@ impl FilesView {
             return Err(Error::invalid(operation, "snapshot", "nothing in it", "a tree of files"));
         };
         let cache = PageCache::new(CACHE_BYTES, snapshot.block_size().bytes_usize());
-        Ok(FilesView { snapshot, superblock, cache })
+        Ok(FilesView { snapshot, superblock, cache, occupied: Occupied::new() })
     }
 
     /// The snapshot.
@@ -95,7 +97,8 @@ impl FilesView {
 
     pub(super) fn reader(&self) -> Reader<'_> {
         let (superblock, cache) = (&self.superblock, &self.cache);
-        Reader { pages: Pages { superblock, changed: None, cache, blocks: &self.snapshot } }
+        let pages = Pages { superblock, changed: None, cache, blocks: &self.snapshot };
+        Reader { pages, occupied: &self.occupied }
     }
 }
 
