@@ -414,7 +414,7 @@ impl FilesView {
     }
 
     /// Whether this is the directory of the attachments.
-    fn holds_attachments(&self, inode: u32) -> bool {
+    pub(super) fn holds_attachments(&self, inode: u32) -> bool {
         self.reader().pages.superblock.attachments() == Some(Inode(inode))
     }
 

@@ -17,6 +17,7 @@ mod content;
 mod entries;
 mod extended;
 mod interval;
+mod layers;
 mod live;
 mod names;
 mod occupied;
@@ -36,6 +37,7 @@ pub use blame::{BlameRange, Share, TreeUsage, blame, shares, usage};
 pub use changes::{ChangeKind, Difference, FileChange, changes};
 pub use check::{TreeFinding, TreeReport, TreeSeverity, check};
 pub use compare::compare;
+pub use layers::{HiddenContent, LayerContent, contents_of_layers};
 pub use live::{Files, FilesOptions};
 pub use paths::{DirectoryEntry, Paths};
 pub use types::{
