@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 use super::blocks::FILE_BLOCK_BITS;
 use super::changes::{ChangeKind, changes};
 use super::types::{FileKind, Inode, is_inline, kind_of};
-use super::view::{FilesView, ReadFiles};
+use super::view::FilesView;
 use crate::chain::ViewTarget;
 use crate::error::Result;
 use crate::format::files::{InodeRecord, ItemKind, Key};

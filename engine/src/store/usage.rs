@@ -70,7 +70,7 @@ impl Store {
                     tip = None;
                     history_from = found.entry.parent;
                 }
-                assume.without_name = Some(found.entry.name);
+                assume.without_names.insert(found.entry.name);
             }
             None => {
                 assume.removed.insert(resolved.layer);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::files::{Files, FilesOptions, NewFile, SetAttributes};
+use crate::files::{Files, FilesOptions, NewFile, ReadFiles, SetAttributes};
 use crate::medium::MemoryHost;
 use crate::{Annotations, Store, StoreOptions};
 

@@ -58,8 +58,8 @@ pub struct Thinning {
 pub struct Assume {
     /// Layers that count as removed.
     pub removed: BTreeSet<LayerId>,
-    /// A name that counts as not there.
-    pub without_name: Option<String>,
+    /// Names that count as not there.
+    pub without_names: BTreeSet<String>,
     /// Layers of which nothing may go.
     pub untouchable: BTreeSet<LayerId>,
 }
@@ -115,7 +115,7 @@ fn forest(host: &Arc<dyn Host>, census: &Census, assume: &Assume) -> Result<Fore
         .names
         .iter()
         .map(|found| &found.entry)
-        .filter(|entry| assume.without_name.as_ref() != Some(&entry.name));
+        .filter(|entry| !assume.without_names.contains(&entry.name));
     let mut tops = BTreeSet::new();
     let mut whole = BTreeSet::new();
     for entry in names {

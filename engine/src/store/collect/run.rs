@@ -37,7 +37,7 @@ impl GcReport {
         self.freed.iter().chain(&self.thinned).map(|(_, bytes)| bytes).sum()
     }
 
-    fn of(plan: &Plan) -> GcReport {
+    pub(in crate::store) fn of(plan: &Plan) -> GcReport {
         GcReport {
             freed: plan.unlink.clone(),
             thinned: plan.thin.iter().map(|thinning| (thinning.id, thinning.bytes)).collect(),

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::ErrorKind;
-use crate::store::{GcOptions, Replace, paths};
+use crate::store::{GcOptions, Removal, Replace, paths};
+use crate::volume::CloneSource;
 
 const DRY: GcOptions = GcOptions { dry_run: true };
 const REAL: GcOptions = GcOptions { dry_run: false };
@@ -120,6 +121,58 @@ fn exclusive_bytes_are_what_removing_frees() {
     // The others still stand on it, and see all of it.
     assert_eq!(base.exclusive_bytes, 0);
     assert!(nothing.exclusive_bytes < 10 * BLOCK as u64);
+}
+
+#[test]
+fn what_several_names_need_and_what_goes_with_them() {
+    let (_folder, _, store) = files();
+    let base = store.create_volume("base", DISK).unwrap();
+    fill(&base, 0, 40, 1);
+    let bottom = freeze(&base).layer_id();
+    base.close().unwrap();
+    for name in ["one", "two"] {
+        let fork = store.fork("base@1", name).unwrap();
+        fill(&fork, 0, 20, 2);
+        freeze(&fork);
+        fork.close().unwrap();
+    }
+    let shared = store.snapshot_of("one@1").unwrap();
+    let third = store.create_volume("third", DISK).unwrap();
+    let bytes = 4 * BLOCK as u64;
+    third.clone_range(CloneSource::Snapshot(&shared), 0, 0, bytes).unwrap();
+    freeze(&third);
+    third.close().unwrap();
+
+    let holdings = store.holdings().unwrap();
+    let named: Vec<_> = holdings
+        .names
+        .iter()
+        .map(|held| (held.name.name.as_str(), held.history.len(), held.lenders.clone()))
+        .collect();
+    let lender = shared.layer_id();
+    let expected =
+        [("base", 2, vec![]), ("one", 3, vec![]), ("third", 2, vec![lender]), ("two", 3, vec![])];
+    assert_eq!(named, expected);
+    assert_eq!(holdings.names[1].history[2], bottom);
+    let allocated: u64 = holdings.allocated_bytes.values().sum();
+    assert_eq!(allocated, store.usage().unwrap().allocated_bytes);
+
+    drop(shared);
+    // Together they free what each alone would leave to the other.
+    let names = ["base", "one", "two"].map(str::to_owned);
+    let removal = Removal { names: names.clone().into(), ..Removal::default() };
+    let told = store.would_free(&removal).unwrap();
+    for name in &names {
+        store.remove(name).unwrap();
+    }
+    store.collect(&REAL).unwrap();
+    assert_eq!(told.freed_bytes(), allocated - store.usage().unwrap().allocated_bytes);
+    assert_eq!((told.freed.len(), told.thinned.len()), (5, 1), "{told:?}");
+    assert_eq!(byte_of(&store.snapshot_of("third").unwrap(), 3), 2);
+    let nothing = Removal { names: ["no such name".to_owned()].into(), ..Removal::default() };
+    assert_eq!(store.would_free(&nothing).unwrap_err().kind(), ErrorKind::InvalidInput);
+    let nothing = Removal { names: ["none".to_owned()].into(), ..Removal::default() };
+    assert_eq!(store.would_free(&nothing).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
