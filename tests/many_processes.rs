@@ -249,7 +249,7 @@ fn many_processes_meet_only_whole_blocks() {
     let folder = folder.path().join("store");
     let mut images = Vec::new();
     for image in ["image:1", "image:2"] {
-        let making = store.make(image, ((BLOCKS + 1) * BLOCK) as u64).unwrap();
+        let making = store.make(image, ((BLOCKS + 1) * BLOCK) as u64, Replace::Refuse).unwrap();
         making.volume().write_at(0, &manifest(&[[0, 0]; BLOCKS])).unwrap();
         for address in 1..=BLOCKS {
             let bytes = block(address, [0, 0]);

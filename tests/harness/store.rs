@@ -96,7 +96,7 @@ impl StoreSubject {
                 self.store.tag(&format!("{volume}@1"), tag, Replace::Refuse)?;
             }
             Step::Import { tag, blocks, value } => {
-                let making = self.store.make(tag, bytes(blocks))?;
+                let making = self.store.make(tag, bytes(blocks), Replace::Refuse)?;
                 making.volume().write_at(0, &pattern(*value, bytes(blocks)))?;
                 making.finish(&Default::default())?;
             }

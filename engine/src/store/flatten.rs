@@ -2,6 +2,7 @@
 
 use super::handle::Store;
 use super::resolve::resolve;
+use super::tag::Replace;
 use super::volumes::{Base, live};
 use crate::chain::{Snapshot, ViewTarget};
 use crate::error::Result;
@@ -44,7 +45,7 @@ impl Store {
         }
         let snapshot = inner.open_kept(reference, resolved)?;
         let base = Base::nothing(inner, snapshot.kind(), snapshot.size_bytes());
-        let making = self.make_of(tag, base)?;
+        let making = self.make_of(tag, base, Replace::Refuse)?;
         copy(&snapshot, making.volume(), progress)?;
         making.finish(&snapshot.annotations()?)
     }

@@ -46,6 +46,19 @@ pub struct LayerInfo {
     pub annotations: Annotations,
 }
 
+/// A snapshot that was not removed, and what people say of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptSnapshot {
+    /// The id of its layer.
+    pub id: LayerId,
+    /// Disk or tree.
+    pub kind: LayerKind,
+    /// The parent as the layer recorded it.
+    pub parent: Option<LayerRef>,
+    /// What people say of it.
+    pub annotations: Annotations,
+}
+
 impl Store {
     /// All names, in order.
     pub fn names(&self) -> Result<Vec<NameEntry>> {
@@ -73,6 +86,28 @@ impl Store {
         }
         layers.sort_by_key(|layer| layer.id);
         Ok(layers)
+    }
+
+    /// All snapshots that were not removed, in order of their ids, by a look at each header: much
+    /// less work than [`layers`](Store::layers). One whose header does not verify is left out.
+    pub fn kept_snapshots(&self) -> Result<Vec<KeptSnapshot>> {
+        let inner = self.inner()?;
+        let mut kept = Vec::new();
+        for file in list_folder(inner.host(), paths::LAYERS.as_ref())? {
+            let Some(LayersEntry::Layer(id)) = paths::parse_layers_entry(&file) else { continue };
+            let header = match headers::read(inner.host(), id) {
+                Err(error) if error.kind() == ErrorKind::Corrupt => continue,
+                header => header?,
+            };
+            let is_kept = |header: &Header| header.state == LayerState::Frozen && !header.removed;
+            if let Some(header) = header.filter(is_kept) {
+                let annotations = annotations_of(inner, &header)?;
+                let Header { kind, parent, .. } = header;
+                kept.push(KeptSnapshot { id, kind, parent, annotations });
+            }
+        }
+        kept.sort_by_key(|snapshot| snapshot.id);
+        Ok(kept)
     }
 
     /// One layer.
@@ -156,16 +191,7 @@ fn info_of(inner: &Inner, header: Header) -> Result<LayerInfo> {
     let host_says = |error| failed(host, "look at a layer", &path)(error);
     let medium = host.open(&path, OpenMode::Read).map_err(host_says)?;
     let facts = medium.facts().map_err(host_says)?;
-    let annotations = match &header.annotations {
-        None => Annotations::default(),
-        Some(piece) => {
-            let what = (PageKind::Annotations, "annotations");
-            let identity = (header.layer, header.block_size);
-            let shown = host.display_path(&path);
-            let body = read_blob(&*medium, &shown, what, identity, piece)?;
-            Annotations::decode(&body).map_err(|error| error.in_file(shown))?
-        }
-    };
+    let annotations = annotations_of(inner, &header)?;
     let data_blocks = match header.state {
         LayerState::Frozen => own_blocks(inner, &header.layer_ref())?,
         LayerState::Open => facts.allocated_bytes / header.block_size.bytes(),
@@ -184,6 +210,18 @@ fn info_of(inner: &Inner, header: Header) -> Result<LayerInfo> {
         parent: header.parent,
         annotations,
     })
+}
+
+fn annotations_of(inner: &Inner, header: &Header) -> Result<Annotations> {
+    let Some(piece) = &header.annotations else { return Ok(Annotations::default()) };
+    let host = inner.host();
+    let path = paths::layer(header.layer);
+    let medium = host.open(&path, OpenMode::Read);
+    let medium = medium.map_err(failed(host, "read annotations", &path))?;
+    let what = (PageKind::Annotations, "annotations");
+    let shown = host.display_path(&path);
+    let body = read_blob(&*medium, &shown, what, (header.layer, header.block_size), piece)?;
+    Annotations::decode(&body).map_err(|error| error.in_file(shown))
 }
 
 fn own_blocks(inner: &Inner, layer: &LayerRef) -> Result<u64> {

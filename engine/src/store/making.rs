@@ -30,6 +30,7 @@ pub struct Making {
 pub struct TagOfMaking {
     inner: Arc<Inner>,
     lock: NameLock,
+    replace: Replace,
     /// Keeps what the snapshot stands on from being collected.
     _parent: Option<Snapshot>,
 }
@@ -37,40 +38,46 @@ pub struct TagOfMaking {
 impl Store {
     /// Begins a snapshot of a disk of `size_bytes` without ancestors, to be tagged `tag`.
     ///
-    /// Errors: [`AlreadyExists`](crate::ErrorKind::AlreadyExists) where the name is taken.
-    pub fn make(&self, tag: &str, size_bytes: u64) -> Result<Making> {
+    /// Errors: [`AlreadyExists`](crate::ErrorKind::AlreadyExists) where the name is taken, unless
+    /// it is a tag that may be moved.
+    pub fn make(&self, tag: &str, size_bytes: u64, replace: Replace) -> Result<Making> {
         let base = Base::nothing(self.inner()?, LayerKind::Disk, size_bytes);
-        self.make_of(tag, base)
+        self.make_of(tag, base, replace)
     }
 
     /// As [`make`](Store::make), of a tree: the blocks of a file view, which
     /// [`into_parts`](Making::into_parts) gives the volume for.
-    pub fn make_tree(&self, tag: &str) -> Result<Making> {
+    pub fn make_tree(&self, tag: &str, replace: Replace) -> Result<Making> {
         let base = Base::nothing(self.inner()?, LayerKind::Tree, 0);
-        self.make_of(tag, base)
+        self.make_of(tag, base, replace)
     }
 
     /// As [`make`](Store::make), on top of the snapshot that `parent` means.
     ///
     /// Errors: as [`fork`](Store::fork).
-    pub fn make_on(&self, parent: &str, tag: &str) -> Result<Making> {
+    pub fn make_on(&self, parent: &str, tag: &str, replace: Replace) -> Result<Making> {
         let base = Base::of_reference(self.inner()?, parent)?;
-        self.make_of(tag, base)
+        self.make_of(tag, base, replace)
     }
 
-    pub(super) fn make_of(&self, tag: &str, base: Base) -> Result<Making> {
+    pub(super) fn make_of(&self, tag: &str, base: Base, replace: Replace) -> Result<Making> {
         let inner = self.inner()?;
         let tag = Name::new(tag)?;
-        expect_free(inner, &tag)?;
+        let expect_free = || match replace {
+            Replace::Refuse => expect_free(inner, &tag),
+            Replace::Move => Ok(()),
+        };
+        expect_free()?;
         let lock = lock_tag(inner, &tag)?;
-        expect_free(inner, &tag)?;
+        expect_free()?;
         if let Some(parent) = &base.parent {
             headers::settle(inner.host(), parent.id)?;
         }
         let parent = base.snapshot.clone();
         let new = base.into_new(inner);
         let volume = Volume::create(VolumeHome::of_maker(inner), new, inner.options.volume)?;
-        Ok(Making { volume, tag: TagOfMaking { inner: Arc::clone(inner), lock, _parent: parent } })
+        let inner = Arc::clone(inner);
+        Ok(Making { volume, tag: TagOfMaking { inner, lock, replace, _parent: parent } })
     }
 }
 
@@ -103,7 +110,7 @@ impl TagOfMaking {
         {
             let _adding = StoreLock::shared(host)?;
             let header = headers::read_existing(host, snapshot.layer_id())?;
-            write_tag(&self.inner, &self.lock, &header, Replace::Refuse)?;
+            write_tag(&self.inner, &self.lock, &header, self.replace)?;
         }
         unlink_top(&self.inner, top)?;
         Ok(())

@@ -32,7 +32,7 @@ pub use collect::{GcOptions, GcReport};
 pub use flatten::Progress;
 pub use handle::{Store, StoreOptions};
 pub use holdings::{Holding, Holdings, Removal};
-pub use info::LayerInfo;
+pub use info::{KeptSnapshot, LayerInfo};
 pub use making::{Making, TagOfMaking};
 pub use name::Name;
 pub use remove::RemoveReport;

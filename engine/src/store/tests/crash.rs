@@ -4,7 +4,7 @@ use super::*;
 use crate::ErrorKind;
 use crate::format::NameEntry;
 use crate::medium::OpenMode;
-use crate::store::{GcOptions, Name, names, paths};
+use crate::store::{GcOptions, Name, Replace, names, paths};
 use crate::units::LayerId;
 
 fn web() -> Name {
@@ -117,7 +117,7 @@ fn a_collection_that_stopped_between_mark_and_punch_is_finished_by_the_next() {
 #[test]
 fn a_mark_of_what_was_finished_does_no_harm() {
     let (host, store) = memory();
-    let making = store.make("image", DISK).unwrap();
+    let making = store.make("image", DISK, Replace::Refuse).unwrap();
     fill(making.volume(), 0, 1, 1);
     let id = making.finish(&Annotations::default()).unwrap().layer_id();
     let mark = |id: LayerId| {

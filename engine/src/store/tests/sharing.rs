@@ -49,7 +49,7 @@ fn a_flat_layer_shows_the_same_and_needs_nobody() {
 #[test]
 fn what_was_being_made_is_an_orphan_also_once_it_is_frozen() {
     let (host, store) = memory();
-    let making = store.make("image", DISK).unwrap();
+    let making = store.make("image", DISK, Replace::Refuse).unwrap();
     fill(making.volume(), 0, 4, 1);
     making.volume().flush().unwrap();
     assert!(store.collect(&REAL).unwrap().freed.is_empty(), "its maker is at work");
@@ -62,7 +62,7 @@ fn what_was_being_made_is_an_orphan_also_once_it_is_frozen() {
     assert_eq!(outside.collect(&REAL).unwrap().freed.len(), 2);
     assert!(host.list(paths::LAYERS.as_ref()).unwrap().is_empty());
 
-    let making = store.make("image", DISK).unwrap();
+    let making = store.make("image", DISK, Replace::Refuse).unwrap();
     fill(making.volume(), 0, 4, 2);
     let snapshot = making.finish(&Annotations::default()).unwrap();
     outside.collect(&REAL).unwrap();

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use sapwood::Replace;
 use sapwood::volume::Volume;
 use serde::Serialize;
 
@@ -40,7 +41,7 @@ pub fn import(args: &ImportArgs, context: &Context<'_>) -> Result<Verdict> {
     };
     let store = context.open_or_create_store()?;
     let size = source.as_ref().map(RawSource::size);
-    let making = store.make(&args.tag, size.unwrap_or(0))?;
+    let making = store.make(&args.tag, size.unwrap_or(0), Replace::Refuse)?;
     let progress = context.output.progress("importing", size);
     match &source {
         Some(source) => fill_from_file(source, making.volume(), &progress)?,

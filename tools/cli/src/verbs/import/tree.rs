@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 use sapwood::files::{Files, FilesOptions, Inode};
-use sapwood::store::Store;
+use sapwood::store::{Replace, Store};
 use sapwood_archive::{Progress, Report as Counts, import_directory, import_layer, import_tar};
 use serde::Serialize;
 
@@ -91,8 +91,8 @@ fn make(
     fill: impl FnOnce(&Files) -> Result<Counts>,
 ) -> Result<(String, Counts)> {
     let making = match &args.parent {
-        Some(parent) => store.make_on(parent, &args.tag)?,
-        None => store.make_tree(&args.tag)?,
+        Some(parent) => store.make_on(parent, &args.tag, Replace::Refuse)?,
+        None => store.make_tree(&args.tag, Replace::Refuse)?,
     };
     let (volume, tag) = making.into_parts();
     let files = Files::open(volume, FilesOptions::default())?;

@@ -1,0 +1,25 @@
+//! Images of a store: what they are, how they are found and made.
+
+mod configuration;
+mod known;
+mod layers;
+mod open;
+mod publish;
+
+pub use configuration::{Configuration, read_configuration};
+pub use known::KnownLayers;
+pub use layers::ImageLayer;
+pub use open::{Image, list};
+pub use publish::publish;
+
+/// The label of a filesystem layer that came from an archive: the digest of its uncompressed tar.
+pub const DIFF_ID_LABEL: &str = "diff-id";
+/// The label of a filesystem layer that came from an archive: its ChainID.
+pub const CHAIN_ID_LABEL: &str = "chain-id";
+/// The label of a filesystem layer that a build step made: the key of that step.
+pub const CACHE_KEY_LABEL: &str = "cache-key";
+/// The label of an image layer: the digest of the configuration that it holds.
+pub const IMAGE_LABEL: &str = "image";
+
+/// The attachment that holds the configuration of an image.
+const CONFIGURATION: &[u8] = b"oci-configuration";

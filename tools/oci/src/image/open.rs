@@ -1,0 +1,89 @@
+//! An image, opened.
+
+use sapwood::files::FilesView;
+use sapwood::{Error, LayerId, LayerKind, NameEntry, NameKind, Result, Snapshot, Store};
+
+use super::layers::{ImageLayer, filesystem_layers};
+use super::{Configuration, IMAGE_LABEL, read_configuration};
+use crate::Sha256;
+
+/// An image of a store: a snapshot of its tree, with its configuration.
+#[derive(Debug)]
+pub struct Image {
+    view: FilesView,
+    configuration: Configuration,
+    reference: String,
+}
+
+impl Image {
+    /// The image that `reference` means: a tag, or any snapshot or volume whose tree was forked from
+    /// an image.
+    ///
+    /// Errors: [`NotFound`](sapwood::ErrorKind::NotFound);
+    /// [`InvalidInput`](sapwood::ErrorKind::InvalidInput) for a disk, and for a tree that is no
+    /// image.
+    pub fn open(store: &Store, reference: &str) -> Result<Image> {
+        let view = FilesView::open(store.snapshot_of(reference)?)?;
+        match read_configuration(&view)? {
+            Some(configuration) => {
+                Ok(Image { view, configuration, reference: reference.to_owned() })
+            }
+            None => {
+                let found = format!("{reference}, a tree without a configuration");
+                Err(Error::invalid("open an image", "reference", found, "an image"))
+            }
+        }
+    }
+
+    /// Its configuration.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// Its tree.
+    pub fn view(&self) -> &FilesView {
+        &self.view
+    }
+
+    /// Its snapshot.
+    pub fn snapshot(&self) -> &Snapshot {
+        self.view.snapshot()
+    }
+
+    /// Its filesystem layers, lowest first.
+    pub fn layers(&self, store: &Store) -> Result<Vec<ImageLayer>> {
+        filesystem_layers(store, &self.lineage_reference())
+    }
+
+    /// The topmost filesystem layer; none for an image without layers.
+    pub fn top_layer(&self, store: &Store) -> Result<Option<LayerId>> {
+        Ok(self.layers(store)?.last().map(|layer| layer.id))
+    }
+
+    /// The snapshot as a reference that means the same for ever; of a live volume the volume.
+    fn lineage_reference(&self) -> String {
+        let snapshot = self.view.snapshot();
+        match snapshot.reference().freeze_generation {
+            0 => self.reference.clone(),
+            _ => snapshot.layer_id().to_string(),
+        }
+    }
+}
+
+/// The tags that are images, in order, with the digests of their configurations.
+pub fn list(store: &Store) -> Result<Vec<(String, Sha256)>> {
+    let mut images = Vec::new();
+    for NameEntry { name, kind, top, .. } in store.names()? {
+        if kind != NameKind::Tag {
+            continue;
+        }
+        let layer = store.layer(top)?;
+        if layer.kind != LayerKind::Tree {
+            continue;
+        }
+        if let Some(digest) = layer.annotations.labels.get(IMAGE_LABEL) {
+            images.push((name, digest.parse()?));
+        }
+    }
+    Ok(images)
+}

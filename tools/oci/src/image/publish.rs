@@ -1,0 +1,47 @@
+//! Making image layers.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sapwood::files::{Files, FilesOptions};
+use sapwood::{Annotations, Replace, Result, Store};
+
+use super::{CONFIGURATION, Configuration, IMAGE_LABEL, Image};
+
+/// Makes an image layer with this configuration on the filesystem layer that `top` means, and tags
+/// it. Without `top` it is an image without layers.
+///
+/// Digests of layers that the configuration does not have are filled in when the image goes out.
+///
+/// Errors: [`AlreadyExists`](sapwood::ErrorKind::AlreadyExists) where the tag is taken and is not to
+/// be moved.
+pub fn publish(
+    store: &Store,
+    top: Option<&str>,
+    configuration: &Configuration,
+    tag: &str,
+    replace: Replace,
+) -> Result<Image> {
+    let making = match top {
+        Some(top) => store.make_on(top, tag, replace)?,
+        None => store.make_tree(tag, replace)?,
+    };
+    let (volume, tag_of_making) = making.into_parts();
+    let files = Files::open(volume, FilesOptions::default())?;
+    files.attach(CONFIGURATION, configuration.json())?;
+    let snapshot = files.snapshot(&annotations(configuration))?;
+    let top = files.volume().layer_id();
+    drop(files);
+    tag_of_making.give(&snapshot, top)?;
+    Image::open(store, &snapshot.layer_id().to_string())
+}
+
+/// What an image layer says of itself.
+pub fn annotations(configuration: &Configuration) -> Annotations {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    Annotations {
+        created: since.ok().and_then(|since| i64::try_from(since.as_nanos()).ok()),
+        created_by: Some("image".to_owned()),
+        comment: None,
+        labels: [(IMAGE_LABEL.to_owned(), configuration.digest().to_string())].into(),
+    }
+}

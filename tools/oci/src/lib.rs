@@ -1,0 +1,43 @@
+//! OCI images in a store of sapwood.
+//!
+//! A filesystem layer of an image is one snapshot of a tree, on the snapshot of the layers below
+//! it. An *image layer* stands on the topmost of them: a snapshot that changes no file and holds
+//! the image's configuration as an attachment. A tag on an image layer is an image. So images share
+//! all layers that are equal, several configurations stand on the same layers, and a fork of an
+//! image layer knows its configuration.
+//!
+//! # Make an image of a tree
+//!
+//! ```
+//! use sapwood::files::{Files, FilesOptions, Paths};
+//! use sapwood::{Replace, Store, StoreOptions};
+//! use sapwood_oci::{Configuration, Image, publish};
+//! # let folder = tempfile::tempdir()?;
+//! # let store = Store::create(folder.path().join("store"), &StoreOptions::default())?;
+//!
+//! let files = Files::open(store.create_tree("base")?, FilesOptions::default())?;
+//! Paths::new(&files).write("hello", b"sap")?;
+//! files.snapshot(&Default::default())?;
+//!
+//! let configuration = Configuration::read(
+//!     br#"{"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/sh"]},
+//!          "rootfs": {"type": "layers", "diff_ids": []}}"#,
+//! )?;
+//! publish(&store, Some("base@1"), &configuration, "hello:1", Replace::Refuse)?;
+//!
+//! let image = Image::open(&store, "hello:1")?;
+//! let command = image.configuration().get().config().as_ref().unwrap().cmd();
+//! assert_eq!(command.as_deref().unwrap(), ["/bin/sh"]);
+//! assert_eq!(image.layers(&store)?.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod digest;
+mod image;
+
+pub use digest::Sha256;
+pub use image::{
+    CACHE_KEY_LABEL, CHAIN_ID_LABEL, Configuration, DIFF_ID_LABEL, IMAGE_LABEL, Image, ImageLayer,
+    KnownLayers, list, publish, read_configuration,
+};
+pub use oci_spec::image as spec;

@@ -1,0 +1,3 @@
+//! Images in stores.
+
+mod model;
