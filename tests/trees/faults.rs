@@ -4,8 +4,8 @@
 use sapwood::testing::{CrashDisk, Fault, FaultHost, FaultKind, Repeat};
 
 use super::model::{Model, Observed};
-use super::power_cuts::stages;
 use super::subject::{Tree, difference, observe, observe_checked};
+use super::workloads::of_every_kind;
 
 /// Whether the fault was met.
 fn fail_one(fault: Fault) -> Result<bool, String> {
@@ -17,7 +17,7 @@ fn fail_one(fault: Fault) -> Result<bool, String> {
     host.arm(fault);
     let mut model = Model::new();
     let mut allowed: Vec<Observed> = vec![model.observed()];
-    'stages: for (number, stage) in stages().iter().enumerate() {
+    'stages: for (number, stage) in of_every_kind().iter().enumerate() {
         for action in stage {
             match tree.apply(action) {
                 Ok(()) => assert!(action.apply(&mut model)),

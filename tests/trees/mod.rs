@@ -8,5 +8,6 @@ mod power_cuts;
 mod random;
 mod step;
 mod subject;
+mod workloads;
 
 use crate::harness::store::options;

@@ -76,18 +76,68 @@ pub const SIZE_MAX: u32 = 40_000;
 /// An operation on paths: what a tree and the model are both asked to do.
 #[derive(Clone, Debug)]
 pub enum Action {
-    Make { directory: String, name: String, kind: u8 },
-    Write { path: String, offset: u64, data: Vec<u8> },
-    Truncate { path: String, size: u64 },
-    Zero { path: String, offset: u64, length: u64 },
-    Copy { path: String, from: u64, to_path: String, to: u64, length: u64 },
-    Link { path: String, directory: String, name: String },
-    Remove { path: String },
-    Rename { path: String, directory: String, name: String, exchange: bool },
-    Attributes { path: String, permissions: u16, owner: u32 },
-    SetExtended { path: String, name: String, value: Vec<u8> },
-    RemoveExtended { path: String, name: String },
-    Attach { name: String, content: Vec<u8> },
+    Make {
+        directory: String,
+        name: String,
+        kind: u8,
+    },
+    Write {
+        path: String,
+        offset: u64,
+        data: Vec<u8>,
+    },
+    Truncate {
+        path: String,
+        size: u64,
+    },
+    Zero {
+        path: String,
+        offset: u64,
+        length: u64,
+    },
+    Copy {
+        path: String,
+        from: u64,
+        to_path: String,
+        to: u64,
+        length: u64,
+    },
+    Link {
+        path: String,
+        directory: String,
+        name: String,
+    },
+    Remove {
+        path: String,
+    },
+    /// Removes the name of a file that somebody has open.
+    RemoveOpen {
+        path: String,
+    },
+    Rename {
+        path: String,
+        directory: String,
+        name: String,
+        exchange: bool,
+    },
+    Attributes {
+        path: String,
+        permissions: u16,
+        owner: u32,
+    },
+    SetExtended {
+        path: String,
+        name: String,
+        value: Vec<u8>,
+    },
+    RemoveExtended {
+        path: String,
+        name: String,
+    },
+    Attach {
+        name: String,
+        content: Vec<u8>,
+    },
 }
 
 /// Bytes that tell where they belong.
@@ -216,7 +266,7 @@ impl Action {
                 }
                 model.names(directory).insert(name.clone(), file);
             }
-            Action::Remove { path } => {
+            Action::Remove { path } | Action::RemoveOpen { path } => {
                 let file = number(model, path);
                 if model.is_directory(file) && !model.names(file).is_empty() {
                     return false;

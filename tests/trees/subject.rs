@@ -92,6 +92,11 @@ impl Tree {
                     _ => files.unlink(at(directory)?, name.as_bytes())?,
                 }
             }
+            Action::RemoveOpen { path } => {
+                let (directory, name) = split(path);
+                files.hold(at(path)?);
+                files.unlink(at(directory)?, name.as_bytes())?;
+            }
             Action::Rename { path, directory, name, exchange } => {
                 let (from, from_name) = split(path);
                 let mode = if *exchange { RenameMode::Exchange } else { RenameMode::Replace };

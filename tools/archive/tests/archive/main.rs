@@ -6,5 +6,6 @@ mod hosts;
 mod interchange;
 mod layers;
 mod numbers;
+mod root_filesystem;
 mod round_trips;
 mod support;

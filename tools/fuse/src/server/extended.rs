@@ -9,13 +9,13 @@ use crate::acl::{self, Direction, List};
 /// The flags of `setxattr`.
 const CREATE: i32 = 1;
 const REPLACE: i32 = 2;
+/// What names of attributes begin with; the kernel lets all others through to a FUSE server.
+const NAMESPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
 
 impl Server {
     /// The value of an attribute.
     pub(super) fn extended_attribute(&self, number: INodeNo, name: &[u8]) -> Answer<Vec<u8>> {
-        if is_list(name) && !self.options.access_control_lists {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        self.expect_name(name)?;
         if self.shown(number).is_some() {
             return Err(Errno::ENODATA);
         }
@@ -51,6 +51,7 @@ impl Server {
         value: &[u8],
         flags: i32,
     ) -> Answer<()> {
+        self.expect_name(name)?;
         let files = self.tree.writer()?;
         let number = self.inode_to_change(number)?;
         let mode = match flags {
@@ -70,18 +71,13 @@ impl Server {
     /// Removes an attribute.
     pub(super) fn remove_extended_attribute(&self, number: INodeNo, name: &[u8]) -> Answer<()> {
         let files = self.tree.writer()?;
-        if is_list(name) && !self.options.access_control_lists {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        self.expect_name(name)?;
         self.engine(files.remove_extended_attribute(self.inode_to_change(number)?, name))
     }
 
     /// Sets an access list, and the permissions that go with it.
     fn set_list(&self, number: Inode, name: &[u8], value: &[u8], mode: SetMode) -> Answer<()> {
         let files = self.tree.writer()?;
-        if !self.options.access_control_lists {
-            return Err(Errno::EOPNOTSUPP);
-        }
         let list = self.translate(value, Direction::ToTree).ok_or(Errno::EINVAL)?;
         if name == acl::ACCESS {
             let attributes = self.engine(self.tree.reader().attributes(number))?;
@@ -101,6 +97,19 @@ impl Server {
         self.with_room(value.len() as u64, || {
             files.set_extended_attribute(number, name, &value, mode)
         })
+    }
+
+    /// Refuses names that no filesystem of the kernel has.
+    fn expect_name(&self, name: &[u8]) -> Answer<()> {
+        if is_list(name) {
+            let lists = self.options.access_control_lists;
+            return if lists { Ok(()) } else { Err(Errno::EOPNOTSUPP) };
+        }
+        match NAMESPACES.iter().find_map(|namespace| name.strip_prefix(*namespace)) {
+            None => Err(Errno::EOPNOTSUPP),
+            Some(b"") => Err(Errno::EINVAL),
+            Some(_) => Ok(()),
+        }
     }
 
     fn translate(&self, value: &[u8], direction: Direction) -> Option<List> {

@@ -321,7 +321,7 @@ impl Filesystem for Server {
 
     fn fallocate(
         &self,
-        _: &Request,
+        request: &Request,
         number: INodeNo,
         _: FileHandle,
         offset: u64,
@@ -329,7 +329,7 @@ impl Filesystem for Server {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        reply_empty(reply, self.allocate(number, offset, length, mode));
+        reply_empty(reply, self.allocate(request, number, offset, length, mode));
     }
 
     fn lseek(
@@ -349,7 +349,7 @@ impl Filesystem for Server {
 
     fn copy_file_range(
         &self,
-        _: &Request,
+        request: &Request,
         from: INodeNo,
         _: FileHandle,
         from_offset: u64,
@@ -360,7 +360,8 @@ impl Filesystem for Server {
         _: CopyFileRangeFlags,
         reply: ReplyWrite,
     ) {
-        reply_written(reply, self.copy_range((from, from_offset), (to, to_offset), length));
+        let (from, to) = ((from, from_offset), (to, to_offset));
+        reply_written(reply, self.copy_range(request, from, to, length));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Writing: content, its room, and when it is durable.
 
-use fuser::{Errno, INodeNo, WriteFlags};
-use sapwood::files::{SetAttributes, SizeChange};
+use fuser::{Errno, INodeNo, Request, WriteFlags};
+use sapwood::files::{Inode, SetAttributes, SizeChange};
 
 use super::{Answer, Server};
 
@@ -26,8 +26,7 @@ impl Server {
         let files = self.tree.writer()?;
         let number = self.inode_to_change(number)?;
         if flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
-            let set = SetAttributes { clear_privileges: true, ..SetAttributes::default() };
-            self.engine(files.set_attributes(number, &set))?;
+            self.engine(files.set_attributes(number, &without_privileges()))?;
         }
         self.with_room(data.len() as u64, || files.write(number, offset, data))?;
         self.recent.forget(number);
@@ -37,6 +36,7 @@ impl Server {
     /// Allocates, punches or zeroes a range.
     pub(super) fn allocate(
         &self,
+        request: &Request,
         number: INodeNo,
         offset: u64,
         length: u64,
@@ -44,6 +44,7 @@ impl Server {
     ) -> Answer<()> {
         let files = self.tree.writer()?;
         let number = self.inode_to_change(number)?;
+        self.clear_privileges(request, number)?;
         self.recent.forget(number);
         let size = if mode & KEEP_SIZE == 0 { SizeChange::Extend } else { SizeChange::Keep };
         match mode & !KEEP_SIZE {
@@ -61,17 +62,29 @@ impl Server {
     /// Copies a range by sharing its blocks as far as they line up; how many bytes.
     pub(super) fn copy_range(
         &self,
+        request: &Request,
         from: (INodeNo, u64),
         to: (INodeNo, u64),
         length: u64,
     ) -> Answer<u32> {
         let files = self.tree.writer()?;
         let (source, target) = (self.inode(from.0)?, self.inode_to_change(to.0)?);
+        self.clear_privileges(request, target)?;
         let length = length.min(COPY_BYTES_MAX);
         self.recent.forget(target);
         let copy = || files.copy_range(source, from.1, target, to.1, length);
         let copied = self.with_room(0, copy)?;
         Ok(u32::try_from(copied).expect("at most what was asked for"))
+    }
+
+    /// Takes set-id bits from a file that somebody other than root changes, where the kernel does
+    /// not say so itself.
+    fn clear_privileges(&self, request: &Request, number: Inode) -> Answer<()> {
+        if request.uid() == 0 {
+            return Ok(());
+        }
+        let cleared = self.tree.writer()?.set_attributes(number, &without_privileges());
+        self.engine(cleared).map(drop)
     }
 
     /// Makes what was written durable; everything, as one commit covers data and metadata.
@@ -81,4 +94,9 @@ impl Server {
             crate::tree::Tree::Live(files) => self.engine(files.flush()),
         }
     }
+}
+
+/// Set-id bits and capabilities go.
+fn without_privileges() -> SetAttributes {
+    SetAttributes { clear_privileges: true, ..SetAttributes::default() }
 }

@@ -20,6 +20,12 @@ const ORDERS: &str = "SAPWOOD_TEST_SERVE";
 /// What it says when the mount is there.
 const READY: &str = "the mount is there";
 
+/// Shell that takes away the variables of the test's own build, of which none may reach a build
+/// under test.
+pub const PLAIN_CARGO: &str =
+    "for name in $(env | sed -n 's/^\\(CARGO[A-Z_]*\\|RUST[A-Z_]*\\)=.*/\\1/p')
+     do case $name in CARGO_HOME|RUSTUP_HOME|RUSTUP_TOOLCHAIN) ;; *) unset $name;; esac; done";
+
 /// Whether this machine can mount; where it cannot, the test says so loudly and ends.
 pub fn can_mount(test: &str) -> bool {
     let is_root = rustix::process::geteuid().is_root();
@@ -50,7 +56,8 @@ pub fn factor(test: &str) -> u64 {
     factor.unwrap_or(0)
 }
 
-fn skip(test: &str, why: &str) {
+/// Says loudly that a test does nothing, and why.
+pub fn skip(test: &str, why: &str) {
     // Past the capture of the test runner: a test that did nothing must be seen.
     let mut stderr = std::fs::OpenOptions::new().append(true).open("/dev/stderr");
     let line = format!("SKIPPED {test}: {why}\n");

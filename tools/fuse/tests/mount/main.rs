@@ -11,6 +11,8 @@ mod many;
 mod nested;
 mod options;
 mod points;
+mod posix;
+mod postgres;
 mod programs;
 mod random;
 mod suites;

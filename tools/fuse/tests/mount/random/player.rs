@@ -244,8 +244,9 @@ fn apply(action: &Action, root: &Path, past_cache: bool) -> io::Result<()> {
         Action::RemoveExtended { path, name } => {
             Ok(rustix::fs::lremovexattr(at(path), trusted(name))?)
         }
-        // It has no name in the tree, so a mount does not show it.
-        Action::Attach { .. } => Err(io::ErrorKind::Unsupported.into()),
+        // What stands in no directory a mount does not show; open files are held by the player.
+        // What stands in no directory a mount does not show; the player holds files open itself.
+        Action::Attach { .. } | Action::RemoveOpen { .. } => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
