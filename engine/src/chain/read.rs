@@ -33,6 +33,22 @@ pub enum Borrowed<'a> {
     Unmapped,
 }
 
+/// A whole block, verified, where it lies: in the map of a frozen layer, which it keeps mapped.
+/// It does not change as long as a lease holds the layer.
+#[derive(Clone, Debug)]
+pub struct SharedBlock {
+    map: crate::raw::Map,
+    start: usize,
+    length: usize,
+}
+
+impl AsRef<[u8]> for SharedBlock {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        self.map.bytes(self.start, self.length)
+    }
+}
+
 impl View {
     /// Reads any number of bytes from byte `offset` of the block at `address` on.
     ///
@@ -72,6 +88,24 @@ impl View {
             let checksum = || view.checksum_of(level, slot, address);
             let bytes = owner.file().borrow(block, checksum).map_err(missing)?;
             Ok(bytes.map_or(Borrowed::Unmapped, Borrowed::Block))
+        })
+    }
+
+    /// As [`borrow`](Self::borrow), to keep; `None` where there are no bytes that may be kept: the
+    /// block is not mapped or reads as zeros, or is to be looked at again with each read.
+    pub fn share(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+        self.ask(|view| {
+            let (Found::Data { level, slot, block }, _) = view.resolve(address)? else {
+                return Ok(None);
+            };
+            let of_level = &view.levels()[level as usize];
+            let missing = |error| of_level.layer_fault(level, error);
+            let owner = of_level.slots().pinned_owner(slot, &**view.layers()).map_err(missing)?;
+            let Some(owner) = owner else { return Ok(None) };
+            let checksum = || view.checksum_of(level, slot, address);
+            let shared = owner.file().share(block, checksum).map_err(missing)?;
+            let length = view.block_size().bytes_usize();
+            Ok(shared.map(|(map, start)| SharedBlock { map, start, length }))
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::changes::{Changes, changes};
 use super::extents::ViewExtents;
-use super::read::{Borrowed, ReadRequest};
+use super::read::{Borrowed, ReadRequest, SharedBlock};
 use super::view::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Annotations, LayerKind, LayerRef};
@@ -85,6 +85,12 @@ impl Snapshot {
     /// The whole block at `address` without a copy, verified.
     pub fn borrow_block(&self, address: BlockAddress) -> Result<Borrowed<'_>> {
         self.view().borrow(address)
+    }
+
+    /// The whole block at `address` where it lies, verified, to keep as long as this snapshot or a
+    /// clone of it lives; `None` where it has to be read.
+    pub fn share_block(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+        self.view().share(address)
     }
 
     /// All that is known of `[start, end)`, in address order: holes, zeros, and data with

@@ -1,6 +1,6 @@
 //! What the file view asks of the blocks below it, live or frozen.
 
-use crate::chain::{Snapshot, ViewExtent};
+use crate::chain::{SharedBlock, Snapshot, ViewExtent};
 use crate::error::Result;
 use crate::units::{BlockAddress, BlockSize};
 use crate::volume::Volume;
@@ -22,6 +22,9 @@ pub trait Blocks: std::fmt::Debug + Send + Sync {
     fn block_size(&self) -> BlockSize;
     /// Fills `buffer` from byte `offset` of the block at `address` on.
     fn read(&self, address: BlockAddress, offset: u64, buffer: &mut [u8]) -> Result<()>;
+    /// The whole block at `address` where it lies, to keep until something else is written there;
+    /// `None` where it has to be read.
+    fn share(&self, address: BlockAddress) -> Result<Option<SharedBlock>>;
     /// All that is known of `[start, end)`.
     fn extents(&self, start: BlockAddress, end: BlockAddress) -> Extents<'_>;
 }
@@ -33,6 +36,10 @@ impl Blocks for Volume {
 
     fn read(&self, address: BlockAddress, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.read_blocks(address, offset, buffer)
+    }
+
+    fn share(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+        self.share_block(address)
     }
 
     fn extents(&self, start: BlockAddress, end: BlockAddress) -> Extents<'_> {
@@ -47,6 +54,10 @@ impl Blocks for Snapshot {
 
     fn read(&self, address: BlockAddress, offset: u64, buffer: &mut [u8]) -> Result<()> {
         self.read_blocks(address, offset, buffer)
+    }
+
+    fn share(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+        self.share_block(address)
     }
 
     fn extents(&self, start: BlockAddress, end: BlockAddress) -> Extents<'_> {

@@ -370,7 +370,7 @@ impl Paths<'_> {
 
     fn attributes(&self, place: &Place) -> Result<Attributes> {
         let reader = self.view.reader();
-        reader.attributes(reader.lookup(Inode(place.0), &place.1)?)
+        reader.attributes(reader.lookup(Inode(place.0), &place.1)?.0)
     }
 
     fn directory(&mut self, inode: u32) -> Result<&[u8]> {
@@ -449,10 +449,7 @@ impl FilesView {
     }
 
     /// A page, unless nothing is there: a freed page was discarded.
-    fn page_if_used(
-        &self,
-        number: u32,
-    ) -> Result<Option<std::sync::Arc<crate::format::files::Page>>> {
+    fn page_if_used(&self, number: u32) -> Result<Option<std::sync::Arc<super::tree::Page>>> {
         let pages = self.reader().pages;
         let block = crate::units::BlockAddress(number.into());
         let end = crate::units::BlockAddress(block.0 + 1);

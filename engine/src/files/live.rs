@@ -91,8 +91,7 @@ impl Files {
     /// Errors: [`ErrorKind::InvalidInput`] for a disk; [`ErrorKind::Corrupt`].
     pub fn open(volume: Volume, options: FilesOptions) -> Result<Files> {
         expect_tree(volume.kind())?;
-        let page_bytes = volume.block_size().bytes_usize();
-        let cache = PageCache::new(options.cache_bytes, page_bytes);
+        let cache = PageCache::new(options.cache_bytes);
         let tree = load(&volume, &options, &cache)?;
         let core = Arc::new(Core {
             volume,
@@ -267,7 +266,7 @@ impl ReadFiles for Files {
         self.core.volume.block_size().bytes()
     }
 
-    fn lookup(&self, directory: Inode, name: &[u8]) -> Result<Inode> {
+    fn lookup_kind(&self, directory: Inode, name: &[u8]) -> Result<(Inode, FileKind)> {
         self.core.look(|reader| reader.lookup(directory, name))
     }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::tree::Pages;
-use super::types::Inode;
+use super::types::{FileKind, Inode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::entry::{NAME_BYTES_MAX, NamePlace};
 use crate::format::files::{EntryValue, InodeRecord, ItemKind, Key};
@@ -20,6 +20,8 @@ pub struct FoundName {
     pub cookie: u64,
     /// What it leads to.
     pub inode: Inode,
+    /// What kind of file that is.
+    pub kind: FileKind,
 }
 
 /// That `name` can be the name of a file.
@@ -77,12 +79,18 @@ pub fn find(pages: &Pages<'_>, directory: Inode, name: &[u8]) -> Result<Option<F
             if entry.name != name {
                 return Ok(ControlFlow::Continue(()));
             }
-            let inode = Inode(entry.inode);
-            found = Some(FoundName { cookie: key.sub(), inode });
+            let (inode, kind) = (Inode(entry.inode), entry_kind(&entry));
+            found = Some(FoundName { cookie: key.sub(), inode, kind });
             Ok(ControlFlow::Break(()))
         },
     )?;
     Ok(found)
+}
+
+/// The kind of file that an entry says it leads to.
+pub fn entry_kind(entry: &EntryValue<'_>) -> FileKind {
+    FileKind::from_mode(u32::from(entry.kind) << 12)
+        .expect("the decoder takes only kinds that there are")
 }
 
 /// A number for a name that the directory does not have.

@@ -174,16 +174,17 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
         let mut place = Place { directory: Inode::ROOT, name: None, inode: Some(Inode::ROOT) };
         while let Some(name) = names.pop() {
             let directory = place.inode.ok_or_else(|| missing(path))?;
-            let found = match self.files.lookup(directory, &name) {
-                Ok(inode) => Some(inode),
+            let found = match self.files.lookup_kind(directory, &name) {
+                Ok(found) => Some(found),
                 Err(error) if error.kind() == ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             };
             let own = name == b"." || name == b"..";
-            place = Place { directory, name: (!own).then_some(name), inode: found };
-            let Some(inode) = found else { continue };
+            let inode = found.map(|(inode, _)| inode);
+            place = Place { directory, name: (!own).then_some(name), inode };
+            let Some((inode, kind)) = found else { continue };
             let follow = !names.is_empty() || last == Last::Follow || must_be_directory;
-            if own || !follow || self.files.attributes(inode)?.kind != FileKind::Symlink {
+            if own || !follow || kind != FileKind::Symlink {
                 continue;
             }
             symlinks += 1;

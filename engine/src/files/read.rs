@@ -95,18 +95,22 @@ impl Reader<'_> {
         Ok(data << self.block_size().log2())
     }
 
-    pub fn lookup(&self, directory: Inode, name: &[u8]) -> Result<Inode> {
+    /// What a name leads to, and the kind of file that it says that is.
+    pub fn lookup(&self, directory: Inode, name: &[u8]) -> Result<(Inode, FileKind)> {
         let operation = "look up a name";
-        let record = self.directory(operation, directory)?;
-        check_name(operation, name)?;
-        match name {
-            b"." => return Ok(directory),
-            b".." => return Ok(Inode(record.name.directory)),
-            _ => {}
+        let checked = check_name(operation, name);
+        // Only directories have names in them: what is found needs no look at the record.
+        if checked.is_ok()
+            && let Some(found) = names::find(&self.pages, directory, name)?
+        {
+            return Ok((found.inode, found.kind));
         }
-        match names::find(&self.pages, directory, name)? {
-            Some(found) => Ok(found.inode),
-            None => Err(not_found(operation, name)),
+        let record = self.directory(operation, directory)?;
+        checked?;
+        match name {
+            b"." => Ok((directory, FileKind::Directory)),
+            b".." => Ok((Inode(record.name.directory), FileKind::Directory)),
+            _ => Err(not_found(operation, name)),
         }
     }
 
@@ -122,8 +126,7 @@ impl Reader<'_> {
         let first = Key::new(ItemKind::Entry, directory.0, after.saturating_add(1));
         self.pages.scan(first, last, |key, value| {
             let entry = EntryValue::decode(value)?;
-            let kind = FileKind::from_mode(u32::from(entry.kind) << 12)
-                .expect("the decoder takes only kinds that there are");
+            let kind = names::entry_kind(&entry);
             if kind == FileKind::Directory {
                 let place = NamePlace { directory: directory.0, cookie: key.sub() };
                 if self.record(Inode(entry.inode))?.name != place {

@@ -7,7 +7,7 @@ use super::live::read_superblock;
 use super::occupied::Occupied;
 use super::read::{ReadPlan, Reader};
 use super::tree::{PageCache, Pages};
-use super::types::{Attributes, Entry, Inode, Seek, Statistics};
+use super::types::{Attributes, Entry, FileKind, Inode, Seek, Statistics};
 use crate::chain::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::Superblock;
@@ -23,7 +23,12 @@ pub trait ReadFiles: std::fmt::Debug + Send + Sync {
     /// The file that a name in a directory leads to; `.` and `..` too.
     ///
     /// Errors: [`ErrorKind::NotFound`], [`ErrorKind::NotADirectory`], [`ErrorKind::NameTooLong`].
-    fn lookup(&self, directory: Inode, name: &[u8]) -> Result<Inode>;
+    fn lookup(&self, directory: Inode, name: &[u8]) -> Result<Inode> {
+        Ok(self.lookup_kind(directory, name)?.0)
+    }
+
+    /// As [`lookup`](Self::lookup), with the kind of file that the name says it leads to.
+    fn lookup_kind(&self, directory: Inode, name: &[u8]) -> Result<(Inode, FileKind)>;
 
     /// The attributes of a file.
     fn attributes(&self, inode: Inode) -> Result<Attributes>;
@@ -86,7 +91,7 @@ impl FilesView {
             let operation = "open a tree of files";
             return Err(Error::invalid(operation, "snapshot", "nothing in it", "a tree of files"));
         };
-        let cache = PageCache::new(CACHE_BYTES, snapshot.block_size().bytes_usize());
+        let cache = PageCache::new(CACHE_BYTES);
         Ok(FilesView { snapshot, superblock, cache, occupied: Occupied::new() })
     }
 
@@ -107,7 +112,7 @@ impl ReadFiles for FilesView {
         self.snapshot.block_size().bytes()
     }
 
-    fn lookup(&self, directory: Inode, name: &[u8]) -> Result<Inode> {
+    fn lookup_kind(&self, directory: Inode, name: &[u8]) -> Result<(Inode, FileKind)> {
         self.reader().lookup(directory, name)
     }
 

@@ -175,6 +175,23 @@ impl LayerFile {
         }
     }
 
+    /// As [`borrow`](Self::borrow), to keep: the map, and where in it the block begins. `None`
+    /// where every use has to look again: at the checksum, or at what the guard says.
+    pub fn share(
+        &self,
+        block: FileBlock,
+        checksum: impl FnOnce() -> Result<u32>,
+    ) -> Result<Option<(Map, usize)>> {
+        let once = ReadPolicy { map: MapPolicy::Map, verify: VerifyPolicy::FirstTouch };
+        if self.policy != once || self.fixed_bytes.is_none() {
+            return Ok(None);
+        }
+        match self.borrow(block, checksum)? {
+            Some(bytes) => self.map_range(block, bytes.len() as u64),
+            None => Ok(None),
+        }
+    }
+
     /// The map that holds all of `bytes` bytes from `block` on, and where in it they begin.
     pub fn map_range(&self, block: FileBlock, bytes: u64) -> Result<Option<(Map, usize)>> {
         let Some((segment, _, at)) = self.segment(block) else { return Ok(None) };

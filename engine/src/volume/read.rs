@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Volume;
 use super::state::State;
 use super::top::{Source, Top};
-use crate::chain::ReadRequest;
+use crate::chain::{ReadRequest, SharedBlock};
 use crate::error::Result;
 use crate::extent::Target;
 use crate::units::{BlockAddress, FileBlock, SourceIndex};
@@ -61,6 +61,18 @@ impl Volume {
         })?;
         self.counts.bytes_read.fetch_add(buffer.len() as u64, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The whole block at `address` where it lies, verified, if it is one of the parent's: to keep
+    /// until something else is written there. `None` where it has to be read.
+    pub fn share_block(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+        self.check_process("read")?;
+        let state = self.state.read();
+        let own = state.buffer.get(address).is_some()
+            || !matches!(state.find(address)?.target, Some(Target::Hole) | None);
+        let view = Arc::clone(&state.view);
+        drop(state);
+        if own { Ok(None) } else { view.share(address) }
     }
 
     /// Reads many places; together they cost less than one by one. Each sees the volume as it is

@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use super::pages::Leaf;
 use super::space::Space;
-use super::{PageCache, PageMap, Pages};
+use super::{Page, PageCache, PageMap, Pages};
 use crate::error::Result;
 use crate::files::blocks::Blocks;
-use crate::format::files::{Held, Key, Page, Superblock};
+use crate::format::files::{Held, Key, Superblock};
 
 /// A page that holds less than this part of what it could is joined with a neighbour.
 const SPARSE_PART: usize = 4;
+
+/// A full page is evened out with a neighbour where this part of each is free then.
+const SHIFT_PART: usize = 10;
 
 /// A tree that is being changed: what was changed since it was last written stands in memory.
 #[derive(Debug)]
@@ -254,8 +257,10 @@ impl Change<'_> {
         Ok(self.edit(page))
     }
 
-    fn add_page(&mut self, page: Page) {
+    /// Puts a page in place of what its number was.
+    fn put_page(&mut self, page: Page) {
         self.tree.note_for_undo(page.number());
+        self.cache.remove(page.number());
         self.tree.changed.insert(page.number(), Arc::new(page));
     }
 
@@ -279,28 +284,70 @@ impl Change<'_> {
                 return Ok(());
             }
             let level = at.page.level();
-            if self.split(at, slot, key, held)? {
+            let place = split_place(&at.page, slot, key);
+            let in_between = place != slot && level == 0;
+            if !(in_between && self.shift(&at, key, held.bytes())?)
+                && self.split(at, slot, place, key, held)?
+            {
                 return Ok(());
             }
             at = self.pages().walk_to(key, level)?;
         }
     }
 
-    /// Splits a page that has no room for something before its slot `slot`. Whether that was put
-    /// in: where it belongs at an end, it gets a page of its own.
-    fn split(&mut self, at: Leaf, slot: usize, key: Key, held: Held<'_>) -> Result<bool> {
+    /// Evens a full leaf out with one beside it that has room, so that what comes in no order fills
+    /// pages too. Whether there was one, and something of `bytes` bytes has room under `key` now.
+    fn shift(&mut self, at: &Leaf, key: Key, bytes: usize) -> Result<bool> {
+        let Some(&(above, slot)) = at.path.last() else { return Ok(false) };
+        let parent = self.pages().page(above)?;
+        let lefts = [Some(slot).filter(|_| slot + 1 < parent.len()), slot.checked_sub(1)];
+        for left_slot in lefts.into_iter().flatten() {
+            let left = self.pages().page(parent.child(left_slot))?;
+            let right = self.pages().page(parent.child(left_slot + 1))?;
+            let room = left.capacity_bytes() / SHIFT_PART;
+            let both = left.bytes_with(&right) + bytes;
+            if both + 2 * room > left.capacity_bytes() * 2 {
+                continue;
+            }
+            let Some((left, right)) = left.evened(&right) else { continue };
+            let separator = right.key(0);
+            let goes_into = if key < separator { &left } else { &right };
+            if !goes_into.has_room(&[key], bytes) || !parent.has_room(&[separator], 0) {
+                continue;
+            }
+            let number = right.number();
+            self.put_page(left);
+            self.put_page(right);
+            let parent = self.edit(parent);
+            parent.remove(left_slot + 1);
+            parent.insert(left_slot + 1, separator, Held::Page(number));
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Splits a page at `place`: it has no room for something before its slot `slot`. Whether that
+    /// was put in: where it belongs at an end, it gets a page of its own.
+    fn split(
+        &mut self,
+        at: Leaf,
+        slot: usize,
+        place: usize,
+        key: Key,
+        held: Held<'_>,
+    ) -> Result<bool> {
         let number = self.allocate_page()?;
         let left_number = at.page.number();
-        let place = split_place(&at.page, slot, key);
         let page = self.edit(at.page);
         let mut right = page.split_off(place, number);
         let empty = [&mut *page, &mut right].into_iter().find(|half| half.is_empty());
         let is_put = empty.is_some();
         if let Some(half) = empty {
+            debug_assert_eq!(slot, place, "at an end");
             half.insert(0, key, held);
         }
         let (separator, level) = (right.key(0), right.level());
-        self.add_page(right);
+        self.put_page(right);
         if at.path.is_empty() {
             self.grow(left_number, separator, number)?;
         } else {
@@ -317,7 +364,7 @@ impl Change<'_> {
         let mut root = Page::empty(self.tree.page_bytes, number, levels);
         root.insert(0, Key::MIN, Held::Page(left));
         root.insert(1, separator, Held::Page(right));
-        self.add_page(root);
+        self.put_page(root);
         let superblock = self.superblock_mut();
         superblock.root = number;
         superblock.levels += 1;
@@ -346,7 +393,7 @@ impl Change<'_> {
             if page.level() > 0 && page.is_empty() {
                 self.free_page(root);
                 let fresh = self.allocate_page()?;
-                self.add_page(Page::empty(self.tree.page_bytes, fresh, 0));
+                self.put_page(Page::empty(self.tree.page_bytes, fresh, 0));
                 let superblock = self.superblock_mut();
                 (superblock.root, superblock.levels) = (fresh, 1);
             }

@@ -3,6 +3,7 @@
 //! Readers walk it through [`Pages`]; [`Tree`] holds what was changed since the last time it was
 //! written, and changes it in transactions that are done whole or not at all.
 
+mod bytes;
 mod cache;
 mod change;
 mod pages;
@@ -19,10 +20,16 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use crate::format::files::Page;
+use bytes::TreeBytes;
+
+/// A page in memory.
+pub(super) type Page = crate::format::files::Page<TreeBytes>;
 
 /// Pages by number.
-pub(super) type PageMap = HashMap<u32, Arc<Page>, BuildHasherDefault<NumberHasher>>;
+pub(super) type PageMap = NumberMap<Arc<Page>>;
+
+/// What belongs to numbers of pages.
+pub(super) type NumberMap<T> = HashMap<u32, T, BuildHasherDefault<NumberHasher>>;
 
 /// Spreads page numbers, which whoever makes up a tree gains nothing by choosing: a map of them
 /// is bounded.

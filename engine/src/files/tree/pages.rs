@@ -3,11 +3,12 @@
 use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 
-use super::{PageCache, PageMap};
+use super::bytes::TreeBytes;
+use super::{Page, PageCache, PageMap};
 use crate::error::{Error, Result};
 use crate::files::blocks::Blocks;
 use crate::format::files::page::expect_level;
-use crate::format::files::{Key, Page, Superblock};
+use crate::format::files::{Key, Superblock};
 use crate::units::BlockAddress;
 
 /// The pages of a tree at one moment.
@@ -130,8 +131,15 @@ impl Pages<'_> {
             let expected = format!("1 to {}", self.superblock.pages_end - 1);
             return Err(Error::corrupt("walk a file tree", "page", number, expected));
         }
-        let mut bytes = vec![0; self.blocks.block_size().bytes_usize()].into_boxed_slice();
-        self.blocks.read(BlockAddress(number.into()), 0, &mut bytes)?;
+        let address = BlockAddress(number.into());
+        let bytes = match self.blocks.share(address)? {
+            Some(block) => TreeBytes::Shared(block),
+            None => {
+                let mut bytes = vec![0; self.blocks.block_size().bytes_usize()];
+                self.blocks.read(address, 0, &mut bytes)?;
+                TreeBytes::Own(bytes.into())
+            }
+        };
         let page = Arc::new(Page::decode(bytes, number).map_err(|error| {
             let place = u64::from(number) << self.blocks.block_size().log2();
             error.shifted_by(place)

@@ -50,7 +50,7 @@ fn some_key(random: &mut Random) -> Key {
 #[test]
 fn the_tree_holds_what_an_ordered_map_does() {
     let volume = volume();
-    let cache = PageCache::new(1 << 20, 4096);
+    let cache = PageCache::new(1 << 20);
     let mut tree = empty();
     let mut model = Model::new();
     let mut random = Random::new(7);
@@ -116,7 +116,7 @@ fn the_tree_holds_what_an_ordered_map_does() {
 #[test]
 fn items_put_in_order_fill_their_pages() {
     let volume = volume();
-    let cache = PageCache::new(1 << 20, 4096);
+    let cache = PageCache::new(1 << 20);
     let mut tree = empty();
     for inode in 2..5000 {
         tree.transaction(&cache, &volume, |change| {
@@ -133,7 +133,7 @@ fn items_put_in_order_fill_their_pages() {
 #[test]
 fn a_page_that_stands_in_two_places_is_refused() {
     let volume = volume();
-    let cache = PageCache::new(1 << 20, 4096);
+    let cache = PageCache::new(1 << 20);
     let mut tree = empty();
     for number in 0..400 {
         tree.transaction(&cache, &volume, |change| {
@@ -160,7 +160,7 @@ fn a_page_that_stands_in_two_places_is_refused() {
 #[test]
 fn a_page_is_split_below_the_first_key_of_the_page_above() {
     let volume = volume();
-    let cache = PageCache::new(1 << 20, 4096);
+    let cache = PageCache::new(1 << 20);
     let mut tree = empty();
     let key = |number: u64| Key::new(ItemKind::Content, 1, number);
     let mut model = Model::new();

@@ -29,9 +29,11 @@ impl Tree {
             let bytes = u64::from(end - start) * self.page_bytes as u64;
             batch.discard_blocks(BlockAddress(start.into()), 0, bytes)?;
         }
-        let block_size = BlockSize::from_bytes(self.page_bytes as u64)?;
-        batch.write_blocks(BlockAddress(0), 0, &self.superblock.encode(block_size))?;
-        self.superblock_changed = false;
+        if self.superblock_changed {
+            let block_size = BlockSize::from_bytes(self.page_bytes as u64)?;
+            batch.write_blocks(BlockAddress(0), 0, &self.superblock.encode(block_size))?;
+            self.superblock_changed = false;
+        }
         for number in std::mem::take(&mut self.freed) {
             self.space.give(number);
         }

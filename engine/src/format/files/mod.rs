@@ -12,5 +12,5 @@ pub mod superblock;
 pub use entry::EntryValue;
 pub use inode::{InodeFlags, InodeRecord, Time};
 pub use key::{ItemKind, Key};
-pub use page::{Held, Page, item_bytes_max};
+pub use page::{Held, Page, PageBytes, item_bytes_max};
 pub use superblock::Superblock;

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{Held, KeyFrame, PLACE_BYTES, Page};
+use super::{Held, KeyFrame, PLACE_BYTES, Page, PageBytes};
 use crate::format::files::key::Key;
 
-impl Page {
+impl<B: PageBytes> Page<B> {
     /// Whether something that takes `bytes` besides its slot has room under each of `keys`.
     pub fn has_room(&self, keys: &[Key], bytes: usize) -> bool {
         let slot_bytes = self.frame_with(keys).width() + PLACE_BYTES;
@@ -14,7 +14,7 @@ impl Page {
     }
 
     /// How many bytes the slots and values of this page and of `next` take in one.
-    pub fn bytes_with(&self, next: &Page) -> usize {
+    pub fn bytes_with(&self, next: &Page<B>) -> usize {
         let slot_bytes = self.frame.union(next.frame).width() + PLACE_BYTES;
         (self.slots + next.slots) * slot_bytes + self.value_bytes() + next.value_bytes()
     }
@@ -30,15 +30,17 @@ impl Page {
         }
         let start = self.slot_offset(at);
         let end = self.slot_offset(self.slots);
-        self.bytes.copy_within(start..end, start + self.slot_bytes());
-        let width = self.frame.width();
-        self.frame.write_part(key, &mut self.bytes[start..start + width]);
+        let (width, slot_bytes) = (self.frame.width(), self.slot_bytes());
+        let bytes = self.bytes.own();
+        bytes.copy_within(start..end, start + slot_bytes);
+        self.frame.write_part(key, &mut bytes[start..start + width]);
         self.slots += 1;
         match held {
             Held::Value(value) => {
                 self.values -= value.len();
-                self.bytes[self.values..self.values + value.len()].copy_from_slice(value);
-                self.write_place(at, self.values, value.len());
+                let start = self.values;
+                self.bytes.own()[start..start + value.len()].copy_from_slice(value);
+                self.write_place(at, start, value.len());
             }
             Held::Page(number) => self.set_child(at, number),
         }
@@ -47,7 +49,7 @@ impl Page {
     /// Points a slot at another page.
     pub fn set_child(&mut self, slot: usize, child: u32) {
         let at = self.slot_offset(slot) + self.frame.width();
-        self.bytes[at..at + PLACE_BYTES].copy_from_slice(&child.to_le_bytes());
+        self.bytes.own()[at..at + PLACE_BYTES].copy_from_slice(&child.to_le_bytes());
     }
 
     /// Writes a value of the same length over that of a slot; false where the lengths differ.
@@ -56,7 +58,7 @@ impl Page {
         if length != value.len() {
             return false;
         }
-        self.bytes[start..start + length].copy_from_slice(value);
+        self.bytes.own()[start..start + length].copy_from_slice(value);
         true
     }
 
@@ -72,33 +74,72 @@ impl Page {
         }
         let at = self.slot_offset(slot);
         let end = self.slot_offset(self.slots);
-        self.bytes.copy_within(at + self.slot_bytes()..end, at);
+        let next = at + self.slot_bytes();
+        self.bytes.own().copy_within(next..end, at);
         self.slots -= 1;
     }
 
     /// Takes the slots from `at` on into a new page `number` of the same level.
     #[must_use]
-    pub fn split_off(&mut self, at: usize, number: u32) -> Page {
+    pub fn split_off(&mut self, at: usize, number: u32) -> Page<B> {
         let right = self.part_of(at..self.slots, number);
         *self = self.part_of(0..at, self.number);
         right
     }
 
     /// Takes over all slots of `next`, whose keys are above: the caller has seen that they fit.
-    pub fn append_all(&mut self, next: &Page) {
+    pub fn append_all(&mut self, next: &Page<B>) {
         self.rebuild(self.frame.union(next.frame));
         self.append_slots(next, 0..next.slots);
     }
 
+    /// This page and `next`, whose keys are above, with slots moved so that both hold about as
+    /// much; none where one would have no room for them.
+    pub fn evened(&self, next: &Page<B>) -> Option<(Page<B>, Page<B>)> {
+        let half = usize::midpoint(self.used_bytes(), next.used_bytes());
+        // How many slots stay in this page, and how many of the next one come to it.
+        let kept = self.first_slots(half).max(1);
+        let taken = next.first_slots(half.saturating_sub(self.used_bytes()));
+        let left = match taken {
+            0 => self.part_of(0..kept, self.number),
+            _ => self.with_all(&next.part_of(0..taken, next.number))?,
+        };
+        let right = match taken {
+            0 => self.part_of(kept..self.slots, next.number).with_all(next)?,
+            _ => next.part_of(taken..next.slots, next.number),
+        };
+        (!right.is_empty()).then_some((left, right))
+    }
+
+    /// How many slots from the first on take `bytes` bytes at most.
+    fn first_slots(&self, bytes: usize) -> usize {
+        let mut sum = 0;
+        (0..self.slots)
+            .take_while(|&slot| {
+                sum += self.slot_bytes() + self.held(slot).bytes();
+                sum <= bytes
+            })
+            .count()
+    }
+
+    /// This page with all slots of `next`, if they fit.
+    fn with_all(&self, next: &Page<B>) -> Option<Page<B>> {
+        (self.bytes_with(next) <= self.capacity_bytes()).then(|| {
+            let mut both = self.part_of(0..self.slots, self.number);
+            both.append_all(next);
+            both
+        })
+    }
+
     /// A page `number` that holds some of the slots of this one, in as little room as they need.
-    fn part_of(&self, slots: Range<usize>, number: u32) -> Page {
-        let mut page = Page::empty(self.bytes.len(), number, self.level);
+    fn part_of(&self, slots: Range<usize>, number: u32) -> Page<B> {
+        let mut page = Page::empty(self.bytes().len(), number, self.level);
         page.frame = KeyFrame::of(slots.clone().map(|slot| self.key(slot)));
         page.append_slots(self, slots);
         page
     }
 
-    fn append_slots(&mut self, from: &Page, slots: Range<usize>) {
+    fn append_slots(&mut self, from: &Page<B>, slots: Range<usize>) {
         for slot in slots {
             self.insert(self.slots, from.key(slot), from.held(slot));
         }
@@ -106,7 +147,7 @@ impl Page {
 
     /// Writes all anew in a wider frame, without the unused bytes between values.
     fn rebuild(&mut self, frame: KeyFrame) {
-        let mut tidy = Page::empty(self.bytes.len(), self.number, self.level);
+        let mut tidy = Page::empty(self.bytes().len(), self.number, self.level);
         tidy.frame = frame;
         tidy.append_slots(self, 0..self.slots);
         *self = tidy;
@@ -127,7 +168,8 @@ impl Page {
         // A value without bytes lies nowhere: its place must still be inside the page.
         let start = if length == 0 { 0 } else { start as u16 };
         let at = self.slot_offset(slot) + self.frame.width();
-        self.bytes[at..at + 2].copy_from_slice(&start.to_le_bytes());
-        self.bytes[at + 2..at + 4].copy_from_slice(&(length as u16).to_le_bytes());
+        let place = &mut self.bytes.own()[at..at + PLACE_BYTES];
+        place[..2].copy_from_slice(&start.to_le_bytes());
+        place[2..].copy_from_slice(&(length as u16).to_le_bytes());
     }
 }

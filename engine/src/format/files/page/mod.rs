@@ -49,10 +49,22 @@ pub const fn item_bytes_max(page_bytes: usize) -> usize {
     (page_bytes - HEAD_BYTES) / 4 - KEY_BYTES - PLACE_BYTES
 }
 
+/// What holds the bytes of a page.
+pub trait PageBytes: AsRef<[u8]> + From<Box<[u8]>> {
+    /// The bytes, to change them: its own from here on, if they were not.
+    fn own(&mut self) -> &mut [u8];
+}
+
+impl PageBytes for Box<[u8]> {
+    fn own(&mut self) -> &mut [u8] {
+        self
+    }
+}
+
 /// A page that was verified when it was read, so that its parts can be used as they lie.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Page {
-    bytes: Box<[u8]>,
+pub struct Page<B = Box<[u8]>> {
+    bytes: B,
     number: u32,
     level: u8,
     frame: KeyFrame,
@@ -82,17 +94,18 @@ impl Held<'_> {
     }
 }
 
-impl Page {
+impl<B: PageBytes> Page<B> {
     /// An empty page of `page_bytes`: a leaf at level 0, an inner page above.
-    pub fn empty(page_bytes: usize, number: u32, level: u8) -> Page {
-        let bytes = vec![0; page_bytes].into_boxed_slice();
+    pub fn empty(page_bytes: usize, number: u32, level: u8) -> Page<B> {
+        let bytes = B::from(vec![0; page_bytes].into_boxed_slice());
         let frame = KeyFrame::EMPTY;
         Page { bytes, number, level, frame, slots: 0, values: page_bytes, unused: 0 }
     }
 
     /// Verifies the page `number` whole: head, order of keys, bounds of values.
-    pub fn decode(bytes: Box<[u8]>, number: u32) -> Result<Page> {
-        let mut fields = FieldReader::new("a page of a file tree", &bytes);
+    pub fn decode(holder: B, number: u32) -> Result<Page<B>> {
+        let bytes = holder.as_ref();
+        let mut fields = FieldReader::new("a page of a file tree", bytes);
         let magic = fields.u32("magic")?;
         fields.expect("magic", 4, magic, MAGIC)?;
         let kind = fields.u16("kind")?;
@@ -120,7 +133,8 @@ impl Page {
             return Err(fields.bad("values start", 4, values, expected));
         }
         let unused = fields.u32("unused value bytes")? as usize;
-        let page = Page { bytes, number, level: level as u8, frame, slots, values, unused };
+        let level = level as u8;
+        let page = Page { bytes: holder, number, level, frame, slots, values, unused };
         page.verify_slots()?;
         Ok(page)
     }
@@ -142,13 +156,13 @@ impl Page {
                 continue;
             }
             let (start, length) = self.value_place(slot);
-            if start < self.values || start + length > self.bytes.len() {
+            if start < self.values || start + length > self.bytes().len() {
                 let found = format!("{length} bytes at {start}");
                 return Err(bad(slot, "value", found, "a place behind the start of values"));
             }
             sum += length;
         }
-        let there = self.bytes.len() - self.values;
+        let there = self.bytes().len() - self.values;
         if sum + self.unused != there {
             let found = format!("{sum} and {} unused", self.unused);
             return Err(bad(self.slots, "value bytes", found, "what lies behind their start"));
@@ -159,7 +173,7 @@ impl Page {
     /// The bytes to write.
     pub fn encode(&mut self) -> &[u8] {
         let (start, end) = self.frame.bounds();
-        FieldWriter::new(&mut self.bytes)
+        FieldWriter::new(self.bytes.own())
             .u32(MAGIC)
             .u16(PAGE_KIND)
             .u16(u16::from(self.level))
@@ -171,6 +185,11 @@ impl Page {
             .raw(&[0; VALUES_OFFSET - COMMON_OFFSET - KEY_BYTES])
             .u32(self.values as u32)
             .u32(self.unused as u32);
+        self.bytes()
+    }
+
+    /// What holds its bytes.
+    pub fn holder(&self) -> &B {
         &self.bytes
     }
 
@@ -201,7 +220,7 @@ impl Page {
 
     /// How many bytes slots and values can take.
     pub fn capacity_bytes(&self) -> usize {
-        self.bytes.len() - HEAD_BYTES
+        self.bytes().len() - HEAD_BYTES
     }
 
     /// How many bytes a slot takes, besides what it holds.
@@ -230,19 +249,23 @@ impl Page {
     /// The value in a slot of a leaf.
     pub fn value(&self, slot: usize) -> &[u8] {
         let (start, length) = self.value_place(slot);
-        &self.bytes[start..start + length]
+        &self.bytes()[start..start + length]
     }
 
     /// The page below in a slot of an inner page.
     pub fn child(&self, slot: usize) -> u32 {
         let at = self.slot_offset(slot) + self.frame.width();
-        let bytes = &self.bytes[at..at + PLACE_BYTES];
+        let bytes = &self.bytes()[at..at + PLACE_BYTES];
         u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
     }
 
     /// Where `key` stands, or where it would.
     pub fn search(&self, key: Key) -> std::result::Result<usize, usize> {
-        self.frame.search(key, self.slots, |slot| self.part(slot))
+        let (bytes, width) = (self.bytes(), self.frame.width());
+        self.frame.search(key, self.slots, |slot| {
+            let at = HEAD_BYTES + slot * (width + PLACE_BYTES);
+            &bytes[at..at + width]
+        })
     }
 
     /// Of an inner page: the slot whose page holds `key`. Keys below the first belong to it.
@@ -259,26 +282,30 @@ impl Page {
     /// The bytes of a slot's key that others of the page may not have.
     fn part(&self, slot: usize) -> &[u8] {
         let at = self.slot_offset(slot);
-        &self.bytes[at..at + self.frame.width()]
+        &self.bytes()[at..at + self.frame.width()]
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.as_ref()
     }
 
     fn value_bytes(&self) -> usize {
-        self.bytes.len() - self.values - self.unused
+        self.bytes().len() - self.values - self.unused
     }
 
     /// Where the value of a slot lies; of one without bytes the end of the page.
     fn value_place(&self, slot: usize) -> (usize, usize) {
         let at = self.slot_offset(slot) + self.frame.width();
-        let half =
-            |at: usize| usize::from(u16::from_le_bytes([self.bytes[at], self.bytes[at + 1]]));
+        let bytes = self.bytes();
+        let half = |at: usize| usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
         match (half(at), half(at + 2)) {
-            (_, 0) => (self.bytes.len(), 0),
+            (_, 0) => (bytes.len(), 0),
             place => place,
         }
     }
 }
 
-impl std::fmt::Debug for Page {
+impl<B> std::fmt::Debug for Page<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Page")
             .field("number", &self.number)
@@ -289,7 +316,7 @@ impl std::fmt::Debug for Page {
 }
 
 /// That a page is where a walk expects it: at this level.
-pub fn expect_level(page: &Page, level: u8) -> Result<()> {
+pub fn expect_level(page: &Page<impl PageBytes>, level: u8) -> Result<()> {
     if page.level() == level {
         return Ok(());
     }

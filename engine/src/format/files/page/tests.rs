@@ -10,7 +10,7 @@ fn key(number: u64) -> Key {
 #[test]
 fn a_page_holds_what_is_put_in_whatever_the_order() {
     for page_bytes in [4096, 65536] {
-        let mut page = Page::empty(page_bytes, 7, 0);
+        let mut page = <Page>::empty(page_bytes, 7, 0);
         let mut expected = std::collections::BTreeMap::new();
         let mut number = 1_u64;
         let kinds = [ItemKind::Content, ItemKind::Link];
@@ -37,7 +37,7 @@ fn a_page_holds_what_is_put_in_whatever_the_order() {
                 expected.insert(chosen, value);
             }
         }
-        let read = Page::decode(page.encode().into(), 7).unwrap();
+        let read = <Page>::decode(page.encode().into(), 7).unwrap();
         assert_eq!(read.len(), expected.len());
         for (slot, (key, value)) in expected.iter().enumerate() {
             assert_eq!((read.key(slot), read.value(slot)), (*key, &value[..]));
@@ -47,7 +47,7 @@ fn a_page_holds_what_is_put_in_whatever_the_order() {
 
 #[test]
 fn a_split_page_and_its_other_half_join_again() {
-    let mut page = Page::empty(4096, 1, 0);
+    let mut page = <Page>::empty(4096, 1, 0);
     for number in 0..40 {
         page.insert(page.len(), key(number), Held::Value(&[number as u8; 30]));
     }
@@ -61,17 +61,17 @@ fn a_split_page_and_its_other_half_join_again() {
 
 #[test]
 fn made_up_pages_are_refused() {
-    let mut page = Page::empty(4096, 1, 0);
+    let mut page = <Page>::empty(4096, 1, 0);
     page.insert(0, key(1), Held::Value(b"one"));
     page.insert(1, key(2), Held::Value(b"two"));
     let bytes: Box<[u8]> = page.encode().into();
-    assert!(Page::decode(bytes.clone(), 1).is_ok());
-    assert!(Page::decode(bytes.clone(), 2).is_err(), "of another place");
+    assert!(<Page>::decode(bytes.clone(), 1).is_ok());
+    assert!(<Page>::decode(bytes.clone(), 2).is_err(), "of another place");
     let mut refused = 0;
     for bit in 0..8 * page.slot_offset(2) {
         let mut bad = bytes.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
-        refused += usize::from(Page::decode(bad, 1).is_err());
+        refused += usize::from(<Page>::decode(bad, 1).is_err());
     }
     // What is left are bits of keys that keep their order; a block's checksum guards those.
     assert!(refused > 8 * (HEAD_BYTES - KEY_BYTES) - 16, "{refused}");
@@ -80,7 +80,7 @@ fn made_up_pages_are_refused() {
 #[test]
 fn four_of_the_longest_values_fit() {
     for page_bytes in [4096, 65536] {
-        let mut page = Page::empty(page_bytes, 1, 0);
+        let mut page = <Page>::empty(page_bytes, 1, 0);
         let value = vec![1; item_bytes_max(page_bytes)];
         for number in 0..4 {
             let sub = !0 >> number << number;
