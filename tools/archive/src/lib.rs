@@ -69,7 +69,9 @@ mod options;
 mod report;
 pub mod tar;
 
-pub use export::{export_directory, export_layer, export_tar};
+pub use device::pack as pack_device;
+pub use export::{export_directory, export_layer, export_tar, member_of};
+pub use import::{HostDirectory, HostFile, Identity};
 pub use import::{import_directory, import_layer, import_tar, transfer_layer};
 pub use options::{ExportOptions, ExtendedAttributes, Holes, ImportOptions};
 pub use options::{Ownership, SpecialFiles};

@@ -1,3 +1,28 @@
-//! Containerfiles into layers of sapwood, with a cache.
+//! Containerfiles into images of sapwood: one layer an instruction, and what did not change is not
+//! made again.
 
+mod base;
+mod build;
+mod cache;
+mod configuration;
 pub mod containerfile;
+mod copy;
+mod error;
+mod event;
+mod options;
+mod origin;
+mod patterns;
+mod plan;
+mod platform;
+mod stage;
+mod time;
+mod variables;
+mod workshop;
+
+pub use build::{Report, build, silent};
+pub use configuration::{Configuration, Execution, Healthcheck, History, RootFilesystem};
+pub use error::{Cause, Error, Result};
+pub use event::{Event, Listener, Outcome, Step, StepReport, Stream};
+pub use options::{CacheUse, Options, Secret};
+pub use patterns::Ignore;
+pub use platform::Platform;

@@ -1,5 +1,6 @@
 //! The grammar of the command line.
 
+mod build;
 mod tree;
 
 use std::ffi::OsString;
@@ -12,6 +13,7 @@ use sapwood_fuse::IdRange;
 use crate::output::size::parse_size;
 use crate::tree::Word;
 
+pub use self::build::BuildArgs;
 pub use self::tree::{
     BlameArgs, CatArgs, CpArgs, LnArgs, LsArgs, MkdirArgs, StatArgs, TreeOptions,
 };
@@ -32,7 +34,8 @@ powers of 1024), or in kB, MB, GB, ... (powers of 1000).";
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
-  1   the answer is no: `diff` found differences, `check` found damage
+  1   the answer is no: `diff` found differences, `check` found damage, a program
+      that `build` ran failed
   2   the command line is wrong, or asks for what cannot be: to list a file, to
       remove a directory that is not empty, a name that is too long
   3   no store
@@ -100,6 +103,8 @@ pub enum Verb {
     Import(ImportArgs),
     /// Write a disk out as an image; a tree as a directory, a tar stream or an image layer
     Export(ExportArgs),
+    /// Build an image from a Containerfile, a layer an instruction
+    Build(BuildArgs),
     /// Make a volume on top of a snapshot
     Fork(ForkArgs),
     /// Freeze what a volume holds
@@ -175,6 +180,7 @@ impl Verb {
             Verb::Create(_) => "create",
             Verb::Import(_) => "import",
             Verb::Export(_) => "export",
+            Verb::Build(_) => "build",
             Verb::Fork(_) => "fork",
             Verb::Snapshot(_) => "snapshot",
             Verb::Seal(_) => "seal",
@@ -584,6 +590,7 @@ mod tests {
             &["create", "a", "1G"],
             &["import", "a", "b"],
             &["export", "a", "b"],
+            &["build", "."],
             &["fork", "a", "b"],
             &["snapshot", "a"],
             &["seal", "a"],

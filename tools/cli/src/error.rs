@@ -13,7 +13,8 @@ use sapwood::ErrorKind;
 pub enum Exit {
     /// Done.
     Done = 0,
-    /// The answer is no: `diff` found differences, `check` found damage.
+    /// The answer is no: `diff` found differences, `check` found damage, a program that `build` ran
+    /// failed.
     No = 1,
     /// The command line is not understood, or asks for what cannot be.
     Usage = 2,
@@ -87,6 +88,8 @@ pub type Result<T, E = CliError> = std::result::Result<T, E>;
 pub enum CliError {
     /// The engine's own error.
     Engine(sapwood::Error),
+    /// A build's: a place in a Containerfile, a step, a program.
+    Build(Box<sapwood_build::Error>),
     /// The arguments fit the grammar, but not each other or the world.
     Usage(String),
     /// A file of the user, by name or a standard stream.
@@ -129,6 +132,11 @@ impl CliError {
     pub fn kind(&self) -> &'static str {
         match self {
             CliError::Engine(error) => error.kind().as_str(),
+            CliError::Build(error) => match (error.engine(), &**error) {
+                (Some(error), _) => error.kind().as_str(),
+                (None, sapwood_build::Error::Containerfile { .. }) => "containerfile",
+                (None, _) => "program",
+            },
             _ => match self.exit() {
                 Exit::Usage => "usage",
                 Exit::NoSpace => "no space",
@@ -143,6 +151,11 @@ impl CliError {
     pub fn exit(&self) -> Exit {
         match self {
             CliError::Engine(error) => exit_of_kind(error.kind()),
+            CliError::Build(error) => match (error.engine(), &**error) {
+                (Some(error), _) => exit_of_kind(error.kind()),
+                (None, sapwood_build::Error::Containerfile { .. }) => Exit::Usage,
+                (None, _) => Exit::No,
+            },
             CliError::Usage(_) => Exit::Usage,
             CliError::ReaderGone => Exit::Done,
             CliError::Told(exit) => *exit,
@@ -199,10 +212,17 @@ impl From<sapwood::Error> for CliError {
     }
 }
 
+impl From<sapwood_build::Error> for CliError {
+    fn from(error: sapwood_build::Error) -> CliError {
+        CliError::Build(Box::new(error))
+    }
+}
+
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CliError::Engine(error) => error.fmt(f),
+            CliError::Build(error) => error.fmt(f),
             CliError::Usage(text) => f.write_str(text),
             CliError::File { operation, path, source } => {
                 write!(f, "{operation}: {}: {source}", path.display())

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 use sapwood::files::Time;
 use sapwood::{Error, ErrorKind, Result};
@@ -14,19 +14,23 @@ use sapwood::{Error, ErrorKind, Result};
 use crate::tar::{Attribute, Member, MemberKind};
 
 /// What every error about a file of the host begins with.
-const OPERATION: &str = "import a directory";
+const OPERATION: &str = "read a directory";
 
 /// Which file of the host it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Identity {
-    device: u64,
-    inode: u64,
+    /// The number of its filesystem.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
 }
 
 /// A file of the host, without its content.
+#[derive(Clone, Debug)]
 pub struct HostFile {
     /// What the host says of it; its name is the last one of its path.
     pub member: Member,
+    /// Which file it is.
     pub identity: Identity,
     /// How many names it has.
     pub links: u64,
@@ -34,7 +38,8 @@ pub struct HostFile {
     pub is_sparse: bool,
 }
 
-/// A directory of the host that is held open.
+/// A directory of the host that is held open: what is in it is found by names, never by paths.
+#[derive(Debug)]
 pub struct HostDirectory {
     fd: OwnedFd,
     /// Where it was found, for errors.
@@ -120,6 +125,21 @@ impl HostDirectory {
         }
     }
 
+    /// Opens a directory below it, by a path in which no symlink is followed.
+    ///
+    /// Errors: [`Stale`](ErrorKind::Stale) where a symlink, or anything else, is on the way.
+    pub fn below(&self, path: &Path) -> Result<HostDirectory> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let shown = self.path.join(path);
+        let inside = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        match rustix::fs::openat2(&self.fd, inside, flags, Mode::empty(), resolve) {
+            Ok(fd) => Ok(HostDirectory { fd, path: shown }),
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => Err(changed(&shown)),
+            Err(errno) => Err(failed(errno, &shown)),
+        }
+    }
+
     /// Opens a regular file in it, the one that was looked at; gives its attributes as they are now.
     pub fn open_file(&self, name: &CStr, expected: Identity) -> Result<(OwnedFd, HostFile)> {
         let path = self.path_of(name);
@@ -159,7 +179,7 @@ impl HostDirectory {
 
 /// A file of the host became another one while it was looked at.
 pub fn changed(path: &Path) -> Error {
-    Error::new(ErrorKind::Stale, "import a directory: the file changed meanwhile").in_file(path)
+    Error::new(ErrorKind::Stale, "read a directory: the file changed meanwhile").in_file(path)
 }
 
 /// What the host said about `path`.

@@ -12,6 +12,7 @@ mod target;
 mod transfer;
 
 pub use directory::import_directory;
+pub use host::{HostDirectory, HostFile, Identity};
 pub use name::WHITEOUT_PREFIX;
 pub use stream::{import_layer, import_tar};
 pub use transfer::transfer_layer;

@@ -91,6 +91,11 @@ impl Output {
         self.json
     }
 
+    /// Whether only answers are printed.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// The colours of the text.
     pub fn palette(&self) -> Palette {
         self.palette

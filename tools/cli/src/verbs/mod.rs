@@ -2,6 +2,7 @@
 
 mod annotate;
 mod blame;
+mod build;
 mod cat;
 mod check;
 mod completions;
@@ -52,6 +53,7 @@ pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
         Verb::Create(args) => create::run(args, context),
         Verb::Import(args) => import::run(args, context),
         Verb::Export(args) => export::run(args, context),
+        Verb::Build(args) => build::run(args, context),
         Verb::Fork(args) => fork::run(args, context),
         Verb::Snapshot(args) => snapshot::run(args, context),
         Verb::Seal(args) => seal::run(args, context),

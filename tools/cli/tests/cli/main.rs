@@ -1,6 +1,7 @@
 //! The command as people and programs use it: every verb, every JSON document, every exit code.
 
 mod archives;
+mod builds;
 mod exit_codes;
 mod images;
 mod interrupted;

@@ -1,0 +1,61 @@
+//! What a stage stands on: an image of the store, or a tree without a configuration.
+
+use sapwood::files::FilesView;
+use sapwood::{Error, Result, Snapshot, Store};
+use sapwood_oci::{IMAGE_LABEL, read_configuration};
+
+use crate::configuration::{Configuration, History};
+use crate::time::rfc3339;
+
+/// An image, opened.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Its topmost filesystem layer; none where it has no layers.
+    pub top: Option<Snapshot>,
+    /// Its configuration.
+    pub configuration: Configuration,
+}
+
+impl Image {
+    /// The image that `reference` means. A tree that has no configuration is one all the same: one
+    /// whose layers say how they were made.
+    ///
+    /// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput) for a volume's current state, which
+    /// goes on changing.
+    pub fn open(store: &Store, reference: &str) -> Result<Image> {
+        let snapshot = store.snapshot_of(reference)?;
+        if snapshot.reference().freeze_generation == 0 {
+            let found = format!("{reference}, a volume");
+            return Err(Error::invalid(
+                "build",
+                "image",
+                found,
+                "an image, or a snapshot of a tree",
+            ));
+        }
+        let view = FilesView::open(snapshot)?;
+        let layers = store.lineage(&view.snapshot().layer_id().to_string())?;
+        let is_image = |label: &str| label == IMAGE_LABEL;
+        let filesystem_layers =
+            layers.iter().filter(|layer| !layer.annotations.labels.keys().any(|l| is_image(l)));
+        let top = filesystem_layers.clone().next().map(|layer| layer.id.to_string());
+        let configuration = match read_configuration(&view)? {
+            Some(read) => serde_json::from_value(read.to_value()).map_err(|error| {
+                let expected = "an image configuration";
+                Error::invalid("build", "configuration", format!("{reference}: {error}"), expected)
+            })?,
+            None => {
+                let steps = filesystem_layers.map(|layer| History {
+                    created: layer.annotations.created.map(rfc3339),
+                    created_by: layer.annotations.created_by.clone(),
+                    ..History::default()
+                });
+                let mut history: Vec<_> = steps.collect();
+                history.reverse();
+                Configuration { history, ..Configuration::default() }
+            }
+        };
+        let top = top.map(|top| store.snapshot_of(&top)).transpose()?;
+        Ok(Image { top, configuration })
+    }
+}

@@ -1,0 +1,228 @@
+//! Layers that were made before, found by what they stand on and what made them.
+
+use std::collections::HashMap;
+
+use sapwood::files::{Files, FilesView, attachment};
+use sapwood::{Error, ErrorKind, LayerId, Result, Store};
+use sapwood_oci::{CACHE_KEY_LABEL, KnownLayers};
+use serde::{Deserialize, Serialize};
+
+use crate::base::Image;
+
+/// The attachment that says what went into the layer.
+const INPUTS: &[u8] = b"build-inputs";
+/// How much of a digest is kept to tell what differed.
+const SHOWN_DIGITS: usize = 16;
+/// How many differences are told.
+const DIFFERENCES_MAX: usize = 3;
+/// The largest list of inputs that is read back.
+const INPUTS_BYTES_MAX: u64 = 1 << 30;
+
+/// What goes into a step: names and values, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    values: Vec<(String, String)>,
+}
+
+/// The digest of what goes into a step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key(String);
+
+impl Inputs {
+    /// Adds an input.
+    pub fn add(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        self.values.push((name.into(), value.into()));
+    }
+
+    /// Adds the digest of a file.
+    pub fn add_file(&mut self, path: &[u8], digest: &[u8; 32]) {
+        let path = String::from_utf8_lossy(path);
+        self.add(format!("file {path}"), blake3::Hash::from_bytes(*digest).to_hex().to_string());
+    }
+
+    /// The digest of all of them.
+    pub fn key(&self) -> Key {
+        let mut hasher = blake3::Hasher::new_derive_key("sapwood build step 1");
+        for (name, value) in &self.values {
+            for text in [name, value] {
+                hasher.update(&(text.len() as u64).to_le_bytes());
+                hasher.update(text.as_bytes());
+            }
+        }
+        Key(hasher.finalize().to_hex().to_string())
+    }
+
+    /// Keeps them with the layer that they make.
+    pub fn attach_to(&self, files: &Files) -> Result<()> {
+        let mut kept = self.clone();
+        for (name, value) in &mut kept.values {
+            if name.starts_with("file ") {
+                value.truncate(SHOWN_DIGITS);
+            }
+        }
+        let failed = |error: std::io::Error| Error::io("write the inputs of a step", error);
+        let json = serde_json::to_vec(&kept).map_err(|error| failed(error.into()))?;
+        files.attach(INPUTS, &zstd::encode_all(&json[..], 0).map_err(failed)?)
+    }
+
+    fn of(view: &FilesView) -> Result<Option<Inputs>> {
+        let Some(bytes) = attachment(view, INPUTS)? else { return Ok(None) };
+        let failed = |error: std::io::Error| Error::io("read the inputs of a step", error);
+        let mut json = Vec::new();
+        let decoder = zstd::Decoder::new(&bytes[..]).map_err(failed)?;
+        std::io::Read::read_to_end(&mut std::io::Read::take(decoder, INPUTS_BYTES_MAX), &mut json)
+            .map_err(failed)?;
+        let inputs = serde_json::from_slice(&json);
+        inputs.map(Some).map_err(|error| {
+            Error::corrupt("read the inputs of a step", "attachment", error, "a list of inputs")
+        })
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.values.iter().find(|(there, _)| there == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// In what these differ from what went into an earlier layer.
+    fn differences(&self, before: &Inputs) -> Vec<String> {
+        let shown = |value: &str| -> String { value.chars().take(60).collect() };
+        let as_kept = |name: &str, value: &str| match name.starts_with("file ") {
+            true => value[..value.len().min(SHOWN_DIGITS)].to_owned(),
+            false => value.to_owned(),
+        };
+        let before_by_name: HashMap<&str, &str> =
+            before.values.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let now_by_name: HashMap<&str, &str> =
+            self.values.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let mut differences = Vec::new();
+        for (name, value) in &self.values {
+            let is_file = name.starts_with("file ");
+            differences.push(match before_by_name.get(name.as_str()) {
+                Some(before) if **before == as_kept(name, value) => continue,
+                Some(_) if is_file => format!("{name} changed"),
+                Some(before) => format!("{name} was {:?}, is {:?}", shown(before), shown(value)),
+                None if is_file => format!("{name} is new"),
+                None => format!("{name} is new: {:?}", shown(value)),
+            });
+        }
+        let gone = before.values.iter().filter(|(name, _)| !now_by_name.contains_key(&name[..]));
+        differences.extend(gone.map(|(name, _)| format!("{name} is gone")));
+        differences
+    }
+}
+
+impl Key {
+    /// The key in hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The layers of a store that steps made.
+#[derive(Debug, Default)]
+pub struct Cache {
+    known: KnownLayers,
+}
+
+impl Cache {
+    /// Looks at all layers of the store, once. Removed ones, and those that lost blocks, are none.
+    pub fn scan(store: &Store) -> Result<Cache> {
+        Ok(Cache { known: KnownLayers::of(store)? })
+    }
+
+    /// Adds the layers of an image that was built elsewhere: it says what made them.
+    pub fn add_image(&mut self, store: &Store, reference: &str) -> Result<()> {
+        let image = Image::open(store, reference)?;
+        let keys = image.configuration.cache_keys();
+        let Some(top) = &image.top else { return Ok(()) };
+        let layers = store.lineage(&top.layer_id().to_string())?;
+        let mut below = None;
+        for (layer, key) in layers.iter().rev().zip(keys) {
+            if let Some(key) = key {
+                self.known.add_cache_key(below, &key, layer.id);
+            }
+            below = Some(layer.id);
+        }
+        Ok(())
+    }
+
+    /// The layer that a step with this key made on `parent`.
+    pub fn find(&self, parent: Option<LayerId>, key: &Key) -> Option<LayerId> {
+        self.known.by_cache_key(parent, key.as_str())
+    }
+
+    /// Why nothing was found: in what the inputs differ from those of the last layer that was made
+    /// on `parent` by an instruction of the same kind, the same one if there is any.
+    pub fn explain(store: &Store, parent: Option<LayerId>, inputs: &Inputs) -> Result<String> {
+        let mut made = store.kept_snapshots()?;
+        made.retain(|layer| {
+            layer.parent.map(|parent| parent.id) == parent
+                && layer.annotations.labels.contains_key(CACHE_KEY_LABEL)
+        });
+        made.sort_by_key(|layer| std::cmp::Reverse(layer.annotations.created));
+        let kind_of = |inputs: &Inputs| {
+            let instruction = inputs.get("instruction").unwrap_or_default();
+            instruction.split(' ').next().unwrap_or_default().to_owned()
+        };
+        let mut closest: Option<Vec<String>> = None;
+        for layer in made {
+            let snapshot = match store.snapshot_of(&layer.id.to_string()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                snapshot => snapshot?,
+            };
+            let Some(before) = Inputs::of(&FilesView::open(snapshot)?)? else { continue };
+            if kind_of(&before) != kind_of(inputs) {
+                continue;
+            }
+            let differences = inputs.differences(&before);
+            let is_same = before.get("instruction") == inputs.get("instruction");
+            if is_same || closest.is_none() {
+                closest = Some(differences);
+            }
+            if is_same {
+                break;
+            }
+        }
+        let Some(differences) = closest else {
+            return Ok("nothing was made here before by such an instruction".to_owned());
+        };
+        let more = differences.len().saturating_sub(DIFFERENCES_MAX);
+        let mut told = differences[..differences.len() - more].join("; ");
+        if more > 0 {
+            told += &format!("; and {more} more");
+        }
+        if told.is_empty() {
+            told = "the order of what is copied differs".to_owned();
+        }
+        Ok(told)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inputs(values: &[(&str, &str)]) -> Inputs {
+        let mut inputs = Inputs::default();
+        for (name, value) in values {
+            inputs.add(*name, *value);
+        }
+        inputs
+    }
+
+    #[test]
+    fn keys_tell_where_one_text_ends() {
+        assert_ne!(inputs(&[("a", "bc")]).key(), inputs(&[("ab", "c")]).key());
+        assert_eq!(inputs(&[("a", "b")]).key(), inputs(&[("a", "b")]).key());
+    }
+
+    #[test]
+    fn differences_are_told_by_name() {
+        let before =
+            inputs(&[("instruction", "COPY a b"), ("file a", "0123456789abcdef"), ("x", "1")]);
+        let mut now = inputs(&[("instruction", "COPY a b"), ("variable V", "2")]);
+        now.add_file(b"a", &[7; 32]);
+        let told = now.differences(&before);
+        assert_eq!(told, ["variable V is new: \"2\"", "file a changed", "x is gone"]);
+    }
+}

@@ -1,0 +1,266 @@
+//! Which stages are built, and what each needs of the others.
+
+use std::collections::BTreeSet;
+
+use sapwood::Store;
+
+use crate::base::Image;
+use crate::containerfile::{
+    Containerfile, Instruction, Kind, Mode, ParseError, Position, Problem, Text, Word, expand,
+    parse_trigger,
+};
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::platform::Platform;
+use crate::variables::Variables;
+
+/// What is to be built.
+#[derive(Debug)]
+pub struct Plan {
+    /// All stages of the Containerfile, built or not.
+    pub stages: Vec<PlannedStage>,
+    /// The one that becomes the image.
+    pub target: usize,
+    /// What `ARG` before the first stage, and the platform, say.
+    pub globals: Variables,
+    /// What escapes characters.
+    pub escape: char,
+}
+
+/// A stage as it is built.
+#[derive(Debug)]
+pub struct PlannedStage {
+    /// Its name, or its number.
+    pub name: String,
+    /// What it stands on.
+    pub base: Base,
+    /// What it is to run on.
+    pub platform: Platform,
+    /// `FROM`, as it is written.
+    pub text: Text,
+    /// What is done on it: what the base leaves to those who build on it first.
+    pub instructions: Vec<Instruction>,
+    /// How many of them the base left.
+    pub triggers: usize,
+    /// The stages that it needs.
+    pub needs: BTreeSet<usize>,
+    /// Whether it is built.
+    pub is_needed: bool,
+}
+
+/// What a stage stands on.
+#[derive(Debug)]
+pub enum Base {
+    /// Nothing.
+    Scratch,
+    /// An earlier stage.
+    Stage(usize),
+    /// An image of the store; opened where the stage is built.
+    Image {
+        /// How it is called.
+        reference: String,
+        /// What it is.
+        image: Option<Box<Image>>,
+    },
+}
+
+/// Where files come from that an instruction names with `from`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromName {
+    /// The context.
+    Context,
+    /// A further context.
+    Named(String),
+    /// An earlier stage.
+    Stage(usize),
+    /// An image of the store.
+    Image(String),
+}
+
+/// Plans the build of a Containerfile, and opens the images that it stands on.
+pub fn plan(store: &Store, file: &Containerfile, options: &Options) -> Result<Plan> {
+    let in_file = |error| Error::in_file(error, &options.file, &options.containerfile);
+    let escape = file.directives.escape;
+    let globals = globals(file, options, escape).map_err(in_file)?;
+    let mut stages: Vec<PlannedStage> = Vec::with_capacity(file.stages.len());
+    for (number, stage) in file.stages.iter().enumerate() {
+        let word = |word: &Word| expanded(word, escape, &globals, &stage.text).map_err(in_file);
+        let image = word(&stage.from.image)?;
+        let at = stage.from.image.at;
+        let wrong = |at: usize, found: String, expected: &str| {
+            in_file(Problem::new(at, "FROM", found, expected).in_text(&stage.text))
+        };
+        let platform = match &stage.from.platform {
+            None => options.platform.clone(),
+            Some(platform) => {
+                let text = word(platform)?;
+                let expected = "linux/ARCHITECTURE";
+                Platform::parse(&text)
+                    .ok_or_else(|| wrong(platform.at, format!("{text:?}"), expected))?
+            }
+        };
+        let earlier = stages.iter().rposition(|stage| stage.name == image.to_ascii_lowercase());
+        let base = match (image.as_str(), earlier) {
+            ("", _) => return Err(wrong(at, "an empty name".into(), "an image")),
+            ("scratch", _) => Base::Scratch,
+            (_, Some(stage)) => Base::Stage(stage),
+            _ => Base::Image { reference: image, image: None },
+        };
+        let name = stage.from.name.clone().unwrap_or_else(|| number.to_string());
+        stages.push(PlannedStage {
+            name,
+            base,
+            platform,
+            text: stage.text.clone(),
+            instructions: stage.instructions.clone(),
+            triggers: 0,
+            needs: BTreeSet::new(),
+            is_needed: false,
+        });
+    }
+    let target = match &options.target {
+        None => stages.len() - 1,
+        Some(target) => find_stage(&stages, stages.len(), target).ok_or_else(|| {
+            let names: Vec<_> = stages.iter().map(|stage| stage.name.as_str()).collect();
+            let expected = format!("one of {}", names.join(", "));
+            sapwood::Error::invalid("build", "target stage", format!("{target:?}"), expected)
+        })?,
+    };
+    let mut plan = Plan { stages, target, globals, escape };
+    need(store, &mut plan, options, target)?;
+    Ok(plan)
+}
+
+/// The stage that a name or a number means, among those before `end`.
+fn find_stage(stages: &[PlannedStage], end: usize, name: &str) -> Option<usize> {
+    let lower = name.to_ascii_lowercase();
+    let named = stages[..end].iter().rposition(|stage| stage.name == lower);
+    named.or_else(|| name.parse().ok().filter(|number| *number < end))
+}
+
+/// What `from` means in a stage.
+pub fn from_name(plan: &Plan, stage: usize, options: &Options, name: Option<&str>) -> FromName {
+    let Some(name) = name else { return FromName::Context };
+    if let Some(stage) = find_stage(&plan.stages, stage, name) {
+        return FromName::Stage(stage);
+    }
+    match options.contexts.iter().any(|(context, _)| context == name) {
+        true => FromName::Named(name.to_owned()),
+        false => FromName::Image(name.to_owned()),
+    }
+}
+
+/// Marks a stage and all that it needs.
+fn need(store: &Store, plan: &mut Plan, options: &Options, target: usize) -> Result<()> {
+    let mut left = vec![target];
+    while let Some(number) = left.pop() {
+        if plan.stages[number].is_needed {
+            continue;
+        }
+        plan.stages[number].is_needed = true;
+        open_base(store, &mut plan.stages[number], options)?;
+        let stage = &plan.stages[number];
+        let mut needs = BTreeSet::new();
+        if let Base::Stage(base) = stage.base {
+            needs.insert(base);
+        }
+        for instruction in &stage.instructions {
+            for from in froms(instruction) {
+                if let FromName::Stage(stage) = from_name(plan, number, options, Some(from)) {
+                    needs.insert(stage);
+                }
+            }
+        }
+        left.extend(&needs);
+        plan.stages[number].needs = needs;
+    }
+    Ok(())
+}
+
+/// The names after `from` in an instruction.
+fn froms(instruction: &Instruction) -> Vec<&str> {
+    match &instruction.kind {
+        Kind::Copy(files) => files.from.iter().map(|word| word.text.as_str()).collect(),
+        Kind::Run(run) => {
+            let options = run.mounts.iter().flat_map(|mount| &mount.options);
+            let froms = options.filter(|(name, _)| *name == "from");
+            froms.filter_map(|(_, word)| word.as_ref().map(|word| word.text.as_str())).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Opens the image that a stage stands on, and puts what it leaves to the stage before the rest.
+fn open_base(store: &Store, stage: &mut PlannedStage, options: &Options) -> Result<()> {
+    let Base::Image { reference, image } = &mut stage.base else { return Ok(()) };
+    let position = stage.text.position(0);
+    let step = |error: sapwood::Error| Error::Step {
+        file: options.file.clone(),
+        position,
+        instruction: stage.text.as_str().to_owned(),
+        cause: Box::new(crate::error::Cause::Engine(error)),
+    };
+    let opened = Image::open(store, reference).map_err(step)?;
+    let architecture = &opened.configuration.architecture;
+    if !architecture.is_empty() && *architecture != stage.platform.architecture {
+        let found = format!("{reference}, which is for linux/{architecture}");
+        let expected = format!("an image for {}", stage.platform);
+        return Err(step(sapwood::Error::invalid("build", "platform", found, expected)));
+    }
+    let mut triggers = Vec::new();
+    for trigger in &opened.configuration.config.on_build {
+        triggers.push(parse_trigger(trigger).map_err(|error| {
+            let found = format!("{trigger:?} of {reference}: {error}");
+            step(sapwood::Error::invalid("build", "ONBUILD", found, "an instruction"))
+        })?);
+    }
+    stage.triggers = triggers.len();
+    stage.instructions.splice(..0, triggers);
+    *image = Some(Box::new(opened));
+    Ok(())
+}
+
+/// The variables that count outside of stages.
+fn globals(file: &Containerfile, options: &Options, escape: char) -> Result<Variables, ParseError> {
+    let mut globals = options.platform.variables();
+    globals.set("TARGETSTAGE", options.target.as_deref().unwrap_or("default"));
+    for instruction in &file.arguments {
+        let Kind::Arg(arguments) = &instruction.kind else { continue };
+        for argument in arguments {
+            let given = options.arguments.iter().rfind(|(name, _)| *name == argument.name);
+            let value = match (given, &argument.default) {
+                (Some((_, value)), _) => Some(value.clone()),
+                (None, Some(word)) => Some(expanded(word, escape, &globals, &instruction.text)?),
+                (None, None) => None,
+            };
+            if let Some(value) = value {
+                globals.set(&argument.name, &value);
+            }
+        }
+    }
+    Ok(globals)
+}
+
+/// A word with its variables replaced.
+pub fn expanded(
+    word: &Word,
+    escape: char,
+    variables: &Variables,
+    text: &Text,
+) -> Result<String, ParseError> {
+    let value = |name: &str| variables.get(name).map(str::to_owned);
+    expand(&word.text, escape, Mode::Unquote, &value).map_err(|problem| {
+        let at = word.at + problem.at;
+        Problem { at, ..problem }.in_text(text)
+    })
+}
+
+impl PlannedStage {
+    /// Where an instruction begins; one that the base left, where that is named.
+    pub fn position(&self, instruction: usize) -> Position {
+        match self.instructions.get(instruction) {
+            Some(there) if instruction >= self.triggers => there.position(),
+            _ => self.text.position(0),
+        }
+    }
+}

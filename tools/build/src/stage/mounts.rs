@@ -1,0 +1,348 @@
+//! What a program of `RUN` sees besides the tree.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
+use sapwood::{Error, ErrorKind, Result};
+use sapwood_container::{Access, Content, Job, Mount as JobMount};
+use sapwood_fuse::{AccessTimes, Audience, Mount as Served, MountOptions};
+
+use super::{StageBuild, absolute};
+use crate::cache::Inputs;
+use crate::containerfile::{Instruction, Mount, MountKind, Problem, Run};
+use crate::copy::{Looked, Placing, Target, digest};
+use crate::error::Stop;
+use crate::options::Secret;
+use crate::origin::{Group, Origin, Selection, select};
+use crate::workshop::Workshop;
+
+/// A mount whose words are replaced and whose files are found.
+pub(super) struct Wanted {
+    target: String,
+    what: What,
+    access: Access,
+    variable: Option<String>,
+}
+
+enum What {
+    Bind { origin: Origin, group: Group, looked: Looked },
+    Cache { id: String, sharing: Sharing, permissions: u32, owner: (u32, u32) },
+    Memory { size_bytes: Option<u64> },
+    Secret { bytes: Vec<u8>, permissions: u16, owner: (u32, u32) },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Several use it at once.
+    Shared,
+    /// Who comes second gets another one.
+    Private,
+    /// Who comes second waits.
+    Locked,
+}
+
+impl StageBuild<'_> {
+    /// Finds what is to be mounted, and notes what counts of it.
+    pub(super) fn mounts(
+        &self,
+        instruction: &Instruction,
+        run: &Run,
+        inputs: &mut Inputs,
+    ) -> Result<Vec<Wanted>, Stop> {
+        let mut wanted = Vec::new();
+        for mount in &run.mounts {
+            wanted.extend(self.mount(instruction, mount, inputs)?);
+        }
+        Ok(wanted)
+    }
+
+    fn mount(
+        &self,
+        instruction: &Instruction,
+        mount: &Mount,
+        inputs: &mut Inputs,
+    ) -> Result<Option<Wanted>, Stop> {
+        let option = |name: &str| -> Result<Option<String>, Stop> {
+            let found = mount.options.iter().find(|(there, _)| *there == name);
+            let word = found.and_then(|(_, word)| word.as_ref());
+            word.map(|word| self.expanded(instruction, word)).transpose()
+        };
+        let wrong = |found: String, expected: &str| -> Stop {
+            Problem::new(mount.at, "mount", found, expected).in_text(&instruction.text).into()
+        };
+        let is_on = |name: &str| -> Result<bool, Stop> {
+            let is_there = mount.options.iter().any(|(there, _)| *there == name);
+            match option(name)?.as_deref() {
+                None => Ok(is_there),
+                Some("true" | "1") => Ok(true),
+                Some("false" | "0") => Ok(false),
+                Some(other) => Err(wrong(format!("{name}={other:?}"), "true or false")),
+            }
+        };
+        let number = |name: &str, radix: u32, default: u32| match option(name)? {
+            None => Ok(default),
+            Some(text) => u32::from_str_radix(&text, radix)
+                .map_err(|_| wrong(format!("{name}={text:?}"), "a number")),
+        };
+        let directory = &self.state.configuration.config.working_dir;
+        let target = option("target")?.map(|target| absolute(directory, &target));
+        let owner = (number("uid", 10, 0)?, number("gid", 10, 0)?);
+        let read_only = is_on("readonly")? && !is_on("readwrite")?;
+        let mut access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
+        let mut variable = None;
+        let what = match mount.kind {
+            MountKind::Bind => {
+                if !is_on("readwrite")? {
+                    access = Access::ReadOnly;
+                }
+                let from = mount.options.iter().find(|(name, _)| *name == "from");
+                let from = from.and_then(|(_, word)| word.as_ref());
+                let origin = self.origin(from.map(|word| word.text.as_str()))?;
+                let source = option("source")?.unwrap_or_else(|| "/".to_owned());
+                let group = select(&origin, &source, &Selection::default())?.into_iter().next();
+                let group =
+                    group.ok_or_else(|| wrong(format!("{source:?}"), "one that is there"))?;
+                let looked = digest(&origin, std::slice::from_ref(&group))?;
+                inputs.add("mount", format!("bind {target:?} {access:?}"));
+                for (path, digest) in &looked.files {
+                    inputs.add_file(path, digest);
+                }
+                What::Bind { origin, group, looked }
+            }
+            MountKind::Cache => {
+                let sharing = match option("sharing")?.as_deref() {
+                    None | Some("shared") => Sharing::Shared,
+                    Some("private") => Sharing::Private,
+                    Some("locked") => Sharing::Locked,
+                    Some(other) => {
+                        let expected = "shared, private or locked";
+                        return Err(wrong(format!("sharing={other:?}"), expected));
+                    }
+                };
+                let id = match option("id")? {
+                    Some(id) => id,
+                    None => target.clone().unwrap_or_default(),
+                };
+                inputs.add("mount", format!("cache {target:?} {id:?} {access:?}"));
+                What::Cache { id, sharing, permissions: number("mode", 8, 0o755)?, owner }
+            }
+            MountKind::Tmpfs => {
+                let size_bytes = match option("size")? {
+                    None => None,
+                    Some(text) => {
+                        Some(size(&text).ok_or_else(|| wrong(format!("size={text:?}"), "a size"))?)
+                    }
+                };
+                inputs.add("mount", format!("tmpfs {target:?} {size_bytes:?}"));
+                What::Memory { size_bytes }
+            }
+            MountKind::Secret => {
+                let name = target.as_deref().and_then(|target| target.rsplit('/').next());
+                let id = option("id")?.or_else(|| name.map(str::to_owned));
+                let id = id.ok_or_else(|| wrong("a secret without id".into(), "id or target"))?;
+                variable = option("env")?;
+                inputs.add("mount", format!("secret {id:?} {target:?} {variable:?}"));
+                let secrets = &self.build.options.secrets;
+                let Some((_, secret)) = secrets.iter().rfind(|(there, _)| *there == id) else {
+                    return match is_on("required")? {
+                        false => Ok(None),
+                        true => {
+                            let expected = "a secret that is given to the build";
+                            Err(wrong(format!("secret {id:?}"), expected))
+                        }
+                    };
+                };
+                let bytes = match secret {
+                    Secret::Value(bytes) => bytes.clone(),
+                    Secret::File(path) => fs::read(path)
+                        .map_err(|error| Error::io("read a secret", error).in_file(path))?,
+                };
+                access = Access::ReadOnly;
+                let permissions = number("mode", 8, 0o400)? as u16 & 0o7777;
+                let in_folder = format!("/run/secrets/{id}");
+                let target = match (&target, &variable) {
+                    (Some(target), _) => target.clone(),
+                    (None, None) => in_folder,
+                    // Only the variable was asked for.
+                    (None, Some(_)) => String::new(),
+                };
+                let what = What::Secret { bytes, permissions, owner };
+                return Ok(Some(Wanted { target, what, access, variable }));
+            }
+        };
+        Ok(Some(Wanted { target: target.unwrap_or_default(), what, access, variable }))
+    }
+}
+
+/// What is mounted for a program, and goes when it has ended.
+#[derive(Default)]
+pub(super) struct Mounted {
+    served: Vec<(Served, Option<Workshop>)>,
+    /// Held as long as directories that stay are used.
+    locks: Vec<File>,
+}
+
+impl Mounted {
+    /// Mounts all that is wanted.
+    pub fn all(
+        &mut self,
+        stage: &StageBuild<'_>,
+        wanted: &[Wanted],
+        folder: &Path,
+        job: &mut Job,
+    ) -> Result<(), Stop> {
+        for (number, Wanted { target, what, access, variable }) in wanted.iter().enumerate() {
+            let content = match what {
+                What::Bind { origin, group, looked } => {
+                    let directory = folder.join(number.to_string());
+                    self.bind(stage, origin, group, looked, *access, directory)?
+                }
+                What::Cache { id, sharing, permissions, owner } => {
+                    let caches = stage.build.store.path().join("build-caches");
+                    let (path, lock) = kept_directory(&caches, id, *sharing, *permissions, *owner)?;
+                    self.locks.push(lock);
+                    Content::Host(path)
+                }
+                What::Memory { size_bytes } => {
+                    Content::Memory { size_bytes: *size_bytes, permissions: 0o1777 }
+                }
+                What::Secret { bytes, permissions, owner: (owner, group) } => {
+                    if let Some(variable) = variable {
+                        let value = String::from_utf8_lossy(bytes);
+                        job.process.environment.push(format!("{variable}={value}"));
+                    }
+                    let (bytes, permissions) = (bytes.clone(), *permissions);
+                    Content::Secret { bytes, owner: *owner, group: *group, permissions }
+                }
+            };
+            if !target.is_empty() {
+                let target = PathBuf::from(target);
+                job.mounts.push(JobMount { target, content, access: *access });
+            }
+        }
+        Ok(())
+    }
+
+    /// Files of an origin as a tree of their own: what is written is lost.
+    fn bind(
+        &mut self,
+        stage: &StageBuild<'_>,
+        origin: &Origin,
+        group: &Group,
+        looked: &Looked,
+        access: Access,
+        directory: PathBuf,
+    ) -> Result<Content> {
+        fs::create_dir_all(&directory)
+            .map_err(|error| Error::io("mount files", error).in_file(&directory))?;
+        let options = MountOptions {
+            source: "sapwood".to_owned(),
+            audience: Audience::Everybody,
+            access_times: AccessTimes::Off,
+            set_user_id: true,
+            devices: false,
+            ..MountOptions::default()
+        };
+        let top = group.items.first().map(|top| &top.file);
+        let (served, workshop, path) = match (origin, access) {
+            (Origin::Tree(tree), Access::ReadOnly) => {
+                let view = Arc::clone(&tree.view);
+                let path = top.map(|top| top.path.clone()).unwrap_or_default();
+                (Served::read_only(view, &directory, options)?, None, path)
+            }
+            _ => {
+                let mut workshop = Workshop::on(stage.build.store, None)?;
+                let is_directory = top.is_some_and(|top| top.is_directory());
+                let destination =
+                    if is_directory { b"/files/".to_vec() } else { b"/file".to_vec() };
+                let placing =
+                    Placing { destination: destination.clone(), owner: None, permissions: None };
+                let mut target = Target::new(workshop.files()?, &placing);
+                target.put(origin, group, looked.contents_of(0))?;
+                target.finish()?;
+                let mut served = None;
+                let lent = workshop.hand_over(|files| {
+                    served = Some(Served::writable(files, &directory, options)?);
+                    Ok(())
+                });
+                if let Err(error) = lent {
+                    workshop.finish()?;
+                    return Err(error);
+                }
+                let Some(served) = served else {
+                    return Err(Error::new(ErrorKind::Io, "mount files: nothing was mounted"));
+                };
+                (served, Some(workshop), destination)
+            }
+        };
+        let root = directory;
+        self.served.push((served, workshop));
+        let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
+        Ok(Content::Tree { root, path })
+    }
+
+    /// Unmounts all.
+    pub fn end(self) -> Result<()> {
+        let mut ended = Ok(());
+        for (served, workshop) in self.served.into_iter().rev() {
+            let unmounted = served.unmounter().unmount();
+            let waited = served.wait();
+            let finished = workshop.map_or(Ok(()), Workshop::finish);
+            ended = ended.and(unmounted.map(|_| ())).and(waited).and(finished);
+        }
+        ended
+    }
+}
+
+/// A directory that stays from build to build, and the lock that is held on it.
+fn kept_directory(
+    caches: &Path,
+    id: &str,
+    sharing: Sharing,
+    permissions: u32,
+    (user, group): (u32, u32),
+) -> Result<(PathBuf, File)> {
+    let folder = caches.join(&blake3::hash(id.as_bytes()).to_hex()[..32]);
+    let failed =
+        |error: std::io::Error| Error::io("make a directory that stays", error).in_file(&folder);
+    fs::create_dir_all(&folder).map_err(failed)?;
+    for number in 0.. {
+        let lock = File::create(folder.join(format!("{number}.lock"))).map_err(failed)?;
+        let operation = match sharing {
+            Sharing::Shared => FlockOperation::LockShared,
+            Sharing::Locked => FlockOperation::LockExclusive,
+            Sharing::Private => FlockOperation::NonBlockingLockExclusive,
+        };
+        match flock(&lock, operation) {
+            Err(rustix::io::Errno::WOULDBLOCK) => continue,
+            locked => locked.map_err(|errno| failed(errno.into()))?,
+        }
+        let directory = folder.join(number.to_string());
+        if !directory.try_exists().map_err(failed)? {
+            fs::create_dir(&directory).map_err(failed)?;
+            fs::set_permissions(&directory, Permissions::from_mode(permissions)).map_err(failed)?;
+            chown(&directory, Some(user), Some(group)).map_err(failed)?;
+        }
+        return Ok((directory, lock));
+    }
+    Err(Error::new(ErrorKind::NoSpace, "make a directory that stays: all numbers are taken"))
+}
+
+/// A size in bytes: a number, or one with k, m or g.
+fn size(text: &str) -> Option<u64> {
+    let lower = text.to_ascii_lowercase();
+    let lower = lower.trim_end_matches("ib").trim_end_matches('b');
+    let digits = lower.trim_end_matches(['k', 'm', 'g', 't']);
+    let scale = match &lower[digits.len()..] {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << scale)
+}

@@ -1,0 +1,10 @@
+//! Builds, from the Containerfile to the tree and the configuration.
+
+mod buildah;
+mod cache;
+mod context;
+mod newer;
+mod refusals;
+mod running;
+mod set;
+mod support;

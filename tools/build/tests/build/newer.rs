@@ -1,0 +1,176 @@
+//! What Debian's `buildah` does not know yet: documents, `--exclude`, `--parents`, patterns in
+//! variables. The trees are written out here.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::support::Bench;
+
+/// Builds on nothing, and compares the tree without the line of the root.
+fn expect(bench: &Bench, text: &str, expected: &[&str]) {
+    let report = bench.build(&format!("FROM scratch\n{text}"));
+    assert_eq!(bench.tree(&report)[1..], *expected, "{text}");
+}
+
+#[test]
+fn documents_become_files() {
+    let bench = Bench::new();
+    bench.write("x", "x");
+    expect(
+        &bench,
+        "ENV v=value\nCOPY <<a <<\"b\" <<-c x /d/\n$v \"q\" \\$v\na\n$v\nb\n\t\ttab\n\tc",
+        &[
+            "0755 0:0 /d/",
+            "0644 0:0 /d/a \"value \\\"q\\\" $v\\n\"",
+            "0644 0:0 /d/b \"$v\\n\"",
+            "0644 0:0 /d/c \"tab\\n\"",
+            "0644 0:0 /d/x \"x\"",
+        ],
+    );
+    expect(&bench, "COPY --chown=1:2 --chmod=u=x <<E /f\nE", &["0144 1:2 /f \"\""]);
+}
+
+#[test]
+fn what_is_excluded_is_not_copied() {
+    let bench = Bench::new();
+    for path in ["s/a.txt", "s/b.md", "s/d/c.txt", "s/d/e/f.txt", "s/d/e/g"] {
+        bench.write(path, "");
+    }
+    expect(
+        &bench,
+        "COPY --exclude=**/*.txt --exclude=!d/e/f.txt s /n",
+        &[
+            "0755 0:0 /n/",
+            "0644 0:0 /n/b.md \"\"",
+            "0755 0:0 /n/d/",
+            "0755 0:0 /n/d/e/",
+            "0644 0:0 /n/d/e/f.txt \"\"",
+            "0644 0:0 /n/d/e/g \"\"",
+        ],
+    );
+    expect(
+        &bench,
+        "COPY --exclude=*.md s/* /n/",
+        &[
+            "0755 0:0 /n/",
+            "0644 0:0 /n/a.txt \"\"",
+            "0644 0:0 /n/c.txt \"\"",
+            "0755 0:0 /n/e/",
+            "0644 0:0 /n/e/f.txt \"\"",
+            "0644 0:0 /n/e/g \"\"",
+        ],
+    );
+}
+
+#[test]
+fn parents_come_along() {
+    let bench = Bench::new();
+    for path in ["x/a", "y/b", "y/z/c"] {
+        bench.write(path, "");
+    }
+    expect(
+        &bench,
+        "COPY --parents x/a y/z /n/",
+        &[
+            "0755 0:0 /n/",
+            "0755 0:0 /n/x/",
+            "0644 0:0 /n/x/a \"\"",
+            "0755 0:0 /n/y/",
+            "0755 0:0 /n/y/z/",
+            "0644 0:0 /n/y/z/c \"\"",
+        ],
+    );
+    expect(
+        &bench,
+        "COPY --parents y/./z/c /n/",
+        &["0755 0:0 /n/", "0755 0:0 /n/z/", "0644 0:0 /n/z/c \"\""],
+    );
+}
+
+/// Where Debian's `buildah` does otherwise than Docker, Docker counts.
+#[test]
+fn set_id_bits_and_brackets_are_taken_as_they_are() {
+    let bench = Bench::new();
+    bench.write("glob[1].txt", "");
+    bench.write("run", "");
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o4755);
+    fs::set_permissions(bench.context().join("run"), permissions).unwrap();
+    expect(
+        &bench,
+        "COPY glob[[]1].txt run /n/\nCOPY nothing* run /m/",
+        &[
+            "0755 0:0 /m/",
+            "4755 0:0 /m/run \"\"",
+            "0755 0:0 /n/",
+            "0644 0:0 /n/glob[1].txt \"\"",
+            "4755 0:0 /n/run \"\"",
+        ],
+    );
+}
+
+#[test]
+fn patterns_in_variables() {
+    let bench = Bench::new();
+    bench.write("x", "");
+    let text = "ENV f=lib/a.tar.gz\nCOPY x /${f##*/}\nCOPY x /${f%%.*}\nCOPY x /${f/lib/b}";
+    expect(
+        &bench,
+        text,
+        &[
+            "0644 0:0 /a.tar.gz \"\"",
+            "0755 0:0 /b/",
+            "0644 0:0 /b/a.tar.gz \"\"",
+            "0755 0:0 /lib/",
+            "0644 0:0 /lib/a \"\"",
+        ],
+    );
+}
+
+#[test]
+fn linked_files_follow_no_symlink_of_theirs_and_keep_what_is_below() {
+    let bench = Bench::new();
+    bench.write("x", "x");
+    bench.write("d/y", "y");
+    expect(
+        &bench,
+        "COPY --chmod=0700 d /opt/\nCOPY --link --chown=3:4 x /opt/sub/",
+        &[
+            "0755 0:0 /opt/",
+            "0755 3:4 /opt/sub/",
+            "0644 3:4 /opt/sub/x \"x\"",
+            "0700 0:0 /opt/y \"y\"",
+        ],
+    );
+}
+
+/// `INV-11`: a context has no outside.
+#[test]
+fn nothing_outside_of_the_context_is_reached() {
+    let bench = Bench::new();
+    let outside = bench.folder.path().join("outside");
+    fs::write(&outside, "secret").unwrap();
+    bench.write("outside", "inside");
+    symlink("../outside", bench.context().join("up")).unwrap();
+    symlink(&outside, bench.context().join("absolute")).unwrap();
+    symlink("..", bench.context().join("above")).unwrap();
+    expect(
+        &bench,
+        "COPY up /a\nCOPY ../outside /b\nCOPY above/outside /c\nCOPY above/../../outside /d",
+        &[
+            "0644 0:0 /a \"inside\"",
+            "0644 0:0 /b \"inside\"",
+            "0644 0:0 /c \"inside\"",
+            "0644 0:0 /d \"inside\"",
+        ],
+    );
+    assert!(bench.try_build("FROM scratch\nCOPY absolute /a").is_err());
+    // In the tree too: what a symlink says is said of the tree.
+    bench.write("l/x", "");
+    fs::remove_file(bench.context().join("l/x")).unwrap();
+    symlink("/../../../etc", bench.context().join("l/x")).unwrap();
+    expect(
+        &bench,
+        "COPY l /\nCOPY outside /x/passwd",
+        &["0755 0:0 /etc/", "0644 0:0 /etc/passwd \"inside\"", "0777 0:0 /x -> /../../../etc"],
+    );
+}

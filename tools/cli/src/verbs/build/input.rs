@@ -1,0 +1,131 @@
+//! What a build is given: the Containerfile, what of the context is left out, values, secrets.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sapwood_build::containerfile::CONTAINERFILE_BYTES_MAX;
+use sapwood_build::{CacheUse, Ignore, Options, Platform, Secret};
+
+use crate::args::BuildArgs;
+use crate::error::{CliError, Result};
+
+/// Where the Containerfile is where nobody says it, the first that is there.
+const DEFAULT_FILES: [&str; 2] = ["Containerfile", "Dockerfile"];
+/// What says what of the context is left out, the first that is there.
+const IGNORE_FILES: [&str; 2] = [".containerignore", ".dockerignore"];
+
+pub fn options(args: &BuildArgs) -> Result<Options> {
+    let context = &args.context;
+    if !context.is_dir() {
+        let text =
+            format!("{} is not a directory that files could be copied from", context.display());
+        return Err(CliError::usage(text));
+    }
+    let file = match &args.file {
+        Some(file) => file.clone(),
+        None => default_file(context)?,
+    };
+    let platform = match &args.platform {
+        None => Platform::of_the_machine(),
+        Some(text) => Platform::parse(text)
+            .ok_or_else(|| CliError::usage(format!("{text}: not a platform, as linux/amd64")))?,
+    };
+    let secrets = args.secrets.iter().map(|text| secret(text));
+    let arguments = args.arguments.iter().filter_map(|text| argument(text));
+    let contexts = args.contexts.iter().map(|(name, path)| (name.clone(), PathBuf::from(path)));
+    Ok(Options {
+        containerfile: read(&file)?,
+        ignore: ignore(&file, context)?,
+        file,
+        context: Some(context.clone()),
+        contexts: contexts.collect(),
+        tags: args.tags.clone(),
+        target: args.target.clone(),
+        arguments: arguments.collect(),
+        labels: args.labels.clone(),
+        secrets: secrets.collect::<Result<_>>()?,
+        platform,
+        cache: if args.no_cache { CacheUse::Ignore } else { CacheUse::Use },
+        cache_from: args.cache_from.clone(),
+        explain: args.explain,
+        runtime: args.runtime.clone(),
+    })
+}
+
+fn default_file(context: &Path) -> Result<PathBuf> {
+    let mut files = DEFAULT_FILES.iter().map(|name| context.join(name));
+    files.find(|file| file.exists()).ok_or_else(|| {
+        let names = DEFAULT_FILES.join(" nor ");
+        CliError::usage(format!("neither {names} in {}: use --file", context.display()))
+    })
+}
+
+/// The Containerfile; a longer one than is read is cut where that can be told.
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let input: Box<dyn Read> = match file == Path::new("-") {
+        true => Box::new(io::stdin()),
+        false => Box::new(File::open(file).map_err(CliError::file("open", file))?),
+    };
+    let most = CONTAINERFILE_BYTES_MAX as u64 + 1;
+    input.take(most).read_to_end(&mut bytes).map_err(CliError::file("read", file))?;
+    Ok(bytes)
+}
+
+/// What is left out: as a file beside the Containerfile says, else as one in the context does.
+fn ignore(file: &Path, context: &Path) -> Result<Ignore> {
+    let mut beside = OsString::from(file);
+    beside.push(".dockerignore");
+    let files = [PathBuf::from(beside)].into_iter();
+    for file in files.chain(IGNORE_FILES.iter().map(|name| context.join(name))) {
+        let text = match fs::read(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            text => text.map_err(CliError::file("read", &file))?,
+        };
+        return Ignore::parse(&String::from_utf8_lossy(&text)).map_err(|(line, wrong)| {
+            CliError::usage(format!("{}:{line}: no pattern: {wrong}", file.display()))
+        });
+    }
+    Ok(Ignore::default())
+}
+
+/// `NAME=VALUE`, or the name of a variable of the environment, which may be missing.
+fn argument(text: &str) -> Option<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+        None => Some((text.to_owned(), std::env::var(text).ok()?)),
+    }
+}
+
+/// `id=ID[,src=FILE|,env=NAME]`; without a source the variable, else the file, of that name.
+fn secret(text: &str) -> Result<(String, Secret)> {
+    let wrong = || CliError::usage(format!("{text}: not a secret, as id=ID,src=FILE"));
+    let (mut id, mut file, mut variable) = (None, None, None);
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=').ok_or_else(wrong)?;
+        match name {
+            "id" => id = Some(value.to_owned()),
+            "src" | "source" => file = Some(PathBuf::from(value)),
+            "env" => variable = Some(value.to_owned()),
+            "type" if matches!(value, "file" | "env") => {}
+            _ => return Err(wrong()),
+        }
+    }
+    let id = id.ok_or_else(wrong)?;
+    let of_variable = |name: &str| -> Result<Secret> {
+        let value = std::env::var_os(name).ok_or_else(|| {
+            CliError::usage(format!("secret {id}: no variable {name} in the environment"))
+        })?;
+        Ok(Secret::Value(std::os::unix::ffi::OsStringExt::into_vec(value)))
+    };
+    let secret = match (file, variable) {
+        (Some(file), None) => Secret::File(file),
+        (None, Some(name)) => of_variable(&name)?,
+        (None, None) if std::env::var_os(&id).is_some() => of_variable(&id)?,
+        (None, None) => Secret::File(PathBuf::from(&id)),
+        (Some(_), Some(_)) => return Err(wrong()),
+    };
+    Ok((id, secret))
+}

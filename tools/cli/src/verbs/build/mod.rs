@@ -1,0 +1,67 @@
+//! `build`: an image from a Containerfile.
+
+mod input;
+mod progress;
+
+use std::io::{self, Write};
+
+use sapwood_build::{StepReport, build};
+use serde::Serialize;
+
+use self::progress::Progress;
+use crate::args::BuildArgs;
+use crate::context::Context;
+use crate::error::{Result, Verdict};
+use crate::output::{Report, Text, printable};
+
+#[derive(Serialize)]
+struct Built<'a> {
+    tags: &'a [String],
+    image: String,
+    layer: Option<String>,
+    steps: Vec<StepOfReport>,
+    #[serde(skip)]
+    quiet: bool,
+}
+
+#[derive(Serialize)]
+struct StepOfReport {
+    #[serde(flatten)]
+    step: sapwood_build::Step,
+    outcome: sapwood_build::Outcome,
+    seconds: f64,
+    layer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl Report for Built<'_> {
+    fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
+        match (self.quiet, self.tags) {
+            (true, _) | (_, []) => writeln!(text, "{}", self.image),
+            (false, tags) => {
+                writeln!(text, "built {}: {}", printable(&tags.join(", ")), self.image)
+            }
+        }
+    }
+}
+
+pub fn run(args: &BuildArgs, context: &Context<'_>) -> Result<Verdict> {
+    let options = input::options(args)?;
+    let store = context.open_or_create_store()?;
+    let progress = Progress::new(context.output);
+    let report = build(&store, &options, &|event| progress.tell(&event))?;
+    drop(progress);
+    let steps = report.steps.into_iter().map(|(step, report)| {
+        let StepReport { outcome, elapsed, layer, reason } = report;
+        let layer = layer.map(|layer| layer.to_string());
+        StepOfReport { step, outcome, seconds: elapsed.as_secs_f64(), layer, reason }
+    });
+    context.print(&Built {
+        tags: &options.tags,
+        image: report.image.to_string(),
+        layer: report.layer.map(|layer| layer.to_string()),
+        steps: steps.collect(),
+        quiet: context.output.is_quiet(),
+    })
+}
