@@ -20,7 +20,6 @@ use crate::origin::{HostOrigin, Origin};
 use crate::patterns::Ignore;
 use crate::plan::{Plan, plan};
 use crate::stage::{State, build_stage};
-use crate::time::{now_nanoseconds, rfc3339};
 use crate::workshop::remove_abandoned;
 
 /// What a build made.
@@ -144,9 +143,9 @@ impl Build<'_> {
 
     fn report(&self) -> Result<Report> {
         let target = self.done(self.plan.target);
-        let State { top, configuration, .. } = &target.state;
+        let State { top, configuration, created, .. } = &target.state;
         let mut configuration = configuration.clone();
-        configuration.created = Some(rfc3339(now_nanoseconds()));
+        configuration.created = Some(created.clone());
         let labels = self.options.labels.iter().cloned();
         configuration.config.labels.extend(labels);
         let mut steps = Vec::new();

@@ -37,6 +37,9 @@ pub struct State {
     pub variables: Variables,
     /// The arguments that were declared, with their values.
     pub arguments: Vec<(String, Option<String>)>,
+    /// When the topmost layer was made, as RFC 3339 writes it: also the time of later steps that make
+    /// none, so that what is built again from the same layers is the same image.
+    pub created: String,
     /// Whether `CMD` was said here, and not in the base.
     has_command: bool,
 }
@@ -48,8 +51,6 @@ pub struct StageBuild<'a> {
     stage: &'a PlannedStage,
     state: State,
     workshop: Option<Workshop>,
-    /// The time that all steps were made at.
-    now: i64,
     step: Step,
     reason: Option<String>,
 }
@@ -66,9 +67,7 @@ pub fn build_stage(build: &Build<'_>, number: usize) -> Result<Done, Option<Erro
         steps: stage.instructions.len() + 1,
         instruction: stage.text.as_str().trim().to_owned(),
     };
-    let now = now_nanoseconds();
-    let mut run =
-        StageBuild { build, number, stage, state, workshop: None, now, step, reason: None };
+    let mut run = StageBuild { build, number, stage, state, workshop: None, step, reason: None };
     let mut reports = Vec::new();
     let ran = run.all(&mut reports);
     // What was made stays for the next build, whatever came later.
@@ -111,7 +110,8 @@ fn beginning(build: &Build<'_>, stage: &PlannedStage) -> State {
         configuration.set_variable("PATH", DEFAULT_PATH);
     }
     let variables = variables(&configuration);
-    State { top, configuration, variables, arguments: Vec::new(), has_command: false }
+    let created = configuration.created.clone().unwrap_or_else(|| rfc3339(now_nanoseconds()));
+    State { top, configuration, variables, arguments: Vec::new(), created, has_command: false }
 }
 
 fn stop_error(build: &Build<'_>, stage: &PlannedStage, step: &Step, stop: Stop) -> Option<Error> {
@@ -205,7 +205,7 @@ impl StageBuild<'_> {
             None => directory == "/",
         };
         if is_there {
-            self.state.configuration.note(&rfc3339(self.now), created_by);
+            self.state.configuration.note(&self.state.created, created_by);
             return Ok(Outcome::Configured);
         }
         let user = self.state.configuration.config.user.clone();
@@ -233,12 +233,13 @@ impl StageBuild<'_> {
     ) -> Result<Outcome, Stop> {
         let parent = self.state.top.as_ref().map(Snapshot::layer_id);
         let key = inputs.key();
-        let created = rfc3339(self.now);
         let layers = self.state.configuration.layers();
         self.state.configuration.note_cache_key(layers, key.as_str());
         if let Some(found) = self.find(parent, &key, &inputs)? {
+            let created = found.annotations()?.created;
+            self.state.created = rfc3339(created.unwrap_or_else(now_nanoseconds));
             self.state.top = Some(found);
-            self.state.configuration.note_layer(&created, created_by);
+            self.state.configuration.note_layer(&self.state.created, created_by);
             return Ok(Outcome::Cached);
         }
         make(self)?;
@@ -246,7 +247,8 @@ impl StageBuild<'_> {
         let workshop = self.workshop()?;
         inputs.attach_to(workshop.files()?)?;
         self.state.top = Some(workshop.layer(&annotations)?);
-        self.state.configuration.note_layer(&created, created_by);
+        self.state.created = rfc3339(annotations.created.unwrap_or_else(now_nanoseconds));
+        self.state.configuration.note_layer(&self.state.created, created_by);
         Ok(Outcome::Made)
     }
 

@@ -8,7 +8,6 @@ use crate::containerfile::{
     Argument, CommandLine, Healthcheck, Instruction, Kind, Problem, Word, expand_words,
 };
 use crate::error::Stop;
-use crate::time::rfc3339;
 
 /// Arguments that are there without being declared, and that are told to nobody: where a network
 /// is reached.
@@ -109,8 +108,7 @@ impl StageBuild<'_> {
                 return Ok(());
             }
         };
-        let created = rfc3339(self.now);
-        self.state.configuration.note(&created, created_by);
+        self.state.configuration.note(&self.state.created, created_by);
         Ok(())
     }
 

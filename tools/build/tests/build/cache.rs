@@ -31,6 +31,7 @@ fn what_did_not_change_is_not_made_again() {
     let again = bench.build(text);
     assert!(outcomes(&again).iter().all(|(_, outcome)| *outcome == Outcome::Cached));
     assert_eq!((again.layer, reasons(&again)), (first.layer, Vec::new()));
+    assert_eq!(again.image, first.image);
 
     bench.write("d/b", "3");
     bench.write("d/c", "");
