@@ -1,6 +1,7 @@
 //! The grammar of the command line.
 
 mod build;
+pub mod container;
 mod tree;
 
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use crate::output::size::parse_size;
 use crate::tree::Word;
 
 pub use self::build::BuildArgs;
+pub use self::container::{CommitArgs, ExecArgs, LogsArgs, PsArgs, RunArgs, StartArgs, StopArgs};
 pub use self::tree::{
     BlameArgs, CatArgs, CpArgs, LnArgs, LsArgs, MkdirArgs, StatArgs, TreeOptions,
 };
@@ -46,6 +48,10 @@ Exit codes:
   8   not found: no such name, layer, digest or file
   9   already exists
   10  another I/O error
+`run`, `start` and `exec` end with what the process ended with, or
+  125 it did not come to run
+  126 the command is there and cannot be executed
+  127 there is no such command
 
 With --json every verb prints one JSON document on standard output, with
 `schema` (1) and `verb`; an error is one on standard error, with `error`. Where
@@ -89,7 +95,7 @@ pub struct Global {
     pub quiet: bool,
     /// Use a store on a network filesystem, where locks and syncs may promise less
     #[arg(long, global = true)]
-    pub network: bool,
+    pub network_filesystem: bool,
 }
 
 /// What to do.
@@ -160,6 +166,20 @@ pub enum Verb {
     Gc(GcArgs),
     /// Make a layer without ancestors that reads the same, as a tag
     Flatten(FlattenArgs),
+    /// Run a process over a fork of an image, and keep the fork as a container
+    Run(RunArgs),
+    /// Run the process of a container that ended once more
+    Start(StartArgs),
+    /// Run a further process in a container that runs
+    Exec(ExecArgs),
+    /// Make an image of what a container holds, while it runs or not
+    Commit(CommitArgs),
+    /// List the containers that run
+    Ps(PsArgs),
+    /// Write what a detached container said to standard output
+    Logs(LogsArgs),
+    /// End containers that run
+    Stop(StopArgs),
     /// Verify every structure of the store; writes nothing
     Check(CheckArgs),
     /// Print every structure of a layer with its file offset; works on damaged files
@@ -208,6 +228,13 @@ impl Verb {
             Verb::Df => "df",
             Verb::Gc(_) => "gc",
             Verb::Flatten(_) => "flatten",
+            Verb::Run(_) => "run",
+            Verb::Start(_) => "start",
+            Verb::Exec(_) => "exec",
+            Verb::Commit(_) => "commit",
+            Verb::Ps(_) => "ps",
+            Verb::Logs(_) => "logs",
+            Verb::Stop(_) => "stop",
             Verb::Check(_) => "check",
             Verb::Dump(_) => "dump",
             Verb::Tour(_) => "tour",
@@ -487,15 +514,15 @@ pub struct MapArgs {
 
 #[derive(Args, Debug)]
 pub struct DiffArgs {
-    /// The one
+    /// The one; alone, a container: what it added (A), changed (C) and deleted (D) of its image
     pub a: String,
     /// The other
-    pub b: String,
+    pub b: Option<String>,
     /// List the files of trees that came (A), went (D), changed (M) or were renamed (R)
-    #[arg(long)]
+    #[arg(long, requires = "b")]
     pub files: bool,
     /// Show what differs in the text of these files, too
-    #[arg(short, long)]
+    #[arg(short, long, requires = "b")]
     pub patch: bool,
 }
 
@@ -618,6 +645,13 @@ mod tests {
             &["df"],
             &["gc"],
             &["flatten", "a", "b"],
+            &["run", "a"],
+            &["start", "a"],
+            &["exec", "a", "b"],
+            &["commit", "a", "b"],
+            &["ps"],
+            &["logs", "a"],
+            &["stop", "a"],
             &["check"],
             &["dump", "a"],
             &["tour"],

@@ -115,7 +115,7 @@ impl<'a> Context<'a> {
 
     /// What to do with a network filesystem.
     pub fn network(&self) -> Network {
-        if self.global.network { Network::Allow } else { Network::Refuse }
+        if self.global.network_filesystem { Network::Allow } else { Network::Refuse }
     }
 }
 

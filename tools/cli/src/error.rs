@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use sapwood::ErrorKind;
+use sapwood_container::exit_code;
 
 /// How the command ends. The numbers are part of its interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,14 +69,17 @@ pub enum Verdict {
     Done,
     /// The answer is no.
     No,
+    /// What a process in a container ended with.
+    Process(u8),
 }
 
 impl Verdict {
     /// The exit code of the answer.
-    pub fn exit(self) -> Exit {
+    pub fn exit_code(self) -> u8 {
         match self {
-            Verdict::Done => Exit::Done,
-            Verdict::No => Exit::No,
+            Verdict::Done => Exit::Done as u8,
+            Verdict::No => Exit::No as u8,
+            Verdict::Process(code) => code,
         }
     }
 }
@@ -99,9 +103,13 @@ pub enum CliError {
     /// A file of the user that is there already and must not be replaced.
     FileExists(PathBuf),
     /// Another process of the command failed, and has said why.
-    Told(Exit),
+    Told(u8),
     /// A program that the tour calls did not do its part.
     Program { command: String, said: String },
+    /// A process did not come to run in a container: the exit code is as shells have it.
+    NotRun(Box<CliError>),
+    /// A container's own.
+    Container(sapwood_container::Error),
 }
 
 impl CliError {
@@ -137,6 +145,7 @@ impl CliError {
                 (None, sapwood_build::Error::Containerfile { .. }) => "containerfile",
                 (None, _) => "program",
             },
+            CliError::NotRun(cause) => cause.kind(),
             _ => match self.exit() {
                 Exit::Usage => "usage",
                 Exit::NoSpace => "no space",
@@ -158,9 +167,14 @@ impl CliError {
             },
             CliError::Usage(_) => Exit::Usage,
             CliError::ReaderGone => Exit::Done,
-            CliError::Told(exit) => *exit,
+            CliError::Told(code) => Exit::of_code(Some((*code).into())),
             CliError::FileExists(_) => Exit::AlreadyExists,
             CliError::Program { .. } => Exit::Io,
+            CliError::NotRun(cause) => cause.exit(),
+            CliError::Container(sapwood_container::Error::Engine(error)) => {
+                exit_of_kind(error.kind())
+            }
+            CliError::Container(_) => Exit::Io,
             CliError::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Exit::NotFound,
                 io::ErrorKind::AlreadyExists => Exit::AlreadyExists,
@@ -172,10 +186,24 @@ impl CliError {
         }
     }
 
+    /// The number that the command ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::NotRun(cause) => match &**cause {
+                CliError::Container(error) => error.exit_code(),
+                CliError::Told(code) => *code,
+                _ => exit_code::FAILED,
+            },
+            _ => self.exit() as u8,
+        }
+    }
+
     /// Whether the error is worth a line: a closed pipe is its own message.
     pub fn is_silent(&self) -> bool {
         match self {
             CliError::ReaderGone | CliError::Told(_) => true,
+            CliError::NotRun(cause) => cause.is_silent(),
+            CliError::Container(sapwood_container::Error::Runtime { is_told, .. }) => *is_told,
             CliError::File { source, .. } => source.kind() == io::ErrorKind::BrokenPipe,
             _ => false,
         }
@@ -218,6 +246,15 @@ impl From<sapwood_build::Error> for CliError {
     }
 }
 
+impl From<sapwood_container::Error> for CliError {
+    fn from(error: sapwood_container::Error) -> CliError {
+        match error {
+            sapwood_container::Error::Engine(error) => CliError::Engine(error),
+            error => CliError::Container(error),
+        }
+    }
+}
+
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -228,11 +265,13 @@ impl fmt::Display for CliError {
                 write!(f, "{operation}: {}: {source}", path.display())
             }
             CliError::ReaderGone => f.write_str("nobody reads standard output"),
-            CliError::Told(_) => f.write_str("the process that serves the mount has failed"),
+            CliError::Told(_) => f.write_str("the process that serves it has failed"),
             CliError::FileExists(path) => {
                 write!(f, "already exists: {} (--force replaces it)", path.display())
             }
             CliError::Program { command, said } => write!(f, "{command}: {said}"),
+            CliError::NotRun(cause) => cause.fmt(f),
+            CliError::Container(error) => error.fmt(f),
         }
     }
 }

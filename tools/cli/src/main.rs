@@ -1,7 +1,9 @@
 //! The command `sapwood`: parsing and printing over the engine of the same name.
 
 mod args;
+mod container;
 mod context;
+mod daemon;
 mod error;
 mod image;
 mod output;
@@ -26,15 +28,15 @@ fn main() -> ExitCode {
     };
     let output = Output::new(&command.global);
     let verb = command.verb.name();
-    let exit = match verbs::run(&command, &output) {
-        Ok(verdict) => verdict.exit(),
-        Err(CliError::ReaderGone) => Exit::Done,
+    let code = match verbs::run(&command, &output) {
+        Ok(verdict) => verdict.exit_code(),
+        Err(CliError::ReaderGone) => Exit::Done as u8,
         Err(error) => {
             output.print_error(Some(verb), &error);
-            error.exit()
+            error.exit_code()
         }
     };
-    exit.into()
+    code.into()
 }
 
 /// What clap did not turn into a command: help and version are answers, the rest is misuse.

@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use crate::runtime::Runtime;
+
 /// What every fallible call of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Exit codes as shells and other tools for containers have them.
-pub mod exit {
+pub mod exit_code {
     /// What was asked for failed before the process came to run.
     pub const FAILED: u8 = 125;
     /// The command is there and cannot be executed.
@@ -32,10 +34,15 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn refused(runtime: &Runtime, said: String) -> Error {
+        let is_told = runtime.tells_errors_itself();
+        Error::Runtime { name: runtime.name(), said, is_told }
+    }
+
     /// The exit code for it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Engine(_) => exit::FAILED,
+            Error::Engine(_) => exit_code::FAILED,
             Error::Runtime { said, .. } => exit_code_of(said),
         }
     }
@@ -46,12 +53,12 @@ fn exit_code_of(said: &str) -> u8 {
     let said = said.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     match () {
-        () if !says(&["exec"]) || says(&["mount"]) => exit::FAILED,
-        () if says(&["not found", "no such file"]) => exit::NO_COMMAND,
+        () if !says(&["exec"]) || says(&["mount"]) => exit_code::FAILED,
+        () if says(&["not found", "no such file"]) => exit_code::NO_COMMAND,
         () if says(&["permission denied", "format error", "is a directory"]) => {
-            exit::NOT_EXECUTABLE
+            exit_code::NOT_EXECUTABLE
         }
-        () => exit::FAILED,
+        () => exit_code::FAILED,
     }
 }
 

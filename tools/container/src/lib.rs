@@ -26,6 +26,7 @@
 
 mod accounts;
 mod bundle;
+mod containers;
 mod defaults;
 mod error;
 mod guard;
@@ -34,11 +35,18 @@ mod place;
 mod process;
 mod runtime;
 mod sandbox;
+mod settings;
 
 pub use accounts::{Account, Accounts};
-pub use error::{Error, Result, exit};
+pub use containers::{
+    Commit, Committed, Container, Exec, ExecSettings, HeldContainer, Letter, NewContainer, Record,
+    RunningContainer, Sealing, Status, commit, container, create, differences, exec, hold, list,
+    output_file, remove, remove_record, signal, wait_for_end,
+};
+pub use error::{Error, Result, exit_code};
 pub use job::{Access, Content, Job, Mount, Network, Streams, hostname_of};
 pub use place::Place;
 pub use process::Process;
 pub use runtime::Runtime;
 pub use sandbox::{Sandbox, Signaller, run};
+pub use settings::{HostMount, Settings};

@@ -55,6 +55,11 @@ impl Place {
         self.folder.join("log")
     }
 
+    /// Where the runtime notes the number of the process, once it runs.
+    pub(crate) fn pid_file(&self) -> PathBuf {
+        self.bundle().join("pid")
+    }
+
     /// A filesystem in memory, where there are secrets.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.folder.join("secrets")

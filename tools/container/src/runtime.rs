@@ -77,8 +77,13 @@ impl Runtime {
 
     /// A call, up to the verb.
     pub(crate) fn command(&self, place: &Place) -> Command {
+        self.command_logging(place, &place.log())
+    }
+
+    /// A call that notes in a file of its own what goes wrong.
+    pub(crate) fn command_logging(&self, place: &Place, log: &Path) -> Command {
         let mut command = Command::new(&self.path);
-        command.arg("--root").arg(place.state()).arg("--log").arg(place.log());
+        command.arg("--root").arg(place.state()).arg("--log").arg(log);
         // Of the host's environment nothing can reach the container.
         command.args(["--log-format", "json"]).env_clear();
         command

@@ -3,7 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::Child;
+use std::path::Path;
+use std::process::{Child, ExitStatus};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sapwood::files::Files;
@@ -17,6 +20,9 @@ use crate::guard::Guard;
 use crate::job::{Job, Streams};
 use crate::place::Place;
 use crate::runtime::{Runtime, refusal};
+
+/// How often somebody who waits for a process looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Runs a process over files until it ends. What it wrote, and nothing else, is in the files that
 /// come back; nobody has them mounted any more.
@@ -106,7 +112,22 @@ impl Sandbox {
 
     /// Sends signals to the process.
     pub fn signaller(&self) -> Signaller {
-        Signaller(Pid::from_child(&self.child))
+        Signaller::to(&self.child)
+    }
+
+    /// Waits until the process runs, or has ended already.
+    pub fn wait_until_started(&mut self) -> Result<()> {
+        let is_written = |path: &Path| path.metadata().is_ok_and(|found| found.len() > 0);
+        while !is_written(&self.place.pid_file()) && !self.has_ended()? {
+            thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// Whether the process has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        let failed = |error| sapwood::Error::io("look after a container", error);
+        Ok(self.child.try_wait().map_err(failed)?.is_some())
     }
 
     /// Waits until the process has ended; its exit code, or 128 and the signal that ended it.
@@ -115,15 +136,9 @@ impl Sandbox {
     pub fn wait(&mut self) -> Result<u8> {
         let failed = |error| sapwood::Error::io("wait for a container", error);
         let status = self.child.wait().map_err(failed)?;
-        let code = match (status.code(), status.signal()) {
-            (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
-            (None, signal) => 128 + u8::try_from(signal.unwrap_or_default()).unwrap_or_default(),
-        };
+        let code = code_of(status);
         match refusal(&self.place.log()) {
-            Some(said) if code != 0 => {
-                let is_told = self.runtime.tells_errors_itself();
-                Err(Error::Runtime { name: self.runtime.name(), said, is_told })
-            }
+            Some(said) if code != 0 => Err(Error::refused(&self.runtime, said)),
             _ => Ok(code),
         }
     }
@@ -147,12 +162,24 @@ impl Sandbox {
 }
 
 impl Signaller {
+    pub(crate) fn to(child: &Child) -> Signaller {
+        Signaller(Pid::from_child(child))
+    }
+
     /// Sends a signal; that the process has ended already is fine.
     pub fn send(self, signal: Signal) -> sapwood::Result<()> {
         match kill_process(self.0, signal) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
             sent => sent.map_err(|error| sapwood::Error::io("send a signal", error.into())),
         }
+    }
+}
+
+/// The exit code of a process, as shells tell it.
+pub(crate) fn code_of(status: ExitStatus) -> u8 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
+        (None, signal) => 128 + u8::try_from(signal.unwrap_or_default()).unwrap_or_default(),
     }
 }
 
@@ -201,7 +228,8 @@ fn spawn(
 ) -> sapwood::Result<Child> {
     let failed = |error: io::Error| sapwood::Error::io("start a runtime", error);
     let mut command = runtime.command(place);
-    command.arg("run").arg("--bundle").arg(place.bundle()).arg(id);
+    command.arg("run").arg("--bundle").arg(place.bundle());
+    command.arg("--pid-file").arg(place.pid_file()).arg(id);
     command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
     if !is_terminal {
         // A terminal signals all that run on it; what this process gets it hands on, once.

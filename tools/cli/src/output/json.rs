@@ -28,10 +28,14 @@ pub fn write_report(writer: &mut dyn Write, verb: &str, report: &impl Serialize)
 pub fn error_document(verb: Option<&str>, error: &CliError) -> serde_json::Value {
     let mut body = serde_json::json!({
         "kind": error.kind(),
-        "exit_code": error.exit() as u8,
+        "exit_code": error.exit_code(),
         "message": error.to_string(),
     });
-    match error {
+    let cause = match error {
+        CliError::NotRun(cause) => cause,
+        error => error,
+    };
+    match cause {
         CliError::Engine(engine) => {
             body["operation"] = engine.operation().into();
             body["path"] = engine.path().map(|path| path.display().to_string()).into();

@@ -17,6 +17,11 @@ pub fn utc_seconds(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// `nanoseconds` since 1970 UTC as RFC 3339 has it, to the second.
+pub fn rfc3339(nanoseconds: i64) -> String {
+    utc(nanoseconds).replacen(' ', "T", 1)
+}
+
 /// A duration with three digits: `850 us`, `12.3 ms`, `4.56 s`.
 pub fn duration(duration: Duration) -> String {
     let microseconds = duration.as_micros();

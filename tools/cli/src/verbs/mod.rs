@@ -5,6 +5,7 @@ mod blame;
 mod build;
 mod cat;
 mod check;
+mod commit;
 mod completions;
 mod cp;
 mod create;
@@ -12,6 +13,7 @@ mod df;
 mod diff;
 mod du;
 mod dump;
+mod exec;
 mod export;
 mod flatten;
 mod flush;
@@ -21,20 +23,25 @@ mod import;
 mod init;
 mod ln;
 mod log;
+mod logs;
 mod ls;
 mod man;
 mod map;
 mod mkdir;
 mod mount;
+mod ps;
 mod ranges;
 mod read;
 mod reset;
 mod resize;
 mod rm;
+mod run;
 mod seal;
 mod show;
 mod snapshot;
+mod start;
 mod stat;
+mod stop;
 mod tag;
 mod tour;
 mod umount;
@@ -81,6 +88,13 @@ pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
         Verb::Df => df::run(context),
         Verb::Gc(args) => gc::run(args, context),
         Verb::Flatten(args) => flatten::run(args, context),
+        Verb::Run(args) => run::run(args, context),
+        Verb::Start(args) => start::run(args, context),
+        Verb::Exec(args) => exec::run(args, context),
+        Verb::Commit(args) => commit::run(args, context),
+        Verb::Ps(args) => ps::run(args, context),
+        Verb::Logs(args) => logs::run(args, context),
+        Verb::Stop(args) => stop::run(args, context),
         Verb::Check(args) => check::run(args, context),
         Verb::Dump(args) => dump::run(args, context),
         Verb::Tour(args) => tour::run(args, context),

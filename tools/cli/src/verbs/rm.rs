@@ -64,6 +64,8 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     };
     let mut removed: Vec<Removal> = places.iter().map(of_file).collect();
     for name in names {
+        // What runs over a volume, and what is remembered of it, goes before the volume does.
+        sapwood_container::remove_record(&store, &name)?;
         let report = store.remove(&name)?;
         let layers_removed = report.layers.iter().map(|layer| layer.to_string()).collect();
         removed.push(Removal { reference: name, layers_removed, is_file: false });

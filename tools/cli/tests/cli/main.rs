@@ -2,6 +2,7 @@
 
 mod archives;
 mod builds;
+mod containers;
 mod exit_codes;
 mod images;
 mod interrupted;

@@ -20,9 +20,9 @@ struct Row {
     after: &'static str,
 }
 
-pub fn compare(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
+pub fn compare(args: &DiffArgs, b_name: &str, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let (a, b) = (store.snapshot_of(&args.a)?, store.snapshot_of(&args.b)?);
+    let (a, b) = (store.snapshot_of(&args.a)?, store.snapshot_of(b_name)?);
     // What a smaller size cut off is told by the sizes.
     let size = disk_size(&a).max(disk_size(&b));
     let block_size = store.block_size();
@@ -49,7 +49,7 @@ pub fn compare(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
     let printed = context.output.stream(context.verb, |page| match page {
         Page::Json(document) => {
             document.field("a", &args.a)?;
-            document.field("b", &args.b)?;
+            document.field("b", b_name)?;
             document.field("a_size_bytes", &a.size_bytes())?;
             document.field("b_size_bytes", &b.size_bytes())?;
             let counted = rows.inspect(|row| {

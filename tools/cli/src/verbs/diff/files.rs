@@ -56,9 +56,9 @@ impl Row {
     }
 }
 
-pub fn compare(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
+pub fn compare(args: &DiffArgs, b_name: &str, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let (a, b) = (open_view(&store, &args.a)?, open_view(&store, &args.b)?);
+    let (a, b) = (open_view(&store, &args.a)?, open_view(&store, b_name)?);
     let mut changes = match changes(&a, &b) {
         // Trees that have nothing in common are walked and read.
         Err(error) if error.kind() == ErrorKind::InvalidInput => files::compare(&a, &b)?,
@@ -73,7 +73,7 @@ pub fn compare(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
     let printed = context.output.stream(context.verb, |page| match page {
         Page::Json(document) => {
             document.field("a", &args.a)?;
-            document.field("b", &args.b)?;
+            document.field("b", b_name)?;
             let row = |change| Ok(Row::new(change, patch(change)?.as_ref()));
             document.list("changes", changes.iter().map(row))?;
             document.field("differs", &!changes.is_empty())

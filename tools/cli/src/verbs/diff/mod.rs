@@ -1,6 +1,7 @@
 //! `diff`: lists what differs between two snapshots or volumes: ranges of blocks, or files.
 
 mod blocks;
+mod container;
 mod files;
 mod patch;
 
@@ -9,10 +10,10 @@ use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 
 pub fn run(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
-    if args.files || args.patch {
-        files::compare(args, context)
-    } else {
-        blocks::compare(args, context)
+    match &args.b {
+        None => container::list(args, context),
+        Some(b) if args.files || args.patch => files::compare(args, b, context),
+        Some(b) => blocks::compare(args, b, context),
     }
 }
 

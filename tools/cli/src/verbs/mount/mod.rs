@@ -1,15 +1,16 @@
 //! `mount`: shows a tree on a directory, in the foreground or by a process of its own.
 
-mod daemon;
 mod serve;
 mod signals;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use serde::Serialize;
 
 use crate::args::MountArgs;
 use crate::context::Context;
+use crate::daemon;
 use crate::error::{CliError, Result, Verdict};
 use crate::output::{Report, Text};
 
@@ -39,5 +40,29 @@ pub fn run(args: &MountArgs, context: &Context<'_>) -> Result<Verdict> {
     if args.volatile && args.read_only {
         return Err(CliError::usage("--volatile is about writes, and --read-only allows none"));
     }
-    if args.foreground { serve::run(args, context) } else { daemon::run() }
+    if args.foreground {
+        serve::run(args, context)
+    } else {
+        daemon::run(words(std::env::args_os().skip(1)))
+    }
+}
+
+/// The words of the command line, and those for the child: before what is no option any more.
+fn words(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = given.collect();
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    words.splice(end..end, ["--foreground", "--ready"].map(OsString::from));
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_childs_words_come_before_those_that_are_no_options() {
+        let of = |given: &[&str]| words(given.iter().map(OsString::from));
+        assert_eq!(of(&["mount", "a", "b"]), ["mount", "a", "b", "--foreground", "--ready"]);
+        assert_eq!(of(&["mount", "--", "a"]), ["mount", "--foreground", "--ready", "--", "a"]);
+    }
 }

@@ -9,9 +9,10 @@ use sapwood::store::{Name, Resolved, Store};
 use sapwood::{LayerId, Volume};
 use sapwood_fuse::{AccessTimes, Audience, Durability, IdMap, Mount, MountOptions, control_folder};
 
-use super::{Mounted, daemon, signals};
+use super::{Mounted, signals};
 use crate::args::MountArgs;
 use crate::context::Context;
+use crate::daemon;
 use crate::error::{CliError, Result, Verdict};
 
 /// What stands behind the mount.
@@ -46,9 +47,7 @@ pub fn run(args: &MountArgs, context: &Context<'_>) -> Result<Verdict> {
 
 /// Says that the mount is there, and sees to it that it ends as it should.
 fn tell(mount: &Mount, fork: &Kept, args: &MountArgs, context: &Context<'_>) -> Result<()> {
-    // A panic in a thread that serves would leave its callers waiting for ever: as an abort it
-    // ends the mount, and the last commit is there.
-    abort_on_panic();
+    daemon::abort_on_panic();
     signals::unmount_on_signal(mount.unmounter())?;
     if args.ready {
         daemon::tell_ready()?;
@@ -157,12 +156,4 @@ fn options(store: &Store, args: &MountArgs) -> Result<MountOptions> {
 fn temporary_name() -> Result<String> {
     let random = LayerId::random()?.to_string();
     Ok(format!("temporary-{}-{}", std::process::id(), &random[..8]))
-}
-
-fn abort_on_panic() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        before(panic);
-        std::process::abort();
-    }));
 }

@@ -1,4 +1,4 @@
-//! A mount by a process of its own: started, heard out until the mount is there, left alone.
+//! Serving by a process of its own: started, heard out until it is ready, left alone.
 //!
 //! A process with threads and locks cannot be forked, so the command starts itself anew. The
 //! child's standard output is the wire on which it says that it is ready; its errors go where
@@ -13,18 +13,18 @@ use std::process::{Command, Stdio};
 
 use crate::error::{CliError, Exit, Result, Verdict};
 
-/// What a child says when the mount is there.
+/// What a child says when what it serves is there.
 const READY: &str = "ready";
 
-/// Starts the child and waits until it is ready, or has failed and said why.
-pub fn run() -> Result<Verdict> {
-    let failed = || CliError::file("start a process for the mount", "sapwood");
+/// Starts the command anew with these words, and waits until it is ready, or has failed and said why.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Verdict> {
+    let failed = || CliError::file("start a process that serves", "sapwood");
     let program = std::env::current_exe().map_err(failed())?;
     let mut child = Command::new(program)
-        .args(words(std::env::args_os().skip(1)))
+        .args(words)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        // Signals meant for this process and its terminal are not meant for the mount.
+        // Signals meant for this process and its terminal are not meant for that one.
         .process_group(0)
         .spawn()
         .map_err(failed())?;
@@ -37,18 +37,11 @@ pub fn run() -> Result<Verdict> {
     }
     // It has printed its error itself.
     let status = child.wait().map_err(failed())?;
-    Err(CliError::Told(Exit::of_code(status.code())))
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Err(CliError::Told(code.unwrap_or(Exit::Io as u8)))
 }
 
-/// The words of the command line, and those for the child: before what is no option any more.
-fn words(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut words: Vec<OsString> = given.collect();
-    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
-    words.splice(end..end, ["--foreground", "--ready"].map(OsString::from));
-    words
-}
-
-/// In the child: says that the mount is there; a report may follow.
+/// In the child: says that it is ready; a report may follow.
 pub fn tell_ready() -> Result<()> {
     let mut stdout = io::stdout();
     writeln!(stdout, "{READY}").map_err(CliError::report)
@@ -70,14 +63,12 @@ pub fn let_go(log: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_childs_words_come_before_those_that_are_no_options() {
-        let of = |given: &[&str]| words(given.iter().map(OsString::from));
-        assert_eq!(of(&["mount", "a", "b"]), ["mount", "a", "b", "--foreground", "--ready"]);
-        assert_eq!(of(&["mount", "--", "a"]), ["mount", "--foreground", "--ready", "--", "a"]);
-    }
+/// A panic in a thread that serves would leave its callers waiting for ever: as an abort it ends
+/// what is served, and the last commit is there.
+pub fn abort_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        std::process::abort();
+    }));
 }

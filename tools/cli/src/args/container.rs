@@ -1,0 +1,238 @@
+//! The words of the verbs that run processes over trees.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use sapwood_container::{Access, HostMount, Network};
+
+/// Seconds that a container is given to end by itself.
+const STOP_SECONDS: u64 = 10;
+
+/// What of the network a container sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NetworkWord {
+    /// That of the host
+    Host,
+    /// Only itself
+    None,
+}
+
+impl From<NetworkWord> for Network {
+    fn from(word: NetworkWord) -> Network {
+        match word {
+            NetworkWord::Host => Network::Host,
+            NetworkWord::None => Network::None,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// The image: a tag or another snapshot of a tree
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// The command and its arguments [default: the image's]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+    /// The container's name, which nobody has [default: one is made up]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Remove the container when its process has ended
+    #[arg(long, conflicts_with = "detach")]
+    pub rm: bool,
+    /// Let it run by itself: print its name, and what it says goes to `logs`
+    #[arg(short, long, conflicts_with = "terminal")]
+    pub detach: bool,
+    /// Give the process a terminal
+    #[arg(short, long)]
+    pub terminal: bool,
+    /// Set a variable, as often as needed; KEY alone takes over this process's own
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    pub environment: Vec<String>,
+    /// Set the variables that a file has, one a line
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// The working directory, made where it is missing [default: the image's]
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Who it runs as, by name or number in the tree [default: the image's]
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Mount a file or directory of the host, as often as needed
+    #[arg(short, long = "volume", value_name = "HOST:DIR[:ro]", value_parser = parse_volume)]
+    pub volumes: Vec<HostMount>,
+    /// What of the network it sees
+    #[arg(long, value_enum, default_value = "host")]
+    pub network: NetworkWord,
+    /// The command that the arguments are for, in place of the image's
+    #[arg(long, value_name = "COMMAND")]
+    pub entrypoint: Option<String>,
+    /// The name of its machine [default: the container's]
+    #[arg(long)]
+    pub hostname: Option<String>,
+    /// The OCI runtime: runc, crun or youki [default: the first that is installed]
+    #[arg(long, value_name = "NAME")]
+    pub runtime: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct StartArgs {
+    /// The container
+    pub name: String,
+    /// Let it run by itself: print its name, and what it says goes to `logs`
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Say when it runs, to the process that started this one
+    #[arg(long, hide = true)]
+    pub ready: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct ExecArgs {
+    /// The container
+    pub name: String,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+    /// Give the process a terminal
+    #[arg(short, long)]
+    pub terminal: bool,
+    /// Set a variable, as often as needed; KEY alone takes over this process's own
+    #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
+    pub environment: Vec<String>,
+    /// The working directory [default: the container's]
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Who it runs as, by name or number in the tree [default: the container's]
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct CommitArgs {
+    /// The container, or another volume that is a tree
+    pub name: String,
+    /// The tag of the image
+    pub tag: String,
+    /// Change the configuration by an instruction as in a Containerfile, as often as needed: CMD,
+    /// ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME or WORKDIR
+    #[arg(short, long = "change", value_name = "INSTRUCTION")]
+    pub changes: Vec<String>,
+    /// A comment for people
+    #[arg(short = 'm', long)]
+    pub comment: Option<String>,
+    /// Who makes it
+    #[arg(short, long)]
+    pub author: Option<String>,
+    /// Do not name its layers by their digests
+    #[arg(long)]
+    pub no_seal: bool,
+    /// Move the tag if it is there already
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct PsArgs {
+    /// List those that do not run, too
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct LogsArgs {
+    /// The container
+    pub name: String,
+}
+
+#[derive(Args, Debug)]
+pub struct StopArgs {
+    /// The containers
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    /// The signal that asks it to end [default: the image's, or TERM]
+    #[arg(short, long)]
+    pub signal: Option<String>,
+    /// Seconds that it is given to end before it is killed
+    #[arg(short, long, value_name = "SECONDS", default_value_t = STOP_SECONDS)]
+    pub time: u64,
+}
+
+/// Variables as they are typed: what has no value has that of `variable`.
+pub fn environment(
+    words: &[String],
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<String>, String> {
+    let mut environment = Vec::new();
+    for word in words {
+        match word.split_once('=') {
+            Some(("", _)) => return Err(format!("no key: {word:?}")),
+            Some(_) => environment.push(word.clone()),
+            // As others have it, one that is not set is not given.
+            None => match variable(word).map(OsString::into_string) {
+                None => {}
+                Some(Ok(value)) => environment.push(format!("{word}={value}")),
+                Some(Err(_)) => return Err(format!("the value of {word} is no UTF-8")),
+            },
+        }
+    }
+    Ok(environment)
+}
+
+/// The lines of a file of variables: empty ones and those that begin with `#` say nothing.
+pub fn lines_of_file(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| line.trim_start());
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+fn parse_volume(text: &str) -> Result<HostMount, String> {
+    let expected = || "a volume is HOST:DIR or HOST:DIR:ro".to_owned();
+    let (rest, access) = match text.rsplit_once(':') {
+        Some((rest, "ro")) => (rest, Access::ReadOnly),
+        Some((rest, "rw")) => (rest, Access::ReadWrite),
+        _ => (text, Access::ReadWrite),
+    };
+    match rest.rsplit_once(':') {
+        Some((source, target)) if !source.is_empty() && target.starts_with('/') => {
+            let source = std::path::absolute(source).map_err(|error| error.to_string())?;
+            Ok(HostMount { source, target: target.into(), access })
+        }
+        _ => Err(expected()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_are_two_paths_and_an_access() {
+        let parse = |text: &str| {
+            parse_volume(text).map(|volume| {
+                (
+                    volume.source.display().to_string(),
+                    volume.target.display().to_string(),
+                    volume.access,
+                )
+            })
+        };
+        let is =
+            |source: &str, target: &str, access| Ok((source.to_owned(), target.to_owned(), access));
+        assert_eq!(parse("/a:/b"), is("/a", "/b", Access::ReadWrite));
+        assert_eq!(parse("/a:/b:ro"), is("/a", "/b", Access::ReadOnly));
+        assert_eq!(parse("/a:c:/b:rw"), is("/a:c", "/b", Access::ReadWrite));
+        for bad in ["", "/a", "/a:", ":/b", "/a:b", "/a:ro", "/a:/b:rx"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn variables_come_with_a_value_or_from_outside_by_name() {
+        let outside = |name: &str| (name == "HERE").then(|| OsString::from("outside"));
+        let words = ["A=1".to_owned(), "HERE".to_owned(), "GONE".to_owned(), "B=".to_owned()];
+        assert_eq!(environment(&words, outside).unwrap(), ["A=1", "HERE=outside", "B="]);
+        assert!(environment(&["=x".to_owned()], outside).is_err());
+        assert_eq!(lines_of_file("A=1\n\n # no\nB=# yes\n"), ["A=1", "B=# yes"]);
+    }
+}

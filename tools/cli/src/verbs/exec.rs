@@ -1,0 +1,28 @@
+//! `exec`: runs a further process in a container that runs.
+
+use sapwood_container::{ExecSettings, Streams, exec};
+
+use crate::args::ExecArgs;
+use crate::args::container::environment;
+use crate::container::hand_signals_on;
+use crate::context::Context;
+use crate::error::{CliError, Result, Verdict};
+
+pub fn run(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
+    run_in(args, context).map_err(|error| CliError::NotRun(Box::new(error)))
+}
+
+fn run_in(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
+    let store = context.open_store()?;
+    let settings = ExecSettings {
+        arguments: args.command.clone(),
+        environment: environment(&args.environment, |name| std::env::var_os(name))
+            .map_err(CliError::usage)?,
+        directory: args.workdir.clone(),
+        user: args.user.clone(),
+        terminal: args.terminal,
+    };
+    let process = exec(&store, &args.name, &settings, Streams::inherited())?;
+    hand_signals_on(process.signaller())?;
+    Ok(Verdict::Process(process.wait()?))
+}

@@ -1,0 +1,47 @@
+//! `stop`: ends containers that run.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use sapwood_container::{container, signal, wait_for_end};
+use serde::Serialize;
+
+use crate::args::StopArgs;
+use crate::context::Context;
+use crate::error::{CliError, Result, Verdict};
+use crate::output::{Report, Text};
+
+/// How long one that was killed may take to be cleared away.
+const AFTER_KILL: Duration = Duration::from_secs(60);
+
+#[derive(Serialize)]
+struct Stopped<'a> {
+    names: &'a [String],
+}
+
+impl Report for Stopped<'_> {
+    const CONFIRMS: bool = true;
+
+    fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
+        self.names.iter().try_for_each(|name| writeln!(text, "stopped {name}"))
+    }
+}
+
+pub fn run(args: &StopArgs, context: &Context<'_>) -> Result<Verdict> {
+    let store = context.open_store()?;
+    for name in &args.names {
+        let of_image = container(&store, name)?.record.stop_signal;
+        let asked = args.signal.as_deref().or(of_image.as_deref()).unwrap_or("TERM");
+        signal(&store, name, asked)?;
+    }
+    for name in &args.names {
+        if wait_for_end(&store, name, Duration::from_secs(args.time))? {
+            continue;
+        }
+        signal(&store, name, "KILL")?;
+        if !wait_for_end(&store, name, AFTER_KILL)? {
+            return Err(CliError::usage(format!("{name} was killed, and does not end")));
+        }
+    }
+    context.print(&Stopped { names: &args.names })
+}

@@ -1,0 +1,173 @@
+//! A container that this process has, and nobody else: made, or found, to be started.
+
+use oci_spec::image::ImageConfiguration;
+use sapwood::files::{Files, FilesOptions};
+use sapwood::store::Name;
+use sapwood::{LayerId, Snapshot, Store, Volume};
+use sapwood_fuse::Durability;
+
+use super::folder::{self, Lock};
+use super::list::remove;
+use super::record::{Record, missing, now};
+use super::running::RunningContainer;
+use crate::error::Result;
+use crate::job::Streams;
+use crate::runtime::Runtime;
+use crate::sandbox::Sandbox;
+use crate::settings::Settings;
+
+/// What a container is to be made of.
+#[derive(Clone, Debug)]
+pub struct NewContainer<'a> {
+    /// Its name; one is made up where none is given.
+    pub name: Option<&'a str>,
+    /// The image, as people call it.
+    pub image: &'a str,
+    /// Its layer.
+    pub snapshot: &'a Snapshot,
+    /// What the image says of itself.
+    pub configuration: Option<&'a ImageConfiguration>,
+    /// What is asked for.
+    pub settings: &'a Settings,
+}
+
+/// A container that does not run, and that nobody else can start meanwhile.
+#[derive(Debug)]
+pub struct HeldContainer {
+    name: Name,
+    store: Store,
+    record: Record,
+    volume: Volume,
+    lock: Lock,
+}
+
+/// Makes a container: a fork of an image, and a record. It lasts once it was committed, as it is
+/// when its process ends.
+///
+/// Errors: [`sapwood::ErrorKind::AlreadyExists`] where the name is taken.
+pub fn create(store: &Store, new: &NewContainer<'_>) -> sapwood::Result<HeldContainer> {
+    let name = match new.name {
+        Some(name) => Name::new(name)?,
+        None => Name::new(format!("container-{}", &LayerId::random()?.to_string()[..8]))?,
+    };
+    store.expect_free(name.as_str())?;
+    let folder = folder::of(store, &name);
+    let lock = Lock::take(&folder, &name)?;
+    let volume = store.fork_snapshot(new.snapshot, name.as_str())?;
+    // What is there of a container that had the name before.
+    clear(store, &name, Record::read(&folder))?;
+    match std::fs::remove_file(folder::output(store, &name)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        removed => removed
+            .map_err(|error| sapwood::Error::io("make a container", error).in_file(&folder))?,
+    }
+    let config = new.configuration.and_then(|configuration| configuration.config().as_ref());
+    let record = Record {
+        image: new.image.to_owned(),
+        image_layer: new.snapshot.layer_id().to_string(),
+        settings: new.settings.clone(),
+        process: new.settings.process(config),
+        stop_signal: config.and_then(|config| config.stop_signal().clone()),
+        created: now(),
+        started: None,
+        finished: None,
+        exit_code: None,
+        error: None,
+        runtime: None,
+        runtime_id: None,
+    };
+    record.write(&folder)?;
+    Ok(HeldContainer { name, store: store.clone(), record, volume, lock })
+}
+
+/// Takes a container that was made before, to start it once more. What is left of it where the
+/// process that served it was killed is cleared away.
+///
+/// Errors: [`sapwood::ErrorKind::NotFound`]; [`sapwood::ErrorKind::Locked`] where it runs.
+pub fn hold(store: &Store, name: &str) -> sapwood::Result<HeldContainer> {
+    let name = Name::new(name)?;
+    let folder = folder::of(store, &name);
+    let Some(_) = Record::read(&folder)? else {
+        return Err(missing(name.as_str(), "of which there is no record"));
+    };
+    let lock = Lock::take(&folder, &name)?;
+    let record = Record::read(&folder)?;
+    let record = record.ok_or_else(|| missing(name.as_str(), "which was removed"))?;
+    clear(store, &name, Ok(Some(record.clone())))?;
+    let volume = store.open_volume(name.as_str())?;
+    Ok(HeldContainer { name, store: store.clone(), record, volume, lock })
+}
+
+impl HeldContainer {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.name.as_str()
+    }
+
+    /// What is remembered of it.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Mounts it, and starts its process.
+    ///
+    /// Errors: as [`Sandbox::start`]; the record says so, and the container stays.
+    pub fn start(self, streams: Streams) -> Result<RunningContainer> {
+        let HeldContainer { name, store, mut record, volume, lock } = self;
+        let folder = folder::of(&store, &name);
+        let start = || {
+            let runtime = Runtime::find(record.settings.runtime.as_deref())?;
+            let id = format!("sapwood-{}", &LayerId::random()?.to_string()[..16]);
+            record.started = Some(now());
+            (record.finished, record.exit_code, record.error) = (None, None, None);
+            record.runtime = Some(runtime.name().to_owned());
+            record.runtime_id = Some(id.clone());
+            record.write(&folder)?;
+            let files = Files::open(volume, FilesOptions::default())?;
+            let job = record.settings.job(&record.process, name.as_str());
+            let durability = match record.settings.is_temporary {
+                true => Durability::OnUnmount,
+                false => Durability::OnSync,
+            };
+            let place = folder::place(&store, &name, durability);
+            Sandbox::start_as(id, &runtime, files, &place, &job, streams)
+        };
+        match start() {
+            Ok(sandbox) => Ok(RunningContainer { sandbox, store, name, folder, record, lock }),
+            Err(error) => {
+                record.finished = Some(now());
+                record.exit_code = Some(error.exit_code());
+                record.error = Some(error.to_string());
+                record.write(&folder)?;
+                if record.settings.is_temporary {
+                    drop(lock);
+                    remove(&store, name.as_str())?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives it back without starting it, durably.
+    pub fn close(self) -> sapwood::Result<()> {
+        self.volume.flush()?;
+        self.volume.close()
+    }
+}
+
+/// Ends and takes away what is left of a container whose server was killed. Nobody has the folder
+/// but who calls this.
+pub fn clear(
+    store: &Store,
+    name: &Name,
+    record: sapwood::Result<Option<Record>>,
+) -> sapwood::Result<()> {
+    let place = folder::place(store, name, Durability::OnSync);
+    if let Ok(Some(Record { runtime: Some(runtime), runtime_id: Some(id), .. })) = record
+        && place.state().exists()
+    {
+        let ended = Runtime::find(Some(&runtime))?.delete(&place, &id).output();
+        ended.map_err(|error| sapwood::Error::io("end a container", error))?;
+    }
+    place.clear()
+}

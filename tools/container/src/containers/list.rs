@@ -1,0 +1,164 @@
+//! Which containers there are, and what they do.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sapwood::store::{Name, RemoveReport};
+use sapwood::{Error, NameKind, Result, Store};
+use sapwood_fuse::Durability;
+
+use super::folder::{self, Lock};
+use super::held::clear;
+use super::record::{Record, missing};
+use crate::place::Place;
+use crate::runtime::Runtime;
+
+/// How often somebody who waits looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// A container, as it is now.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// Its name, which is its volume's.
+    pub name: String,
+    /// What is remembered of it.
+    pub record: Record,
+    /// What it does.
+    pub status: Status,
+}
+
+/// What a container does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It was never started.
+    Created,
+    /// Its process runs, or is being started or ended.
+    Running,
+    /// Its process ended with this exit code.
+    Exited(u8),
+    /// The process that served its tree was killed, and the container with it.
+    Killed,
+}
+
+/// All containers of a store, by name.
+///
+/// Errors: [`sapwood::ErrorKind::Corrupt`] for a record that cannot be understood.
+pub fn list(store: &Store) -> Result<Vec<Container>> {
+    let mut containers = Vec::new();
+    // Most stores have none.
+    if !folder::all(store).exists() {
+        return Ok(containers);
+    }
+    for entry in store.names()? {
+        if entry.kind == NameKind::Volume
+            && let Some(container) = find(store, &Name::new(entry.name)?)?
+        {
+            containers.push(container);
+        }
+    }
+    Ok(containers)
+}
+
+/// The container of this name.
+///
+/// Errors: [`sapwood::ErrorKind::NotFound`]; as [`list`].
+pub fn container(store: &Store, name: &str) -> Result<Container> {
+    store.resolve(name)?;
+    let found = find(store, &Name::new(name)?)?;
+    found.ok_or_else(|| missing(name, "of which there is no record"))
+}
+
+/// Removes a container: its volume, and what is beside that.
+///
+/// Errors: [`sapwood::ErrorKind::Locked`] where it runs; [`sapwood::ErrorKind::NotFound`].
+pub fn remove(store: &Store, name: &str) -> Result<RemoveReport> {
+    remove_record(store, name)?;
+    store.remove(name)
+}
+
+/// Has a container's process told a signal, by name or number, as the runtime has it.
+///
+/// Errors: [`sapwood::ErrorKind::NotFound`]; [`sapwood::ErrorKind::InvalidInput`] where it does not
+/// run; what the runtime says.
+pub fn signal(store: &Store, name: &str, signal: &str) -> crate::Result<()> {
+    let (runtime, id, place) = running(store, &container(store, name)?)?;
+    let mut command = runtime.command(&place);
+    let output = command.arg("kill").arg(&id).arg(signal).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Error::io("signal a container", error))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            let said = if said.is_empty() { output.status.to_string() } else { said };
+            Err(crate::Error::Runtime { name: runtime.name(), said, is_told: false })
+        }
+    }
+}
+
+/// Waits until a container no longer runs; whether it came to that in time.
+pub fn wait_for_end(store: &Store, name: &str, time: Duration) -> Result<bool> {
+    let folder = folder::of(store, &Name::new(name)?);
+    let began = Instant::now();
+    while Lock::is_taken(&folder)? {
+        if began.elapsed() >= time {
+            return Ok(false);
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    Ok(true)
+}
+
+/// Where what a container says goes when it was started with nobody to listen.
+pub fn output_file(store: &Store, name: &str) -> Result<PathBuf> {
+    Ok(folder::output(store, &Name::new(name)?))
+}
+
+/// The runtime of a container that runs, what that calls it, and where it runs.
+pub(super) fn running(store: &Store, container: &Container) -> Result<(Runtime, String, Place)> {
+    let (Status::Running, Some(runtime), Some(id)) =
+        (container.status, &container.record.runtime, &container.record.runtime_id)
+    else {
+        let found = format!("{}, which does not run", container.name);
+        return Err(Error::invalid("reach a container", "container", found, "one that runs"));
+    };
+    let name = Name::new(container.name.as_str())?;
+    let place = folder::place(store, &name, Durability::OnSync);
+    Ok((Runtime::find(Some(runtime))?, id.clone(), place))
+}
+
+/// Removes what is beside the volume of a container, before that is removed: its record, and what is
+/// left of it where the process that served it was killed. Nothing where there is no container of this
+/// name.
+///
+/// Errors: [`sapwood::ErrorKind::Locked`] where it runs.
+pub fn remove_record(store: &Store, name: &str) -> Result<()> {
+    let Ok(name) = Name::new(name) else { return Ok(()) };
+    let folder = folder::of(store, &name);
+    if !folder.exists() {
+        return Ok(());
+    }
+    let _lock = Lock::take(&folder, &name)?;
+    clear(store, &name, Record::read(&folder))?;
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|error| Error::io("remove a container", error).in_file(&folder)),
+    }
+}
+
+fn find(store: &Store, name: &Name) -> Result<Option<Container>> {
+    let folder = folder::of(store, name);
+    // In this order: one that ends in between is told as running, and never as killed.
+    let is_running = Lock::is_taken(&folder)?;
+    let Some(record) = Record::read(&folder)? else { return Ok(None) };
+    let status = match &record {
+        _ if is_running => Status::Running,
+        Record { started: None, .. } => Status::Created,
+        Record { finished: Some(_), exit_code: Some(code), .. } => Status::Exited(*code),
+        _ => Status::Killed,
+    };
+    Ok(Some(Container { name: name.to_string(), record, status }))
+}

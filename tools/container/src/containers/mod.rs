@@ -1,0 +1,20 @@
+//! Containers: volumes of a store that processes run over, each with a record of that.
+
+mod commit;
+mod differences;
+mod exec;
+mod folder;
+mod held;
+mod list;
+mod record;
+mod running;
+
+pub use commit::{Commit, Committed, Sealing, commit};
+pub use differences::{Letter, differences};
+pub use exec::{Exec, ExecSettings, exec};
+pub use held::{HeldContainer, NewContainer, create, hold};
+pub use list::{
+    Container, Status, container, list, output_file, remove, remove_record, signal, wait_for_end,
+};
+pub use record::Record;
+pub use running::RunningContainer;

@@ -1,0 +1,105 @@
+//! What is remembered of a container beside its volume.
+//!
+//! It is derived bookkeeping: a container is its volume, and one whose record is gone still knows
+//! its image. A record whose volume is gone means nothing.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sapwood::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::process::Process;
+use crate::settings::Settings;
+
+/// Where it stands in the folder of a container.
+const FILE: &str = "record.json";
+/// How it is called while it is written.
+const ASIDE: &str = "record.tmp";
+/// Longer ones are refused: they are read whole.
+const BYTES_MAX: u64 = 16 << 20;
+
+/// The record of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// What it was made of, as it was asked for.
+    pub image: String,
+    /// The layer that was then.
+    pub image_layer: String,
+    /// What was asked for.
+    pub settings: Settings,
+    /// What runs in it.
+    pub process: Process,
+    /// The signal that asks it to end, where the image names one.
+    pub stop_signal: Option<String>,
+    /// When it was made, in nanoseconds since 1970 UTC, as all times here.
+    pub created: i64,
+    /// When its process was started last.
+    pub started: Option<i64>,
+    /// When that ended.
+    pub finished: Option<i64>,
+    /// What that ended with.
+    pub exit_code: Option<u8>,
+    /// Why it did not come to run, where it did not.
+    pub error: Option<String>,
+    /// The name of the runtime that runs it, or ran it last.
+    pub runtime: Option<String>,
+    /// What that runtime calls it.
+    pub runtime_id: Option<String>,
+}
+
+impl Record {
+    /// Reads the record in the folder of a container; `None` where there is none.
+    ///
+    /// Errors: [`ErrorKind::Corrupt`] for one that cannot be understood.
+    pub fn read(folder: &Path) -> Result<Option<Record>> {
+        let path = folder.join(FILE);
+        let failed = |error| Error::io("read the record of a container", error).in_file(&path);
+        let length = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found.map_err(failed)?.len(),
+        };
+        let bad = |found: String, expected| {
+            let operation = "read the record of a container";
+            Err(Error::corrupt(operation, "record", found, expected).in_file(&path))
+        };
+        if length > BYTES_MAX {
+            return bad(format!("{length} bytes"), "at most 16 MiB");
+        }
+        let bytes = match fs::read(&path) {
+            // It was removed between the two.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.map_err(failed)?,
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(error) => bad(error.to_string(), "one that this version writes"),
+        }
+    }
+
+    /// Writes it: after a crash the one before is there, or this one.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let aside = folder.join(ASIDE);
+        let write = || {
+            let mut file = File::create(&aside)?;
+            file.write_all(&serde_json::to_vec_pretty(self)?)?;
+            fs::rename(&aside, folder.join(FILE))
+        };
+        let failed = |error| Error::io("write the record of a container", error);
+        write().map_err(|error| failed(error).in_file(folder))
+    }
+}
+
+/// Nanoseconds since 1970 UTC.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.ok().and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or_default()
+}
+
+/// That a container is not there.
+pub fn missing(name: &str, found: &str) -> Error {
+    let operation = "find a container";
+    Error::new(ErrorKind::NotFound, operation).about("container", format!("{name}, {found}"), "one")
+}
