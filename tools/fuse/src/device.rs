@@ -89,7 +89,11 @@ pub fn detach(directory: &Path, how: Unmount) -> Result<()> {
 
 /// The mode of the directory to mount on, for the kernel.
 fn expect_directory(directory: &Path) -> Result<u32> {
-    match std::fs::metadata(directory) {
+    // What the kernel remembers of a directory it tells without asking its server; of the room on a
+    // filesystem it always asks.
+    let found = std::fs::metadata(directory)
+        .and_then(|found| rustix::fs::statfs(directory).map(|_| found).map_err(io::Error::from));
+    match found {
         Ok(metadata) if metadata.is_dir() => Ok(metadata.mode()),
         Ok(_) => Err(Error::new(ErrorKind::NotADirectory, "mount").in_file(directory)),
         Err(error) if error.raw_os_error() == Some(Errno::NOTCONN.raw_os_error()) => {

@@ -83,7 +83,7 @@ pub fn run(args: &PsArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let mut containers = list(&store)?;
     containers.retain(|container| args.all || container.status == Status::Running);
-    containers.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+    containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
     context.print(&Containers { containers: containers.into_iter().map(Row::new).collect() })
 }
 
