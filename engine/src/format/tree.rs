@@ -1,11 +1,15 @@
 //! The shape of the static search tree over a sorted column of 32-bit keys.
 //!
 //! The column itself is the lowest level, read in groups of 16. A node of the tree
-//! is one cache line: the first keys of its 2nd to 16th child, so that the number of
-//! keys that are not larger than the one looked for is the number of the child to go
-//! on with. Nothing points anywhere: where a node lies follows from the number of
-//! keys alone. The idea is that of an implicit B+tree, whose nodes are compared all
+//! is one cache line: the first keys of its 2nd to 16th child and of the child that
+//! comes after, so that the number of keys that are not larger than the one looked for is
+//! the number of the child to go on with. Read on from node to node, a level is the
+//! first keys of everything below it but the very first, so that a search may begin in
+//! the middle of one. Nothing points anywhere: where a node lies follows from the number
+//! of keys alone. The idea is that of an implicit B+tree, whose nodes are compared all
 //! 16 keys at once.
+
+use std::ops::Range;
 
 /// Keys a node, and children: one cache line.
 pub const NODE_KEYS: usize = 16;
@@ -48,6 +52,12 @@ impl TreeShape {
         &self.first_node[..self.levels]
     }
 
+    /// The nodes of the level right above the column; none where there is no level.
+    pub fn lowest_level(&self) -> Range<usize> {
+        let first = self.first_nodes().last().copied().unwrap_or(self.nodes);
+        first as usize..self.nodes()
+    }
+
     /// How many nodes above the column.
     pub fn nodes(&self) -> usize {
         self.nodes as usize
@@ -65,8 +75,7 @@ pub fn build_tree(column: &[u32], nodes: &mut [Node]) {
         for (number, node) in nodes[first as usize..end].iter_mut().enumerate() {
             *node = std::array::from_fn(|slot| {
                 let child = number * NODE_KEYS + slot + 1;
-                let key = column.get(child * child_keys).copied();
-                key.filter(|_| slot + 1 < NODE_KEYS).unwrap_or(u32::MAX)
+                column.get(child * child_keys).copied().unwrap_or(u32::MAX)
             });
         }
         end = first as usize;
@@ -87,10 +96,12 @@ mod tests {
         assert_eq!(TreeShape::over(16).nodes(), 0);
         assert_eq!(TreeShape::over(17).nodes(), 1);
         assert_eq!(TreeShape::over(257).nodes(), 3);
+        assert_eq!(TreeShape::over(257).lowest_level(), 1..3);
+        assert_eq!(TreeShape::over(16).lowest_level(), 0..0);
     }
 
     #[test]
-    fn a_node_holds_the_first_keys_of_all_its_children_but_the_first() {
+    fn a_level_holds_the_first_keys_of_all_below_it_but_the_first() {
         let column: Vec<u32> = (0..5000).map(|key| key * 3).collect();
         let shape = TreeShape::over(5000);
         let mut nodes = vec![[0; NODE_KEYS]; shape.nodes()];
@@ -98,6 +109,10 @@ mod tests {
         assert_eq!(shape.first_nodes(), [0, 1, 3]);
         assert_eq!(nodes[0][..2], [4096 * 3, u32::MAX]);
         assert_eq!(nodes[3 + 3][5], column[16 * (3 * 16 + 6)]);
-        assert_eq!(nodes[3 + 3][15], u32::MAX);
+        assert_eq!(nodes[3 + 3][15], column[16 * (4 * 16)]);
+        let groups: Vec<u32> = column.iter().copied().step_by(NODE_KEYS).skip(1).collect();
+        let lowest = nodes[shape.lowest_level()].as_flattened();
+        assert_eq!(lowest[..groups.len()], groups);
+        assert!(lowest[groups.len()..].iter().all(|&key| key == u32::MAX));
     }
 }

@@ -408,7 +408,7 @@ impl<'a> TreeCheck<'a> {
     }
 }
 
-/// One search tree: each node holds the first keys of its children but the first.
+/// One search tree: each level holds the first keys of what stands below it but the very first.
 #[derive(Debug)]
 struct TreeWalk<'a> {
     run: &'a InspectedRun,
@@ -438,10 +438,8 @@ impl<'a> TreeWalk<'a> {
                 break;
             }
             child /= KEYS;
-            match child % KEYS {
-                // The first child has no key; the last place of a node stands for no child.
-                0 => self.compare(level, child + KEYS - 1, u32::MAX)?,
-                _ => self.compare(level, child - 1, key)?,
+            if let Some(index) = child.checked_sub(1) {
+                self.compare(level, index, key)?;
             }
         }
         Ok(())
@@ -452,7 +450,7 @@ impl<'a> TreeWalk<'a> {
         let mut children = self.keys;
         for level in 0..self.levels.len() {
             children = children.div_ceil(NODE_KEYS as u64);
-            for child in children..children.next_multiple_of(NODE_KEYS as u64) {
+            for child in children..=children.next_multiple_of(NODE_KEYS as u64) {
                 self.compare(level, child - 1, u32::MAX)?;
             }
         }

@@ -17,11 +17,13 @@ mod sealed {
     impl Sealed for u32 {}
     impl Sealed for u64 {}
     impl Sealed for [u32; 16] {}
+    impl Sealed for [u64; 16] {}
 }
 
 impl Item for u32 {}
 impl Item for u64 {}
 impl Item for [u32; 16] {}
+impl Item for [u64; 16] {}
 
 /// The bytes as items; `None` where they are not aligned or not whole.
 pub fn as_items<T: Item>(bytes: &[u8]) -> Option<&[T]> {

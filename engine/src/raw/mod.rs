@@ -18,5 +18,8 @@ pub use fork::fork_generation;
 pub use guard::install_guard;
 pub use map::Map;
 pub use prefetch::prefetch_start;
-pub use search::{BATCH, CompareNode, Search, Tree, Vectors, rank, rank_batch, search};
+pub use search::{
+    Buckets, CompareNode, Search, Tree, Vectors, group_from_root, group_in_bucket, prefetch, rank,
+    search,
+};
 pub use writeback::start_writeback;

@@ -6,9 +6,6 @@
 
 use crate::format::tree::{NODE_KEYS, Node, TreeShape};
 
-/// Lookups that are taken through a tree together.
-pub const BATCH: usize = 16;
-
 /// A sorted column and the tree over it.
 #[derive(Clone, Copy, Debug)]
 pub struct Tree<'a> {
@@ -20,6 +17,20 @@ pub struct Tree<'a> {
     pub column: &'a [u32],
     /// What is looked at after the key of the same number: fetched while the search ends.
     pub payload: &'a [u64],
+}
+
+/// A table over equal ranges of keys, the buckets, that spares a search the upper levels of
+/// its tree where a bucket lies in few groups of the column.
+#[derive(Clone, Copy, Debug)]
+pub struct Buckets<'a> {
+    /// The first key of the first bucket.
+    pub first_key: u32,
+    /// A bucket has `2^shift` keys.
+    pub shift: u32,
+    /// The group in which the first key of each bucket stands, and last that of the last key.
+    pub groups: &'a [u32],
+    /// The first keys of all groups but the first: the lowest level of the tree.
+    pub group_keys: &'a [u32],
 }
 
 /// Which vector instructions a search uses.
@@ -193,34 +204,36 @@ impl CompareNode for Avx512 {
 /// for others some number up to the length of the column.
 #[inline(always)]
 pub fn rank<N: CompareNode>(tree: Tree<'_>, key: u32) -> usize {
-    let mut group = 0;
-    for &first_node in tree.shape.first_nodes() {
-        group = descend::<N>(&tree, first_node, group, key);
-    }
-    let start = group * NODE_KEYS;
+    let group = group_from_root::<N>(tree, key);
+    let start = group.wrapping_mul(NODE_KEYS);
     prefetch(tree.payload, start);
     prefetch(tree.payload, start.wrapping_add(NODE_KEYS / 2));
     rank_in_group::<N>(tree.column, group, key)
 }
 
-/// [`rank`] of each key, their cache misses side by side.
+/// The number of the group of the column that may hold `key`; for a column or tree out of
+/// order, and the largest key, any number.
 #[inline(always)]
-pub fn rank_batch<N: CompareNode>(tree: Tree<'_>, keys: &[u32; BATCH]) -> [usize; BATCH] {
-    let mut groups = [0; BATCH];
+pub fn group_from_root<N: CompareNode>(tree: Tree<'_>, key: u32) -> usize {
+    let mut group = 0;
     for &first_node in tree.shape.first_nodes() {
-        for (group, &key) in groups.iter_mut().zip(keys) {
-            *group = descend::<N>(&tree, first_node, *group, key);
-        }
+        group = descend::<N>(&tree, first_node, group, key);
     }
-    for group in groups {
-        prefetch(tree.column, group * NODE_KEYS);
+    group
+}
+
+/// As [`group_from_root`], by a table; `None` where that leads to too many groups.
+#[inline(always)]
+pub fn group_in_bucket<N: CompareNode>(buckets: Buckets<'_>, key: u32) -> Option<usize> {
+    let bucket = key.wrapping_sub(buckets.first_key).wrapping_shr(buckets.shift) as usize;
+    let &[first, last] = buckets.groups.get(bucket..)?.first_chunk()?;
+    if last.wrapping_sub(first) > NODE_KEYS as u32 {
+        return None;
     }
-    let mut ranks = [0; BATCH];
-    for ((rank, &group), &key) in ranks.iter_mut().zip(&groups).zip(keys) {
-        *rank = rank_in_group::<N>(tree.column, group, key);
-        prefetch(tree.payload, rank.wrapping_sub(1));
-    }
-    ranks
+    // The keys of all groups up to `first` are smaller, so that an earlier start does no harm.
+    let start = (first as usize).min(buckets.group_keys.len().wrapping_sub(NODE_KEYS));
+    let keys = buckets.group_keys.get(start..)?.first_chunk()?;
+    Some(start.wrapping_add(N::count_at_most(keys, key)))
 }
 
 /// From a node of a level to the child below that may hold `key`.
@@ -240,15 +253,16 @@ fn rank_in_group<N: CompareNode>(column: &[u32], group: usize, key: u32) -> usiz
     let (nodes, rest) = column.as_chunks::<NODE_KEYS>();
     match nodes.get(group) {
         Some(node) if key < u32::MAX => {
-            (group * NODE_KEYS).wrapping_add(N::count_at_most(node, key))
+            group.wrapping_mul(NODE_KEYS).wrapping_add(N::count_at_most(node, key))
         }
         _ if key == u32::MAX => column.len(),
         _ => nodes.len() * NODE_KEYS + rest.partition_point(|&other| other <= key),
     }
 }
 
+/// Asks the CPU to bring in the cache line of an item, if there is one.
 #[inline(always)]
-fn prefetch<T>(items: &[T], at: usize) {
+pub fn prefetch<T>(items: &[T], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
@@ -275,14 +289,14 @@ mod tests {
         }
     }
 
-    struct Many<'a>(Tree<'a>, &'a [u32; BATCH]);
+    struct InBucket<'a>(Buckets<'a>, u32);
 
-    impl Search for Many<'_> {
-        type Output = [usize; BATCH];
+    impl Search for InBucket<'_> {
+        type Output = Option<usize>;
 
         #[inline(always)]
-        fn run<N: CompareNode>(self) -> [usize; BATCH] {
-            rank_batch::<N>(self.0, self.1)
+        fn run<N: CompareNode>(self) -> Option<usize> {
+            group_in_bucket::<N>(self.0, self.1)
         }
     }
 
@@ -304,12 +318,33 @@ mod tests {
                     assert_eq!(search(vectors, One(tree, key)), expected, "{keys} keys, {key}");
                 }
             }
-            for keys in asked.as_chunks::<BATCH>().0 {
+        }
+    }
+
+    #[test]
+    fn a_bucket_leads_to_the_group_that_the_tree_leads_to() {
+        let column: Vec<u32> = (0..5000u32).map(|key| key * 7 + 30 + key % 5).collect();
+        let shape = TreeShape::over(5000);
+        let mut nodes = vec![[0; NODE_KEYS]; shape.nodes()];
+        build_tree(&column, &mut nodes);
+        let group_keys = nodes[shape.lowest_level()].as_flattened();
+        for (shift, is_narrow) in [(5, true), (9, true), (10, true), (12, false)] {
+            let starts = (0..=column[4999] >> shift).map(|bucket| 30 + (bucket << shift));
+            let groups: Vec<u32> = starts
+                .map(|start| group_keys.partition_point(|&key| key <= start) as u32)
+                .chain([312])
+                .collect();
+            let buckets = Buckets { first_key: 30, shift, groups: &groups, group_keys };
+            for key in (30..column[4999]).step_by(3) {
+                let expected = column.partition_point(|&other| other <= key).div_ceil(NODE_KEYS);
                 for vectors in [Vectors::BASELINE, Vectors::detect()] {
-                    let ranks = search(vectors, Many(tree, keys));
-                    assert_eq!(ranks, keys.map(|key| search(vectors, One(tree, key))));
+                    let found = search(vectors, InBucket(buckets, key));
+                    assert_eq!(found, is_narrow.then_some(expected - 1), "{key}, {shift}");
                 }
             }
+            // Before the first bucket, and past the last.
+            assert_eq!(search(Vectors::detect(), InBucket(buckets, 29)), None);
+            assert_eq!(search(Vectors::detect(), InBucket(buckets, 1 << 30)), None);
         }
     }
 

@@ -1,19 +1,12 @@
-//! Looking addresses up in a run.
+//! Looking addresses up in a run, whatever its shape.
 
-use std::hint::select_unpredictable;
-
-use super::{Run, Single};
+use super::Run;
 use crate::error::{Error, Result};
 use crate::extent::{Lookup, Span, Target};
-use crate::format::run::{
-    CODE_DATA, CODE_HOLE, CODE_ZERO, EXTENTS_PER_NODE, SAMPLE_EXTENTS, TREE_EXTENTS_MIN,
-};
+use crate::format::run::{EXTENTS_PER_NODE, SAMPLE_EXTENTS, TREE_EXTENTS_MIN};
 use crate::format::tree::{NODE_KEYS, TreeShape};
-use crate::raw::{self, BATCH, CompareNode, Search, Tree};
-use crate::units::{ADDRESS_END, BlockAddress, FileBlock, SourceIndex};
-
-/// The part of an address that is the same in all of a superblock.
-const HIGH_MASK: u64 = !(u32::MAX as u64);
+use crate::raw::{self, CompareNode, Search, Tree};
+use crate::units::{ADDRESS_END, BlockAddress};
 
 /// Where an address stands among the extents of a run.
 #[derive(Clone, Copy, Debug)]
@@ -25,30 +18,6 @@ pub(super) struct Place {
 }
 
 impl Run {
-    /// What the run says about `address`; as [`ExtentMap::find`](crate::extent::ExtentMap::find).
-    #[inline]
-    pub fn find(&self, address: BlockAddress) -> Result<Span> {
-        raw::search(self.vectors, FindOne { run: self, address })
-    }
-
-    /// [`find`](Self::find) for each address, up to 16 look-ups side by side.
-    ///
-    /// # Panics
-    ///
-    /// Where `spans` are not as many as `addresses`.
-    pub fn find_many(&self, addresses: &[BlockAddress], spans: &mut [Span]) -> Result<()> {
-        assert_eq!(addresses.len(), spans.len(), "one span for each address");
-        match &self.single {
-            Some(single) => {
-                raw::search(self.vectors, FindMany { run: self, single, addresses, spans })
-            }
-            None => addresses
-                .iter()
-                .zip(spans)
-                .try_for_each(|(&address, span)| self.find_any(address).map(|found| *span = found)),
-        }
-    }
-
     /// The checksum of the data block mapped at `address`.
     pub fn checksum(&self, address: BlockAddress) -> Result<u32> {
         Ok(self.checksums(address, 1)?[0])
@@ -122,7 +91,7 @@ impl Run {
 
     /// As [`find`](Self::find), for any run and any address: each step checks what it relies on.
     #[inline(never)]
-    fn find_any(&self, address: BlockAddress) -> Result<Span> {
+    pub(super) fn find_any(&self, address: BlockAddress) -> Result<Span> {
         if let Some(outside) = self.outside(address) {
             return Ok(outside);
         }
@@ -130,46 +99,6 @@ impl Run {
         let span = self.span(address, place)?;
         self.intact()?;
         Ok(span)
-    }
-
-    /// Whether `address` lies in the one superblock, and everything was verified.
-    #[inline(always)]
-    fn single_serves(&self, single: &Single, address: BlockAddress) -> bool {
-        address.0.wrapping_sub(single.first) < single.addresses && self.chunks.mapping_verified()
-    }
-
-    /// The plain answer for an address of the one superblock; `None` where it takes more
-    /// than a word and two lows to tell, or where these do not agree.
-    ///
-    /// Extents that are out of order lead to some answer, but to none that ends
-    /// at or before the address.
-    #[inline(always)]
-    fn span_in_single(&self, single: &Single, address: u64, rank: usize) -> Option<Span> {
-        let index = rank.wrapping_sub(1);
-        let (Some(&start), Some(&word)) = (self.lows.get(index), self.words.get(index)) else {
-            return None;
-        };
-        let base = address & HIGH_MASK;
-        let start = base | u64::from(start);
-        let into = address.wrapping_sub(start);
-        let length = word.wrapping_shr(single.length_shift) & single.length_mask;
-        let code = word as u32 & single.code_mask;
-        // Whether an address is mapped is what nobody can foresee, the CPU's branches included.
-        let is_mapped = into < length;
-        let next = base | u64::from(self.lows.get(rank).copied().unwrap_or(0));
-        let end = select_unpredictable(is_mapped, start.wrapping_add(length), next);
-        if code == single.code_mask || end <= address {
-            return None;
-        }
-        let target = match code {
-            CODE_HOLE => Target::Hole,
-            CODE_ZERO => Target::Zero,
-            _ => Target::Data {
-                source: SourceIndex(code.wrapping_sub(CODE_DATA)),
-                block: FileBlock(word.wrapping_shr(single.block_shift).wrapping_add(into)),
-            },
-        };
-        Some(Span { target: is_mapped.then_some(target), end: BlockAddress(end) })
     }
 
     /// The answer for addresses before the first extent or past the last.
@@ -287,65 +216,6 @@ impl Search for Rank<'_> {
     #[inline(always)]
     fn run<N: CompareNode>(self) -> usize {
         raw::rank::<N>(self.tree, self.key)
-    }
-}
-
-struct FindOne<'a> {
-    run: &'a Run,
-    address: BlockAddress,
-}
-
-impl Search for FindOne<'_> {
-    type Output = Result<Span>;
-
-    #[inline(always)]
-    fn run<N: CompareNode>(self) -> Result<Span> {
-        let FindOne { run, address } = self;
-        if let Some(single) = &run.single
-            && run.single_serves(single, address)
-        {
-            let rank = raw::rank::<N>(run.tree(&single.shape, 0, run.lows.len()), address.0 as u32);
-            if let Some(span) = run.span_in_single(single, address.0, rank)
-                && !run.bytes.faulted()
-            {
-                return Ok(span);
-            }
-        }
-        run.find_any(address)
-    }
-}
-
-struct FindMany<'a> {
-    run: &'a Run,
-    single: &'a Single,
-    addresses: &'a [BlockAddress],
-    spans: &'a mut [Span],
-}
-
-impl Search for FindMany<'_> {
-    type Output = Result<()>;
-
-    #[inline(always)]
-    fn run<N: CompareNode>(self) -> Result<()> {
-        let FindMany { run, single, addresses, spans } = self;
-        let tree = run.tree(&single.shape, 0, run.lows.len());
-        let (batches, rest) = addresses.as_chunks::<BATCH>();
-        let (span_batches, span_rest) = spans.as_chunks_mut::<BATCH>();
-        for (batch, spans) in batches.iter().zip(span_batches) {
-            let plain = batch.iter().all(|&address| run.single_serves(single, address));
-            let lows = batch.map(|address| address.0 as u32);
-            let ranks = raw::rank_batch::<N>(tree, &lows);
-            for lane in 0..BATCH {
-                spans[lane] = match run.span_in_single(single, batch[lane].0, ranks[lane]) {
-                    Some(span) if plain => span,
-                    _ => run.find_any(batch[lane])?,
-                };
-            }
-        }
-        for (&address, span) in rest.iter().zip(span_rest) {
-            *span = run.find_any(address)?;
-        }
-        run.intact()
     }
 }
 

@@ -7,6 +7,7 @@ mod extents;
 mod find;
 mod open;
 mod over;
+mod single;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::extent::{Extent, Target};
 use crate::format::PieceRef;
-use crate::format::run::{CODE_DATA, CODE_HOLE, CODE_ZERO, RunHead, RunLayout, Word, WordWidths};
+use crate::format::run::{CODE_DATA, CODE_HOLE, CODE_ZERO, RunHead, RunLayout, Word};
 use crate::format::tree::{Node, TreeShape};
 use crate::raw::{Column, PieceBytes, Vectors};
 use crate::units::{BlockAddress, FileBlock, SourceIndex};
@@ -27,6 +28,7 @@ use chunks::Chunks;
 pub use extents::RunExtents;
 pub use over::merge_over_run;
 pub(super) use over::{Piece, fold_over_run};
+use single::Single;
 
 /// Where a run was read from, for its errors.
 #[derive(Clone, Debug)]
@@ -67,35 +69,6 @@ pub struct Run {
     block_checksums: Column<u32>,
 }
 
-/// What look-ups in the one superblock of a run need, made ready.
-#[derive(Debug)]
-struct Single {
-    shape: TreeShape,
-    /// The first address that an extent maps, and how many addresses follow in the superblock.
-    first: u64,
-    addresses: u64,
-    code_mask: u32,
-    length_shift: u32,
-    length_mask: u64,
-    block_shift: u32,
-}
-
-impl Single {
-    fn of(head: &RunHead) -> Single {
-        let superblock_end = (head.first.0 | u64::from(u32::MAX)).saturating_add(1);
-        let WordWidths { source_bits, length_bits } = head.widths;
-        Single {
-            shape: TreeShape::over(head.extents as u32),
-            first: head.first.0,
-            addresses: head.end.0.min(superblock_end) - head.first.0,
-            code_mask: head.widths.wide_code(),
-            length_shift: source_bits.into(),
-            length_mask: (1 << length_bits) - 1,
-            block_shift: (source_bits + length_bits).into(),
-        }
-    }
-}
-
 impl Run {
     /// How many extents.
     pub fn extent_count(&self) -> usize {
@@ -114,7 +87,8 @@ impl Run {
 
     /// The heap that the run takes besides its map, in bytes.
     pub fn heap_bytes(&self) -> usize {
-        size_of::<Run>() + self.bytes.heap_bytes()
+        let single = self.single.as_ref().map_or(0, Single::heap_bytes);
+        size_of::<Run>() + self.bytes.heap_bytes() + single
     }
 
     /// How the head of its layer, or a record, names it.

@@ -1,13 +1,17 @@
 //! Opening a run: head, chunk checksums and the upper parts of its tree are verified.
 
-use super::{Chunks, EncodedRun, Run, RunOrigin, Single};
+use super::single::{GroupWords, Single, SingleColumns};
+use super::{Chunks, EncodedRun, Run, RunOrigin};
 use crate::error::{Error, Result};
 use crate::format::PieceRef;
 use crate::format::page::PageKind;
-use crate::format::run::{RunHead, Section, TREE_EXTENTS_MIN};
-use crate::format::tree::TreeShape;
+use crate::format::run::{RunHead, RunLayout, Section, TREE_EXTENTS_MIN};
+use crate::format::tree::{Node, TreeShape};
 use crate::raw::{Column, Item, PieceBytes, Vectors};
 use crate::units::{LayerId, PAGE_BYTES};
+
+const NODE_BYTES: u64 = size_of::<Node>() as u64;
+const GROUP_WORDS_BYTES: u64 = size_of::<GroupWords>() as u64;
 
 impl EncodedRun {
     /// Opens what was just encoded, from its bytes in memory.
@@ -75,7 +79,10 @@ fn open(
         return Err(corrupt("superblock firsts", layout.superblock_firsts.offset, found, expected));
     }
     let alone = highs[..] == [(head.first.0 >> 32) as u32];
-    let single = (alone && head.extents >= TREE_EXTENTS_MIN).then(|| Single::of(&head));
+    let single = match alone && head.extents >= TREE_EXTENTS_MIN {
+        true => Some(open_single(&bytes, &head, &layout)?),
+        false => None,
+    };
     let run = Run {
         high_shape: TreeShape::over(head.superblocks as u32),
         high_tree: column(&bytes, layout.superblock_tree)?,
@@ -100,6 +107,25 @@ fn open(
         false => Ok(run),
         true => Err(Error::io("read a mapped run", std::io::Error::from_raw_os_error(libc::EIO))),
     }
+}
+
+fn open_single(bytes: &PieceBytes, head: &RunHead, layout: &RunLayout) -> Result<Single> {
+    let shape = TreeShape::over(head.extents as u32);
+    let level = shape.lowest_level();
+    let level = Section {
+        offset: layout.low_trees.offset + NODE_BYTES * level.start as u64,
+        bytes: NODE_BYTES * level.len() as u64,
+    };
+    let whole_groups = |section: Section, group_bytes: u64| Section {
+        bytes: section.bytes / group_bytes * group_bytes,
+        ..section
+    };
+    let columns = SingleColumns {
+        group_keys: column(bytes, level)?,
+        keys: column(bytes, whole_groups(layout.lows, NODE_BYTES))?,
+        words: column(bytes, whole_groups(layout.words, GROUP_WORDS_BYTES))?,
+    };
+    Ok(Single::of(head, shape, columns))
 }
 
 fn section_of(bytes: &[u8], section: Section) -> &[u8] {

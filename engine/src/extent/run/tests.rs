@@ -217,6 +217,15 @@ fn runs_with_trees_of_every_depth_are_searched_right() {
 }
 
 #[test]
+fn extents_that_lie_unevenly_are_found_by_the_tree() {
+    // Nearly all in one bucket of the table, then some, each in one of its own.
+    let dense = (0..9000).map(|at| (7 + at * 3, 2, data(0, at)));
+    let thin = (0..16 * 30).map(|at| (1 << 20 | at << 22, 5, data(1, at)));
+    let map = map_of(&dense.chain(thin).collect::<Vec<_>>());
+    assert_same(&open(&encode(&map)).unwrap(), &map);
+}
+
+#[test]
 fn a_large_superblock_between_small_ones_has_its_tree() {
     let mut entries = Vec::new();
     for high in 0..40u64 {
