@@ -28,8 +28,8 @@ pub struct Holdings {
     pub names: Vec<Holding>,
     /// What the host has allocated for each layer file, in bytes.
     pub allocated_bytes: BTreeMap<LayerId, u64>,
-    /// The layers that were removed and still have a file.
-    pub removed: BTreeSet<LayerId>,
+    /// The layers that somebody writes to or has open, with all below them.
+    pub in_use: BTreeSet<LayerId>,
 }
 
 /// What is to go.
@@ -52,8 +52,9 @@ impl Store {
         let mut holdings = Holdings::default();
         for (id, resident) in &census.layers {
             holdings.allocated_bytes.insert(*id, resident.allocated_bytes);
-            if resident.header.as_ref().is_some_and(|header| header.removed) {
-                holdings.removed.insert(*id);
+            if resident.in_use {
+                let below = history_from(&census, Some(*id));
+                holdings.in_use.extend(below);
             }
         }
         for found in &census.names {
@@ -107,14 +108,19 @@ impl Store {
 
 /// The layers from what a name leads to down, those that are there.
 fn history_of(census: &Census, entry: &NameEntry) -> Vec<LayerId> {
-    let mut history = Vec::new();
-    let mut seen = HashSet::new();
     let is_there = census.layers.get(&entry.top).is_some_and(|top| top.header.is_some());
     let lost_top = entry.kind == NameKind::Volume && !is_there;
-    let mut next = match lost_top {
+    let top = match lost_top {
         true => entry.parent.and_then(|parent| census.locate(&parent).first().copied()),
         false => Some(entry.top),
     };
+    history_from(census, top)
+}
+
+fn history_from(census: &Census, top: Option<LayerId>) -> Vec<LayerId> {
+    let mut history = Vec::new();
+    let mut seen = HashSet::new();
+    let mut next = top;
     while let Some(id) = next.take_if(|id| seen.insert(*id)) {
         let Some(resident) = census.layers.get(&id) else { break };
         history.push(id);

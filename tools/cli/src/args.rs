@@ -2,6 +2,7 @@
 
 mod build;
 pub mod container;
+mod life;
 mod tree;
 
 use std::ffi::OsString;
@@ -16,6 +17,9 @@ use crate::tree::Word;
 
 pub use self::build::BuildArgs;
 pub use self::container::{CommitArgs, ExecArgs, LogsArgs, PsArgs, RunArgs, StartArgs, StopArgs};
+pub use self::life::{
+    DfArgs, HistoryArgs, ImagesArgs, InspectArgs, PruneArgs, RebaseArgs, ReportArgs, SquashArgs,
+};
 pub use self::tree::{
     BlameArgs, CatArgs, CpArgs, LnArgs, LsArgs, MkdirArgs, StatArgs, TreeOptions,
 };
@@ -36,8 +40,8 @@ powers of 1024), or in kB, MB, GB, ... (powers of 1000).";
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
-  1   the answer is no: `diff` found differences, `check` found damage, a program
-      that `build` ran failed
+  1   the answer is no: `diff` found differences, `check` found damage, `rebase`
+      found conflicts, a program that `build` ran failed
   2   the command line is wrong, or asks for what cannot be: to list a file, to
       remove a directory that is not empty, a name that is too long
   3   no store
@@ -161,7 +165,21 @@ pub enum Verb {
     /// Tell virtual, allocated, exclusive and shared bytes of names
     Du(DuArgs),
     /// Tell what the whole store holds
-    Df,
+    Df(DfArgs),
+    /// List images
+    Images(ImagesArgs),
+    /// Tell how an image came to be, what each layer brought, and what of it shows nowhere
+    History(HistoryArgs),
+    /// Tell the configuration of an image or a container, and its layers
+    Inspect(InspectArgs),
+    /// Apply the layers of an image on another base
+    Rebase(RebaseArgs),
+    /// Make layers of an image one
+    Squash(SquashArgs),
+    /// Write a page of HTML on an image: layers, files by layer, waste, what it shares
+    Report(ReportArgs),
+    /// Remove what builds left and what no image needs, and give its space back
+    Prune(PruneArgs),
     /// Give the space of removed layers back
     Gc(GcArgs),
     /// Make a layer without ancestors that reads the same, as a tag
@@ -225,7 +243,14 @@ impl Verb {
             Verb::Diff(_) => "diff",
             Verb::Blame(_) => "blame",
             Verb::Du(_) => "du",
-            Verb::Df => "df",
+            Verb::Df(_) => "df",
+            Verb::Images(_) => "images",
+            Verb::History(_) => "history",
+            Verb::Inspect(_) => "inspect",
+            Verb::Rebase(_) => "rebase",
+            Verb::Squash(_) => "squash",
+            Verb::Report(_) => "report",
+            Verb::Prune(_) => "prune",
             Verb::Gc(_) => "gc",
             Verb::Flatten(_) => "flatten",
             Verb::Run(_) => "run",
@@ -643,6 +668,13 @@ mod tests {
             &["blame", "a:/b"],
             &["du"],
             &["df"],
+            &["images"],
+            &["history", "i"],
+            &["inspect", "i"],
+            &["rebase", "i", "--onto", "b"],
+            &["squash", "i"],
+            &["report", "i", "-o", "f"],
+            &["prune"],
             &["gc"],
             &["flatten", "a", "b"],
             &["run", "a"],

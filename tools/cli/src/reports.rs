@@ -106,3 +106,8 @@ pub fn short(id: &str) -> &str {
 pub fn when(created: Option<i64>) -> String {
     created.map(utc).unwrap_or_default()
 }
+
+/// As much of a digest as people need, without the name of its algorithm.
+pub fn short_digest(digest: &str) -> &str {
+    short(digest.split_once(':').map_or(digest, |(_, hex)| hex))
+}

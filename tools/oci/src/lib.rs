@@ -33,11 +33,26 @@
 //! ```
 
 mod digest;
+mod history;
 mod image;
+mod prune;
+mod rebase;
+mod report;
+mod squash;
+mod time;
+mod usage;
 
 pub use digest::Sha256;
+pub use history::{HistoryEntry, history};
 pub use image::{
     CACHE_KEY_LABEL, CHAIN_ID_LABEL, Configuration, DIFF_ID_LABEL, IMAGE_LABEL, Image, ImageLayer,
     KnownLayers, list, publish, read_configuration,
 };
 pub use oci_spec::image as spec;
+pub use prune::{PruneOptions, Pruned, prune};
+pub use rebase::{Became, Conflict, Rebase, RebaseOptions, Rebased, rebase};
+pub use report::{Report, report};
+pub use squash::squash;
+pub use usage::{
+    BUILD_CACHE_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage, ImageUsage, Usage, usage,
+};

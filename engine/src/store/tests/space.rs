@@ -154,6 +154,8 @@ fn what_several_names_need_and_what_goes_with_them() {
         [("base", 2, vec![]), ("one", 3, vec![]), ("third", 2, vec![lender]), ("two", 3, vec![])];
     assert_eq!(named, expected);
     assert_eq!(holdings.names[1].history[2], bottom);
+    // The snapshot that is open, and what it stands on.
+    assert_eq!(holdings.in_use, [lender, bottom].into());
     let allocated: u64 = holdings.allocated_bytes.values().sum();
     assert_eq!(allocated, store.usage().unwrap().allocated_bytes);
 

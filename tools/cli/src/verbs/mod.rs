@@ -19,8 +19,11 @@ mod flatten;
 mod flush;
 mod fork;
 mod gc;
+mod history;
+mod images;
 mod import;
 mod init;
+mod inspect;
 mod ln;
 mod log;
 mod logs;
@@ -29,9 +32,12 @@ mod man;
 mod map;
 mod mkdir;
 mod mount;
+mod prune;
 mod ps;
 mod ranges;
 mod read;
+mod rebase;
+mod report;
 mod reset;
 mod resize;
 mod rm;
@@ -39,6 +45,7 @@ mod run;
 mod seal;
 mod show;
 mod snapshot;
+mod squash;
 mod start;
 mod stat;
 mod stop;
@@ -85,7 +92,14 @@ pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
         Verb::Diff(args) => diff::run(args, context),
         Verb::Blame(args) => blame::run(args, context),
         Verb::Du(args) => du::run(args, context),
-        Verb::Df => df::run(context),
+        Verb::Df(args) => df::run(args, context),
+        Verb::Images(args) => images::run(args, context),
+        Verb::History(args) => history::run(args, context),
+        Verb::Inspect(args) => inspect::run(args, context),
+        Verb::Rebase(args) => rebase::run(args, context),
+        Verb::Squash(args) => squash::run(args, context),
+        Verb::Report(args) => report::run(args, context),
+        Verb::Prune(args) => prune::run(args, context),
         Verb::Gc(args) => gc::run(args, context),
         Verb::Flatten(args) => flatten::run(args, context),
         Verb::Run(args) => run::run(args, context),

@@ -7,6 +7,7 @@ mod exit_codes;
 mod images;
 mod interrupted;
 mod json;
+mod life;
 mod mount;
 mod support;
 mod tour;

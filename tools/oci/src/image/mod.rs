@@ -10,7 +10,7 @@ pub use configuration::{Configuration, read_configuration};
 pub use known::KnownLayers;
 pub use layers::ImageLayer;
 pub use open::{Image, list};
-pub use publish::publish;
+pub use publish::{finish, publish};
 
 /// The label of a filesystem layer that came from an archive: the digest of its uncompressed tar.
 pub const DIFF_ID_LABEL: &str = "diff-id";

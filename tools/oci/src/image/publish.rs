@@ -3,6 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sapwood::files::{Files, FilesOptions};
+use sapwood::store::TagOfMaking;
 use sapwood::{Annotations, Replace, Result, Store};
 
 use super::{CONFIGURATION, Configuration, IMAGE_LABEL, Image};
@@ -27,16 +28,26 @@ pub fn publish(
     };
     let (volume, tag_of_making) = making.into_parts();
     let files = Files::open(volume, FilesOptions::default())?;
+    finish(store, files, tag_of_making, configuration)
+}
+
+/// Makes an image layer on what the files of a making are, and gives it the tag.
+pub fn finish(
+    store: &Store,
+    files: Files,
+    tag: TagOfMaking,
+    configuration: &Configuration,
+) -> Result<Image> {
     files.attach(CONFIGURATION, configuration.json())?;
     let snapshot = files.snapshot(&annotations(configuration))?;
     let top = files.volume().layer_id();
     drop(files);
-    tag_of_making.give(&snapshot, top)?;
+    tag.give(&snapshot, top)?;
     Image::open(store, &snapshot.layer_id().to_string())
 }
 
 /// What an image layer says of itself.
-pub fn annotations(configuration: &Configuration) -> Annotations {
+fn annotations(configuration: &Configuration) -> Annotations {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Annotations {
         created: since.ok().and_then(|since| i64::try_from(since.as_nanos()).ok()),

@@ -1,3 +1,6 @@
 //! Images in stores.
 
+mod life;
 mod model;
+mod page;
+mod support;

@@ -2,7 +2,7 @@
 //! stream or an image layer.
 
 mod image;
-mod stream;
+pub mod stream;
 mod tree;
 
 use sapwood::format::LayerKind;

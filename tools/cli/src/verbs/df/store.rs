@@ -1,4 +1,4 @@
-//! `df`: tells what the whole store holds.
+//! The store as a whole: names, layers, and what they take.
 
 use std::io;
 
@@ -50,7 +50,7 @@ impl Report for Disk {
     }
 }
 
-pub fn run(context: &Context<'_>) -> Result<Verdict> {
+pub fn tell(context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let usage = store.usage()?;
     let host = rustix::fs::statvfs(store.path()).map_err(|error| {

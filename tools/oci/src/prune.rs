@@ -1,0 +1,130 @@
+//! What nothing needs any more, taken away.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sapwood::store::{Holdings, Removal};
+use sapwood::{ErrorKind, GcOptions, LayerId, LayerKind, Result, Store};
+
+use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, IMAGE_LABEL};
+use crate::rebase::REBASED_LABEL;
+use crate::usage::{Named, unused_images};
+
+/// What is taken away besides what builds left and layers without a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PruneOptions {
+    /// Images, too, that no container stands on.
+    pub unused_images: bool,
+    /// These containers, too.
+    pub containers: BTreeSet<String>,
+    /// Only tell what would go.
+    pub dry_run: bool,
+}
+
+/// What went, or would go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// What was garbage already: the space of what was removed before.
+    pub garbage_bytes: u64,
+    /// Tags that kept what builds left, and what their going frees.
+    pub cache: (BTreeSet<String>, u64),
+    /// Layers of images that no name's history holds, and what their going frees.
+    pub layers: (BTreeSet<LayerId>, u64),
+    /// Tags of images.
+    pub images: (BTreeSet<String>, u64),
+    /// Containers.
+    pub containers: (BTreeSet<String>, u64),
+}
+
+impl Pruned {
+    /// All bytes together.
+    pub fn freed_bytes(&self) -> u64 {
+        let parts = [self.cache.1, self.layers.1, self.images.1, self.containers.1];
+        self.garbage_bytes + parts.iter().sum::<u64>()
+    }
+}
+
+/// Takes away what builds left for the next one, and layers of images that no name needs: those under
+/// tags that were moved, and those that an import, build or rebase left when it was killed; and what
+/// else the options say. Then collects. What one part frees is told apart from the others: the space
+/// that comes back with it over that of those before.
+///
+/// Errors: [`Locked`](ErrorKind::Locked) for a container that somebody has open, before which all
+/// else has gone; those of [`Store::remove`] and [`Store::collect`].
+pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
+    let holdings = store.holdings()?;
+    let named = Named::of(store, &holdings)?;
+    let garbage_bytes = store.collect(&GcOptions { dry_run: true })?.freed_bytes();
+    let mut pruned = Pruned { garbage_bytes, ..Pruned::default() };
+    pruned.cache.0 = named.cache.iter().map(|holding| holding.name.name.clone()).collect();
+    pruned.layers.0 = nameless_layers(store, &holdings)?;
+    pruned.containers.0 = options.containers.clone();
+    if options.unused_images {
+        pruned.images.0 = unused_images(&named);
+    }
+    let mut removal = Removal::default();
+    let mut so_far = pruned.garbage_bytes;
+    let mut frees = |add: &dyn Fn(&mut Removal)| -> Result<u64> {
+        add(&mut removal);
+        let total = store.would_free(&removal)?.freed_bytes();
+        let more = total.saturating_sub(so_far);
+        so_far = so_far.max(total);
+        Ok(more)
+    };
+    pruned.cache.1 = frees(&|removal| removal.names.extend(pruned.cache.0.iter().cloned()))?;
+    pruned.layers.1 = frees(&|removal| removal.snapshots.extend(&pruned.layers.0))?;
+    pruned.images.1 = frees(&|removal| removal.names.extend(pruned.images.0.iter().cloned()))?;
+    pruned.containers.1 =
+        frees(&|removal| removal.names.extend(pruned.containers.0.iter().cloned()))?;
+    if options.dry_run {
+        return Ok(pruned);
+    }
+    for name in pruned.cache.0.iter().chain(&pruned.images.0).chain(&pruned.containers.0) {
+        if_there(store.remove(name))?;
+    }
+    for layer in &pruned.layers.0 {
+        if_there(store.remove(&layer.to_string()))?;
+    }
+    store.collect(&GcOptions::default())?;
+    Ok(pruned)
+}
+
+/// Somebody else may have been faster.
+fn if_there<T>(removed: Result<T>) -> Result<()> {
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.map(drop),
+    }
+}
+
+/// Layers of images that no name's history holds: image layers with all below them, and
+/// filesystem layers that an archive, a build or a move to another base left.
+fn nameless_layers(store: &Store, holdings: &Holdings) -> Result<BTreeSet<LayerId>> {
+    let mut held: BTreeSet<LayerId> =
+        holdings.names.iter().flat_map(|holding| holding.history.iter().copied()).collect();
+    // Who makes an image has its layers open until it has a name.
+    held.extend(&holdings.in_use);
+    let snapshots = store.kept_snapshots()?;
+    let parents: HashMap<LayerId, Option<LayerId>> = snapshots
+        .iter()
+        .map(|snapshot| (snapshot.id, snapshot.parent.map(|parent| parent.id)))
+        .collect();
+    let mut nameless = BTreeSet::new();
+    for snapshot in &snapshots {
+        let labels = &snapshot.annotations.labels;
+        let of_image = [IMAGE_LABEL, CHAIN_ID_LABEL, CACHE_KEY_LABEL, REBASED_LABEL]
+            .iter()
+            .any(|label| labels.contains_key(*label));
+        if snapshot.kind != LayerKind::Tree || !of_image {
+            continue;
+        }
+        let mut next = Some(snapshot.id);
+        while let Some(id) = next.filter(|id| !held.contains(id)) {
+            let Some(parent) = parents.get(&id) else { break };
+            if !nameless.insert(id) {
+                break;
+            }
+            next = *parent;
+        }
+    }
+    Ok(nameless)
+}

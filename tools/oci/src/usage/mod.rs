@@ -1,0 +1,327 @@
+//! Who takes how much of a store: images, containers, the cache of builds, and all else.
+
+mod beside;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use sapwood::store::{Holding, Holdings, Removal};
+use sapwood::{GcOptions, LayerId, NameKind, Result, Store};
+
+use crate::Sha256;
+use crate::image::{IMAGE_LABEL, list};
+
+/// What the tags begin with that keep the layers of build steps.
+pub const BUILD_CACHE_PREFIX: &str = "build-cache:";
+
+/// What a store holds, each byte of it counted once in `classes`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The images, by their first tag.
+    pub images: Vec<ImageUsage>,
+    /// The containers, by name.
+    pub containers: Vec<ContainerUsage>,
+    /// What keeps layers of builds, by name.
+    pub cache: Vec<CacheUsage>,
+    /// All that takes space, by what it is for.
+    pub classes: Vec<ClassUsage>,
+}
+
+/// An image. Sizes are what the host has allocated for the layer files that it needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageUsage {
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The digest of its configuration.
+    pub id: Sha256,
+    /// Its image layer.
+    pub layer: LayerId,
+    /// When that was made, in nanoseconds since 1970 UTC.
+    pub created: Option<i64>,
+    /// All that it needs.
+    pub bytes: u64,
+    /// Of that, what other images need too.
+    pub shared_bytes: u64,
+    /// The rest.
+    pub unique_bytes: u64,
+    /// How many containers stand on it.
+    pub containers: u64,
+}
+
+/// A container: a volume that stands on an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerUsage {
+    /// The volume.
+    pub name: String,
+    /// The first tag of the image that it stands on; none where that has none any more.
+    pub image: Option<String>,
+    /// What it has over the image.
+    pub bytes: u64,
+    /// With the image.
+    pub whole_bytes: u64,
+    /// Whether somebody has its volume open.
+    pub in_use: bool,
+}
+
+/// What a build left for the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheUsage {
+    /// The tag.
+    pub tag: String,
+    /// When its newest layer was made, in nanoseconds since 1970 UTC.
+    pub created: Option<i64>,
+    /// All the layers that it keeps.
+    pub bytes: u64,
+    /// Of that, what images, containers or other names need too.
+    pub shared_bytes: u64,
+}
+
+/// What space is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Layers that images need.
+    Images,
+    /// Of the rest, those that containers need.
+    Containers,
+    /// Of the rest, those that other tags and volumes need.
+    Others,
+    /// Of the rest, those that builds left.
+    BuildCache,
+    /// Layers that no name needs: snapshots without a name, and what was removed.
+    Unnamed,
+    /// Merged indexes, which can be made again.
+    Indexes,
+    /// Names, locks, what belongs to running containers, folders.
+    Beside,
+}
+
+impl Class {
+    /// All of them, in order.
+    pub const ALL: [Class; 7] = [
+        Class::Images,
+        Class::Containers,
+        Class::Others,
+        Class::BuildCache,
+        Class::Unnamed,
+        Class::Indexes,
+        Class::Beside,
+    ];
+
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Images => "images",
+            Class::Containers => "containers",
+            Class::Others => "other trees and disks",
+            Class::BuildCache => "build cache",
+            Class::Unnamed => "without a name",
+            Class::Indexes => "indexes",
+            Class::Beside => "names and bookkeeping",
+        }
+    }
+}
+
+/// What one class takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassUsage {
+    /// Which.
+    pub class: Class,
+    /// How many images, containers, names or layers.
+    pub count: u64,
+    /// Of those, how many are in use: images by containers, containers by who has them open.
+    pub active: u64,
+    /// What they take.
+    pub bytes: u64,
+    /// What removing those that are not in use, and collecting, would free.
+    pub reclaimable_bytes: u64,
+}
+
+/// What a store holds. Containers whose volume nobody has open count as not in use.
+///
+/// Layers by one look at all of them; what could be freed by planning collections.
+pub fn usage(store: &Store) -> Result<Usage> {
+    let holdings = store.holdings()?;
+    let named = Named::of(store, &holdings)?;
+    let mut usage = Usage::default();
+    let mut users: HashMap<LayerId, u32> = HashMap::new();
+    for (_, holding) in named.images.values() {
+        needs(holding).for_each(|id| *users.entry(id).or_default() += 1);
+    }
+    for (layer, (tags, holding)) in &named.images {
+        let size = |wanted: &dyn Fn(&LayerId) -> bool| -> u64 {
+            needs(holding).filter(wanted).map(|id| holdings.allocated_bytes[&id]).sum()
+        };
+        let info = store.layer(*layer)?;
+        usage.images.push(ImageUsage {
+            tags: tags.iter().map(|(tag, _)| tag.clone()).collect(),
+            id: tags[0].1,
+            layer: *layer,
+            created: info.annotations.created,
+            bytes: size(&|_| true),
+            shared_bytes: size(&|id| users[id] > 1),
+            unique_bytes: size(&|id| users[id] == 1),
+            containers: named.containers_of.get(layer).copied().unwrap_or(0),
+        });
+    }
+    usage.images.sort_by(|a, b| a.tags.cmp(&b.tags));
+    for (holding, image) in &named.containers {
+        let below: HashSet<LayerId> = match image.and_then(|image| named.images.get(&image)) {
+            Some((_, image)) => needs(image).collect(),
+            None => HashSet::new(),
+        };
+        let size = |id: LayerId| holdings.allocated_bytes[&id];
+        usage.containers.push(ContainerUsage {
+            name: holding.name.name.clone(),
+            image: image.and_then(|image| Some(named.images.get(&image)?.0[0].0.clone())),
+            bytes: needs(holding).filter(|id| !below.contains(id)).map(size).sum(),
+            whole_bytes: needs(holding).map(size).sum(),
+            in_use: holdings.in_use.contains(&holding.name.top),
+        });
+    }
+    let by_class = classes(&holdings, &named);
+    for holding in &named.cache {
+        let is_shared = |id: &LayerId| by_class.get(id) != Some(&Class::BuildCache);
+        usage.cache.push(CacheUsage {
+            tag: holding.name.name.clone(),
+            created: store.layer(holding.name.top)?.annotations.created,
+            bytes: needs(holding).map(|id| holdings.allocated_bytes[&id]).sum(),
+            shared_bytes: needs(holding)
+                .filter(is_shared)
+                .map(|id| holdings.allocated_bytes[&id])
+                .sum(),
+        });
+    }
+    usage.classes = totals(store, &holdings, &named, &by_class)?;
+    Ok(usage)
+}
+
+/// The layers that a name needs.
+fn needs(holding: &Holding) -> impl Iterator<Item = LayerId> {
+    holding.history.iter().chain(&holding.lenders).copied()
+}
+
+/// The tags of an image with the digest of its configuration, and what it needs.
+pub(crate) type TaggedImage<'a> = (Vec<(String, Sha256)>, &'a Holding);
+
+/// The names of a store, by what they are.
+pub(crate) struct Named<'a> {
+    /// By image layer.
+    pub images: BTreeMap<LayerId, TaggedImage<'a>>,
+    /// With the image layer that each stands on.
+    pub containers: Vec<(&'a Holding, Option<LayerId>)>,
+    pub containers_of: HashMap<LayerId, u64>,
+    pub cache: Vec<&'a Holding>,
+    pub others: Vec<&'a Holding>,
+}
+
+impl<'a> Named<'a> {
+    pub fn of(store: &Store, holdings: &'a Holdings) -> Result<Named<'a>> {
+        let digests: HashMap<String, Sha256> = list(store)?.into_iter().collect();
+        let image_layers: HashSet<LayerId> = store
+            .kept_snapshots()?
+            .into_iter()
+            .filter(|snapshot| snapshot.annotations.labels.contains_key(IMAGE_LABEL))
+            .map(|snapshot| snapshot.id)
+            .collect();
+        let mut named = Named {
+            images: BTreeMap::new(),
+            containers: Vec::new(),
+            containers_of: HashMap::new(),
+            cache: Vec::new(),
+            others: Vec::new(),
+        };
+        for holding in &holdings.names {
+            let (name, top) = (&holding.name.name, holding.name.top);
+            if name.starts_with(BUILD_CACHE_PREFIX) && holding.name.kind == NameKind::Tag {
+                named.cache.push(holding);
+            } else if let Some(digest) = digests.get(name) {
+                let image = named.images.entry(top).or_insert((Vec::new(), holding));
+                image.0.push((name.clone(), *digest));
+            } else if holding.name.kind == NameKind::Volume
+                && let Some(image) = holding.history.iter().find(|id| image_layers.contains(id))
+            {
+                named.containers.push((holding, Some(*image)));
+                *named.containers_of.entry(*image).or_default() += 1;
+            } else {
+                named.others.push(holding);
+            }
+        }
+        Ok(named)
+    }
+}
+
+/// What each layer file is for: the first class, in order, that needs it.
+fn classes(holdings: &Holdings, named: &Named<'_>) -> HashMap<LayerId, Class> {
+    let mut classes = HashMap::new();
+    let mut add = |holding: &Holding, class: Class| {
+        for id in needs(holding) {
+            classes.entry(id).or_insert(class);
+        }
+    };
+    named.images.values().for_each(|(_, holding)| add(holding, Class::Images));
+    named.containers.iter().for_each(|(holding, _)| add(holding, Class::Containers));
+    named.others.iter().for_each(|holding| add(holding, Class::Others));
+    named.cache.iter().for_each(|holding| add(holding, Class::BuildCache));
+    for id in holdings.allocated_bytes.keys() {
+        classes.entry(*id).or_insert(Class::Unnamed);
+    }
+    classes
+}
+
+fn totals(
+    store: &Store,
+    holdings: &Holdings,
+    named: &Named<'_>,
+    by_class: &HashMap<LayerId, Class>,
+) -> Result<Vec<ClassUsage>> {
+    let mut bytes: HashMap<Class, u64> = HashMap::new();
+    for (id, allocated) in &holdings.allocated_bytes {
+        *bytes.entry(by_class[id]).or_default() += allocated;
+    }
+    let beside = beside::measure(store, holdings)?;
+    bytes.insert(Class::Indexes, beside.index_bytes);
+    bytes.insert(Class::Beside, beside.other_bytes);
+
+    let unused: BTreeSet<String> = unused_images(named);
+    let idle: BTreeSet<String> = named
+        .containers
+        .iter()
+        .filter(|(holding, _)| !holdings.in_use.contains(&holding.name.top))
+        .map(|(holding, _)| holding.name.name.clone())
+        .collect();
+    let pins: BTreeSet<String> =
+        named.cache.iter().map(|holding| holding.name.name.clone()).collect();
+    let garbage = store.collect(&GcOptions { dry_run: true })?.freed_bytes();
+    let frees = |names: &BTreeSet<String>| -> Result<u64> {
+        if names.is_empty() {
+            return Ok(0);
+        }
+        let removal = Removal { names: names.clone(), ..Removal::default() };
+        Ok(store.would_free(&removal)?.freed_bytes().saturating_sub(garbage))
+    };
+    let used = named.images.keys().filter(|image| named.containers_of.contains_key(image)).count();
+    let unnamed = by_class.values().filter(|class| **class == Class::Unnamed).count();
+    let class = |class: Class, count: usize, active: usize, reclaimable_bytes: u64| ClassUsage {
+        class,
+        count: count as u64,
+        active: active as u64,
+        bytes: bytes.get(&class).copied().unwrap_or(0),
+        reclaimable_bytes,
+    };
+    let (images, containers) = (named.images.len(), named.containers.len());
+    let others = named.others.len();
+    Ok(vec![
+        class(Class::Images, images, used, frees(&unused)?),
+        class(Class::Containers, containers, containers - idle.len(), frees(&idle)?),
+        class(Class::Others, others, others, 0),
+        class(Class::BuildCache, pins.len(), 0, frees(&pins)?),
+        class(Class::Unnamed, unnamed, 0, garbage),
+        class(Class::Indexes, beside.indexes as usize, beside.indexes as usize, 0),
+        class(Class::Beside, 0, 0, 0),
+    ])
+}
+
+/// The tags of images that no container stands on.
+pub(crate) fn unused_images(named: &Named<'_>) -> BTreeSet<String> {
+    let unused = named.images.iter().filter(|(image, _)| !named.containers_of.contains_key(image));
+    unused.flat_map(|(_, (tags, _))| tags.iter().map(|(tag, _)| tag.clone())).collect()
+}

@@ -1,0 +1,523 @@
+//! The life of an image: its history and sizes, another base, fewer layers, and its end.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use sapwood::files::{Files, FilesOptions, FilesView, Inode, Paths, RenameMode, compare};
+use sapwood::{ErrorKind, GcOptions, Replace, Store};
+use sapwood_oci::{
+    BUILD_CACHE_PREFIX, Became, Class, Image, PruneOptions, RebaseOptions, history, prune, rebase,
+    squash, usage,
+};
+
+use crate::support::*;
+
+const REFUSE: RebaseOptions<'_> =
+    RebaseOptions { from: None, force: false, replace: Replace::Refuse };
+
+/// A base, and an image on it whose layers replace, hide and link.
+fn base_and_image(store: &Store) {
+    build(
+        store,
+        None,
+        "base:1",
+        &[("ADD rootfs", &|files| {
+            write(files, "etc/passwd", b"root");
+            write(files, "etc/motd", b"hello");
+            write(files, "usr/lib/large", &noise(1 << 20, 1));
+            write(files, "usr/share/doc/a", b"a");
+            write(files, "usr/share/doc/b", b"b");
+        })],
+    );
+    build(
+        store,
+        Some("base:1"),
+        "app:1",
+        &[
+            ("RUN install", &|files| {
+                write(files, "app/cache", &noise(3 << 20, 2));
+                write(files, "app/program", &noise(500_000, 3));
+                files
+                    .link(
+                        Paths::new(files).resolve("app/program").unwrap(),
+                        Paths::new(files).resolve("app").unwrap(),
+                        b"alias",
+                    )
+                    .unwrap();
+                write(files, "etc/app.conf", b"one");
+            }),
+            ("RUN clean", &|files| {
+                let app = Paths::new(files).resolve("app").unwrap();
+                files.unlink(app, b"cache").unwrap();
+                write(files, "etc/app.conf", b"two");
+                Paths::new(files).remove_dir_all("usr/share/doc").unwrap();
+                let large = Paths::new(files).resolve("usr/lib/large").unwrap();
+                files.write(large, 4096, &[7; 4096]).unwrap();
+            }),
+        ],
+    );
+}
+
+fn open(store: &Store, reference: &str) -> Image {
+    Image::open(store, reference).unwrap()
+}
+
+#[test]
+fn history_tells_what_each_step_brought_and_what_of_it_is_wasted() {
+    let (_folder, store) = store();
+    base_and_image(&store);
+    let told = history(&store, &open(&store, "app:1")).unwrap();
+    let short: Vec<_> = told
+        .iter()
+        .map(|entry| {
+            let content = entry.layer.as_ref().map(|(_, content)| {
+                let worst: Vec<_> = content
+                    .hidden
+                    .iter()
+                    .map(|file| (file.path.escape_ascii().to_string(), file.bytes))
+                    .collect();
+                (content.content_bytes, content.hidden_bytes, worst)
+            });
+            (entry.created_by.as_deref().unwrap(), content)
+        })
+        .collect();
+    let file = |path: &str, bytes| (path.to_owned(), bytes);
+    let base = ["usr/lib/large", "usr/share/doc/a", "usr/share/doc/b"];
+    let expected = [
+        ("CMD app:1", None),
+        ("RUN clean", Some((4096 + 3, 0, vec![]))),
+        (
+            "RUN install",
+            Some((
+                (3 << 20) + 500_000 + 3,
+                (3 << 20) + 3,
+                vec![file("app/cache", 3 << 20), file("etc/app.conf", 3)],
+            )),
+        ),
+        ("CMD base:1", None),
+        (
+            "ADD rootfs",
+            Some((
+                (1 << 20) + 11,
+                4098,
+                vec![file(base[0], 4096), file(base[1], 1), file(base[2], 1)],
+            )),
+        ),
+    ];
+    assert_eq!(short, expected);
+    assert_eq!(told[1].created, Some(1_767_323_045_000_000_000));
+    assert_eq!(told[1].comment.as_deref(), Some("test"));
+
+    // What the layers brought and do not hide is what the tree shows.
+    let shown: u64 = told
+        .iter()
+        .filter_map(|entry| entry.layer.as_ref())
+        .map(|(_, content)| content.content_bytes - content.hidden_bytes)
+        .sum();
+    let whole = (1 << 20) + 500_000 + 3 + 4 + 5;
+    assert_eq!(shown, whole);
+
+    // Layers that the configuration does not know of, as those of a container.
+    let files = Files::open(store.fork("app:1", "web").unwrap(), FilesOptions::default()).unwrap();
+    write(&files, "log", b"12345");
+    files.snapshot(&Default::default()).unwrap();
+    files.close().unwrap();
+    let told = history(&store, &open(&store, "web")).unwrap();
+    assert_eq!((told.len(), &told[0].created_by), (6, &None));
+    assert_eq!(told[0].layer.as_ref().unwrap().1.content_bytes, 5);
+}
+
+#[test]
+fn usage_counts_each_byte_once_and_adds_up_to_what_the_host_says() {
+    let (folder, store) = store();
+    base_and_image(&store);
+    build(
+        &store,
+        Some("base:1"),
+        "other:1",
+        &[("COPY x", &|files| {
+            write(files, "x", &noise(2 << 20, 4));
+        })],
+    );
+    store.tag("other:1", "other:again", Replace::Refuse).unwrap();
+    let pin = format!("{BUILD_CACHE_PREFIX}0123456789abcdef");
+    build(
+        &store,
+        None,
+        "stage:1",
+        &[("RUN make", &|files| {
+            write(files, "objects", &noise(1 << 20, 5));
+        })],
+    );
+    let stage = open(&store, "stage:1").top_layer(&store).unwrap().unwrap().to_string();
+    store.tag(&stage, &pin, Replace::Refuse).unwrap();
+    store.remove("stage:1").unwrap();
+    let mut open_files = Vec::new();
+    for name in ["one", "two"] {
+        let volume = store.fork("app:1", name).unwrap();
+        let files = Files::open(volume, FilesOptions::default()).unwrap();
+        write(&files, "data", &noise(100_000, 6));
+        files.flush().unwrap();
+        open_files.push(files);
+    }
+    open_files.pop().unwrap().close().unwrap();
+    store.create_volume("disk", 1 << 20).unwrap().write_at(0, &noise(65536, 7)).unwrap();
+    store.collect(&GcOptions::default()).unwrap();
+
+    let told = usage(&store).unwrap();
+    let total: u64 = told.classes.iter().map(|class| class.bytes).sum();
+    let output = Command::new("du").args(["-s", "-B1"]).arg(folder.path().join("store")).output();
+    let output = String::from_utf8(output.unwrap().stdout).unwrap();
+    let host: u64 = output.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(total.abs_diff(host) * 50 <= host, "{total} told, {host} on the host");
+    // The layers alone are what the engine says.
+    let layers: u64 = told
+        .classes
+        .iter()
+        .filter(|class| !matches!(class.class, Class::Indexes | Class::Beside))
+        .map(|class| class.bytes)
+        .sum();
+    assert_eq!(layers, store.usage().unwrap().allocated_bytes);
+
+    let tags: Vec<_> = told.images.iter().map(|image| image.tags.join(" ")).collect();
+    assert_eq!(tags, ["app:1", "base:1", "other:1 other:again"]);
+    for image in &told.images {
+        assert_eq!(image.bytes, image.shared_bytes + image.unique_bytes);
+        // The base, which is stored once, is in all of them.
+        assert!(image.shared_bytes > 1 << 20, "{image:?}");
+    }
+    assert!(told.images[0].unique_bytes > 3 << 20);
+    assert!(told.images[1].unique_bytes < 100_000, "the base has its image layer alone");
+    assert!((2 << 20..3 << 20).contains(&told.images[2].unique_bytes));
+    assert_eq!(told.images[0].containers, 2);
+    let by = |wanted: Class| *told.classes.iter().find(|class| class.class == wanted).unwrap();
+    let images = by(Class::Images);
+    assert_eq!((images.count, images.active), (3, 1));
+    let unique: u64 = told.images.iter().map(|image| image.unique_bytes).sum();
+    assert!(images.bytes > unique && images.bytes < unique + told.images[0].shared_bytes * 3);
+    // What no container needs: the other image, and the base's image layer.
+    let gone: u64 = told.images[1..].iter().map(|image| image.unique_bytes).sum();
+    assert_eq!(images.reclaimable_bytes, gone);
+    let containers = by(Class::Containers);
+    assert_eq!((containers.count, containers.active), (2, 1));
+    assert!(told.containers[0].in_use && !told.containers[1].in_use);
+    assert_eq!(containers.bytes, told.containers.iter().map(|one| one.bytes).sum::<u64>());
+    assert_eq!(containers.reclaimable_bytes, told.containers[1].bytes);
+    assert_eq!(told.containers[0].image.as_deref(), Some("app:1"));
+    assert_eq!(told.cache.len(), 1);
+    assert_eq!((told.cache[0].tag.as_str(), told.cache[0].shared_bytes), (pin.as_str(), 0));
+    assert_eq!(by(Class::BuildCache).bytes, told.cache[0].bytes);
+    assert_eq!(by(Class::BuildCache).reclaimable_bytes, told.cache[0].bytes);
+    assert!(by(Class::Others).bytes > 0 && by(Class::Unnamed).reclaimable_bytes == 0);
+}
+
+#[test]
+fn what_is_pruned_is_what_was_told_and_nothing_that_is_needed() {
+    let (_folder, store) = store();
+    base_and_image(&store);
+    // A tag that was moved leaves an image without a name.
+    let first = store.resolve("base:1").unwrap().layer;
+    build(&store, None, "new:1", &[("ADD new", &|files| write(files, "n", &noise(90_000, 8)))]);
+    store.tag("new:1", "base:1", Replace::Move).unwrap();
+    let pin = format!("{BUILD_CACHE_PREFIX}00ff");
+    build(&store, None, "stage:1", &[("RUN make", &|files| write(files, "o", &noise(200_000, 5)))]);
+    let stage = open(&store, "stage:1").top_layer(&store).unwrap().unwrap().to_string();
+    store.tag(&stage, &pin, Replace::Refuse).unwrap();
+    store.remove("stage:1").unwrap();
+    // Snapshots without a name that have nothing to do with images stay.
+    let plain = Files::open(store.create_tree("plain").unwrap(), FilesOptions::default()).unwrap();
+    write(&plain, "p", b"1");
+    let kept = plain.snapshot(&Default::default()).unwrap().layer_id();
+    store.tag(&kept.to_string(), "moved", Replace::Refuse).unwrap();
+    store.tag("new:1", "moved", Replace::Move).unwrap();
+    plain.close().unwrap();
+    let container = store.fork("app:1", "box").unwrap();
+    container.flush().unwrap();
+    container.close().unwrap();
+
+    let allocated = || store.usage().unwrap().allocated_bytes;
+    let options = PruneOptions { dry_run: true, ..PruneOptions::default() };
+    let before = allocated();
+    let told = prune(&store, &options).unwrap();
+    assert_eq!((allocated(), store.names().unwrap().len()), (before, 7));
+    assert_eq!(told.cache.0, BTreeSet::from([pin]));
+    assert_eq!(told.layers.0, BTreeSet::from([first]), "its tree is the other image's too");
+    assert!(told.cache.1 > 200_000);
+    let done = prune(&store, &PruneOptions { dry_run: false, ..options }).unwrap();
+    assert_eq!(done, told);
+    assert_eq!(before - allocated(), told.freed_bytes());
+    assert!(store.snapshot_of(&kept.to_string()).is_ok());
+    assert_eq!(prune(&store, &PruneOptions::default()).unwrap().freed_bytes(), 0);
+
+    // All that no container stands on, and then the container too.
+    let options = PruneOptions { unused_images: true, ..PruneOptions::default() };
+    let done = prune(&store, &options).unwrap();
+    let gone: Vec<&str> = done.images.0.iter().map(String::as_str).collect();
+    assert_eq!(gone, ["base:1", "moved", "new:1"]);
+    assert!(Image::open(&store, "app:1").is_ok());
+    let containers = BTreeSet::from(["box".to_owned()]);
+    let done = prune(&store, &PruneOptions { containers, ..PruneOptions::default() }).unwrap();
+    assert_eq!(done.containers.0.len(), 1);
+    assert!(store.resolve("box").is_err() && Image::open(&store, "app:1").is_ok());
+}
+
+#[test]
+fn layers_that_somebody_is_making_are_not_pruned() {
+    let (_folder, store) = store();
+    base_and_image(&store);
+    let (volume, tag) = store.make_on("app:1", "made", Replace::Refuse).unwrap().into_parts();
+    let files = Files::open(volume, FilesOptions::default()).unwrap();
+    write(&files, "x", b"1");
+    let labels = [("chain-id".to_owned(), "sha256:00".to_owned())].into();
+    let annotations = sapwood::Annotations { labels, ..Default::default() };
+    let first = files.snapshot(&annotations).unwrap().layer_id();
+    assert!(prune(&store, &PruneOptions::default()).unwrap().layers.0.is_empty());
+    let second = files.snapshot(&annotations).unwrap();
+    let top = files.volume().layer_id();
+    drop(files);
+    tag.give(&second, top).unwrap();
+    assert!(!store.layer(first).unwrap().removed);
+}
+
+/// Another base that has nothing to do with the first one but its files.
+fn other_base(store: &Store, tag: &str, change: &dyn Fn(&Files)) {
+    build(
+        store,
+        None,
+        tag,
+        &[("ADD rootfs of another time", &|files| {
+            write(files, "etc/passwd", b"root and more");
+            write(files, "etc/motd", b"hello");
+            write(files, "usr/lib/large", &noise(1 << 20, 1));
+            write(files, "usr/share/doc/a", b"a");
+            write(files, "usr/share/doc/b", b"b");
+            write(files, "usr/lib/new", &noise(70_000, 9));
+            change(files);
+        })],
+    );
+}
+
+#[test]
+fn an_image_moves_to_another_base_with_its_blocks_shared() {
+    let (_folder, store) = store();
+    base_and_image(&store);
+    other_base(&store, "base:2", &|_| {});
+    let (image, onto) = (open(&store, "app:1"), open(&store, "base:2"));
+    let none = rebase(&store, &image, &onto, "app:2", &REFUSE).unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::InvalidInput, "{none}");
+    let wrong = RebaseOptions { from: Some("base:2"), ..REFUSE };
+    assert!(rebase(&store, &image, &onto, "app:2", &wrong).is_err());
+
+    let before = store.usage().unwrap().allocated_bytes;
+    let options = RebaseOptions { from: Some("base:1"), ..REFUSE };
+    let done = rebase(&store, &image, &onto, "app:2", &options).unwrap();
+    assert_eq!(done.conflicts, []);
+    let done = done.image.unwrap();
+    assert_eq!(done.layers, 2);
+    // Three layers' metadata: no content was copied.
+    assert!(store.usage().unwrap().allocated_bytes - before < 600_000);
+
+    // Equal to the same steps done on the new base.
+    let moved = open(&store, "app:2");
+    let paths: Vec<String> = listing(moved.view()).into_iter().map(|(path, _)| path).collect();
+    let expected = [
+        "",
+        "app",
+        "app/alias",
+        "app/program",
+        "etc",
+        "etc/app.conf",
+        "etc/motd",
+        "etc/passwd",
+        "usr",
+        "usr/lib",
+        "usr/lib/large",
+        "usr/lib/new",
+        "usr/share",
+    ];
+    assert_eq!(paths, expected);
+    let mut large = noise(1 << 20, 1);
+    large[4096..8192].fill(7);
+    assert_eq!(read(moved.view(), "usr/lib/large"), large);
+    assert_eq!(read(moved.view(), "etc/passwd"), b"root and more");
+    assert_eq!(read(moved.view(), "app/alias"), noise(500_000, 3));
+    assert_eq!(links(moved.view(), "app/program"), 2);
+    let said = steps(moved.configuration());
+    let base = ["ADD rootfs of another time", "(CMD base:2)"];
+    assert_eq!(
+        said,
+        [&base[..], &["(CMD base:1)", "RUN install", "RUN clean", "(CMD app:1)"]].concat()
+    );
+    assert_eq!(moved.configuration().to_value()["config"]["Cmd"][0], "app:1");
+    let layers = moved.layers(&store).unwrap();
+    assert_eq!(layers[2].created_by.as_deref(), Some("RUN clean"));
+    assert_eq!(layers[0].id, onto.top_layer(&store).unwrap().unwrap());
+    let again = rebase(&store, &image, &onto, "app:2", &options).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+
+    // The old image goes, and the new one stays whole.
+    drop((image, onto, done, moved));
+    store.remove("app:1").unwrap();
+    store.remove("base:1").unwrap();
+    store.collect(&GcOptions::default()).unwrap();
+    let moved = open(&store, "app:2");
+    assert_eq!(read(moved.view(), "app/program"), noise(500_000, 3));
+    assert_eq!(read(moved.view(), "usr/lib/large"), large);
+}
+
+#[test]
+fn a_patched_base_is_found_by_the_layer_in_common() {
+    let (_folder, store) = store();
+    base_and_image(&store);
+    build(
+        &store,
+        Some("base:1"),
+        "base:patched",
+        &[("RUN patch", &|files| {
+            write(files, "etc/passwd", b"patched");
+        })],
+    );
+    let (image, onto) = (open(&store, "app:1"), open(&store, "base:patched"));
+    let done = rebase(&store, &image, &onto, "app:2", &REFUSE).unwrap();
+    assert!(done.conflicts.is_empty());
+    let moved = done.image.unwrap().image;
+    assert_eq!(read(moved.view(), "etc/passwd"), b"patched");
+    assert_eq!(read(moved.view(), "etc/app.conf"), b"two");
+    let said = steps(moved.configuration());
+    let expected = [
+        "ADD rootfs",
+        "(CMD base:1)",
+        "RUN patch",
+        "(CMD base:patched)",
+        "RUN install",
+        "RUN clean",
+        "(CMD app:1)",
+    ];
+    assert_eq!(said, expected);
+    let onto = open(&store, "app:1");
+    let nothing = rebase(&store, &image, &onto, "app:3", &REFUSE).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::InvalidInput);
+}
+
+#[test]
+fn what_both_sides_changed_is_listed_and_nothing_is_made() {
+    let (_folder, store) = store();
+    base_and_image(&store);
+    other_base(&store, "base:2", &|files| {
+        // Content on both sides; removed here and changed there; changed here and removed there; a
+        // directory gone under what the layers add; another kind.
+        let large = Paths::new(files).resolve("usr/lib/large").unwrap();
+        files.write(large, 0, b"other").unwrap();
+        write(files, "usr/share/doc/b", b"changed");
+        write(files, "usr/share/doc/c", b"new");
+        write(files, "app", b"a file in the way");
+        write(files, "etc/app.conf", b"two");
+    });
+    let (image, onto) = (open(&store, "app:1"), open(&store, "base:2"));
+    let options = RebaseOptions { from: Some("base:1"), ..REFUSE };
+    let names = store.names().unwrap();
+    let done = rebase(&store, &image, &onto, "app:2", &options).unwrap();
+    assert!(done.image.is_none());
+    let told: Vec<_> = done
+        .conflicts
+        .iter()
+        .map(|one| (str::from_utf8(&one.path).unwrap(), one.base, one.layers))
+        .collect();
+    let expected = [
+        ("app", Became::Added, Became::Added),
+        ("usr/lib/large", Became::Changed, Became::Changed),
+        ("usr/share/doc/b", Became::Changed, Became::Removed),
+        ("usr/share/doc/c", Became::Added, Became::Removed),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(store.names().unwrap(), names);
+
+    let options = RebaseOptions { force: true, ..options };
+    let done = rebase(&store, &image, &onto, "app:2", &options).unwrap();
+    assert_eq!(done.conflicts.len(), 4);
+    let moved = done.image.unwrap().image;
+    let mut large = noise(1 << 20, 1);
+    large[4096..8192].fill(7);
+    assert_eq!(read(moved.view(), "usr/lib/large"), large);
+    assert!(listing(moved.view()).iter().all(|(path, _)| !path.starts_with("usr/share/doc")));
+    assert_eq!(read(moved.view(), "app/program"), noise(500_000, 3));
+}
+
+#[test]
+fn directories_that_moved_or_went_are_in_conflict_with_all_below_them() {
+    let (_folder, store) = store();
+    build(
+        &store,
+        None,
+        "base:1",
+        &[("ADD", &|files| {
+            write(files, "a/deep/x", b"x");
+            write(files, "b/y", b"y");
+        })],
+    );
+    build(
+        &store,
+        Some("base:1"),
+        "app:1",
+        &[("RUN mv a c; touch b/z", &|files| {
+            files.rename(Inode::ROOT, b"a", Inode::ROOT, b"c", RenameMode::Replace).unwrap();
+            write(files, "b/z", b"z");
+        })],
+    );
+    build(&store, None, "base:2", &[("ADD", &|files| write(files, "a/deep/x", b"other"))]);
+    let options = RebaseOptions { from: Some("base:1"), ..REFUSE };
+    let (image, onto) = (open(&store, "app:1"), open(&store, "base:2"));
+    let done = rebase(&store, &image, &onto, "app:2", &options).unwrap();
+    let told: Vec<_> = done
+        .conflicts
+        .iter()
+        .map(|one| (str::from_utf8(&one.path).unwrap(), one.base.as_str(), one.layers.as_str()))
+        .collect();
+    assert_eq!(told, [("a/deep/x", "changed", "removed"), ("b", "removed", "changed")]);
+}
+
+#[test]
+fn squashed_layers_show_the_same_tree_and_hold_nothing_else() {
+    let (_folder, store) = store();
+    base_and_image(&store);
+    let image = open(&store, "app:1");
+    let base = image.layers(&store).unwrap()[0].id;
+    let before = store.usage().unwrap().allocated_bytes;
+    for (tag, from, layers) in [("flat", None, 1), ("thin", Some(base), 2)] {
+        let made = squash(&store, &image, from, tag, Replace::Refuse).unwrap();
+        assert_eq!(compare(image.view(), made.view()).unwrap(), []);
+        assert_eq!(made.layers(&store).unwrap().len(), layers);
+        let told = history(&store, &made).unwrap();
+        let newest = &told[0].layer.as_ref().unwrap().1;
+        assert_eq!(newest.hidden_bytes, 0);
+        assert_eq!(sapwood::files::check(made.view()).unwrap().findings, []);
+        let value = made.configuration().to_value();
+        assert_eq!(value["config"]["Cmd"][0], "app:1");
+    }
+    assert!(store.usage().unwrap().allocated_bytes - before < 800_000, "blocks are shared");
+    let top = image.top_layer(&store).unwrap().unwrap();
+    let flat = steps(open(&store, "flat").configuration());
+    let empty = ["(ADD rootfs)", "(CMD base:1)", "(RUN install)", "(RUN clean)", "(CMD app:1)"];
+    assert_eq!(flat[..5], empty);
+    assert_eq!(flat[5], format!("create new from {top}"));
+    let thin = steps(open(&store, "thin").configuration());
+    assert_eq!((thin[0].as_str(), thin[2].as_str()), ("ADD rootfs", "(RUN install)"));
+    assert_eq!(thin[5], format!("merge {top} to {base}"));
+    for bad in [Some(top), Some(store.resolve("app:1").unwrap().layer)] {
+        let refused = squash(&store, &image, bad, "bad", Replace::Refuse).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+    }
+
+    // The old image goes; what was deleted in it goes too, and the squashed ones are whole.
+    drop(image);
+    store.remove("app:1").unwrap();
+    store.remove("base:1").unwrap();
+    store.collect(&GcOptions::default()).unwrap();
+    let after = store.usage().unwrap().allocated_bytes;
+    assert!(before - after > 2 << 20, "the cache that was deleted: {before} {after}");
+    let flat = open(&store, "flat");
+    assert_eq!(read(flat.view(), "app/program"), noise(500_000, 3));
+    assert_eq!(compare(flat.view(), open(&store, "thin").view()).unwrap(), []);
+    let view = FilesView::open(store.snapshot_of("flat").unwrap()).unwrap();
+    assert_eq!(read(&view, "usr/lib/large").len(), 1 << 20);
+}
