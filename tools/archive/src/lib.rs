@@ -67,12 +67,16 @@ mod import;
 mod listing;
 mod options;
 mod report;
+mod residue;
 pub mod tar;
 
 pub use device::pack as pack_device;
 pub use export::{export_directory, export_layer, export_tar, member_of};
 pub use import::{HostDirectory, HostFile, Identity};
-pub use import::{import_directory, import_layer, import_tar, transfer_layer};
+pub use import::{
+    import_directory, import_layer, import_layer_recorded, import_tar, transfer_layer,
+};
 pub use options::{ExportOptions, ExtendedAttributes, Holes, ImportOptions};
 pub use options::{Ownership, SpecialFiles};
 pub use report::{Progress, Report};
+pub use residue::export_residue;

@@ -14,5 +14,5 @@ mod transfer;
 pub use directory::import_directory;
 pub use host::{HostDirectory, HostFile, Identity};
 pub use name::WHITEOUT_PREFIX;
-pub use stream::{import_layer, import_tar};
+pub use stream::{import_layer, import_layer_recorded, import_tar};
 pub use transfer::transfer_layer;

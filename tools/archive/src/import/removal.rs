@@ -5,14 +5,17 @@ use sapwood::files::{FileKind, Files, Inode};
 
 use crate::listing::{Name, names_behind};
 
-/// Removes a name, and all below it. Tells each directory that goes.
+/// Removes a name, and all below it. Tells each directory that went, and each other file before
+/// its name goes.
 pub fn remove(
     files: &Files,
     directory: Inode,
     name: &Name,
     gone: &mut dyn FnMut(Inode),
+    goes: &mut dyn FnMut(Inode) -> Result<()>,
 ) -> Result<()> {
     if name.kind != FileKind::Directory {
+        goes(name.inode)?;
         return files.unlink(directory, &name.name);
     }
     // Directories from the top down, each with the one that it is in.
@@ -29,7 +32,10 @@ pub fn remove(
         for name in names {
             match name.kind {
                 FileKind::Directory => stack.push((inside, name.name, name.inode)),
-                _ => files.unlink(inside, &name.name)?,
+                _ => {
+                    goes(name.inode)?;
+                    files.unlink(inside, &name.name)?;
+                }
             }
         }
     }

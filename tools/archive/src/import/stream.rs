@@ -1,14 +1,17 @@
 //! Tar streams into a tree: as they are, or as layers of an image.
 
+use std::cell::RefCell;
 use std::io::Read;
+use std::rc::Rc;
 
 use sapwood::files::{Files, Inode};
 use sapwood::{Error, Result};
 
 use super::name::{LayerName, components, layer_target};
-use super::target::{Content, Pieces, Target};
+use super::target::{Content, SharedRecorder, Target, write_pieces};
 use crate::options::ImportOptions;
 use crate::report::{Meter, Progress, Report};
+use crate::residue::Recorder;
 use crate::tar::{Member, MemberKind, TarReader, as_path};
 
 /// How much of a file's content is written at once.
@@ -38,7 +41,7 @@ pub fn import_tar(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report> {
     let mut target = Target::new(files, into, options, Meter::new(progress));
-    each_member(input, |member, content| {
+    each_member(input, None, |member, content| {
         let name = components(&member.name)?;
         match &member.kind {
             MemberKind::HardLink(to) => target.put_link(&name, &components(to)?),
@@ -65,8 +68,36 @@ pub fn import_layer(
     options: &ImportOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report> {
+    layer(files, input, options, progress, None)
+}
+
+/// As [`import_layer`], and takes down what the stream holds beyond the tree, in attachments:
+/// [`export_residue`](crate::export_residue) writes the very same bytes again.
+pub fn import_layer_recorded(
+    files: &Files,
+    input: &mut dyn Read,
+    options: &ImportOptions,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report> {
+    let recorder = Rc::new(RefCell::new(Recorder::new(files)?));
+    let report = layer(files, input, options, progress, Some(&recorder))?;
+    let recorder = Rc::into_inner(recorder).expect("the stream and the target are gone");
+    recorder.into_inner().finish()?;
+    Ok(report)
+}
+
+fn layer(
+    files: &Files,
+    input: &mut dyn Read,
+    options: &ImportOptions,
+    progress: &mut dyn FnMut(Progress),
+    recorder: Option<&SharedRecorder>,
+) -> Result<Report> {
     let mut target = Target::for_layer(files, options, Meter::new(progress))?;
-    each_member(input, |member, content| {
+    if let Some(recorder) = recorder {
+        target.record(Rc::clone(recorder));
+    }
+    each_member(input, recorder, |member, content| {
         let name = LayerName::parse(&member.name)?;
         let is_file = member.kind == MemberKind::File;
         match (name, &member.kind) {
@@ -88,9 +119,15 @@ pub fn import_layer(
 /// Shows all members, and names the one that an error is about.
 fn each_member(
     input: &mut dyn Read,
+    recorder: Option<&SharedRecorder>,
     mut each: impl FnMut(&Member, &mut dyn Content) -> Result<()>,
 ) -> Result<()> {
-    let mut stream = Stream { reader: TarReader::new(input), buffer: vec![0; CHUNK_BYTES] };
+    let mut reader = TarReader::new(input);
+    if let Some(recorder) = recorder.map(Rc::clone) {
+        reader.observe(Box::new(move |bytes| recorder.borrow_mut().bytes(bytes)));
+    }
+    let recorder = recorder.map(Rc::clone);
+    let mut stream = Stream { reader, buffer: vec![0; CHUNK_BYTES], recorder };
     while let Some(member) = stream.reader.next_member()? {
         each(&member, &mut stream).map_err(|error| error.in_file(as_path(&member.name)))?;
     }
@@ -101,13 +138,28 @@ fn each_member(
 struct Stream<'a> {
     reader: TarReader<&'a mut dyn Read>,
     buffer: Vec<u8>,
+    recorder: Option<SharedRecorder>,
 }
 
-impl Pieces for Stream<'_> {
-    fn write_to(&mut self, write: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
-        while let Some(chunk) = self.reader.next_chunk(&mut self.buffer)? {
-            write(chunk.offset, &self.buffer[..chunk.length])?;
+impl Content for Stream<'_> {
+    fn fill(
+        &mut self,
+        files: &Files,
+        inode: Inode,
+        member: &Member,
+        tell: &mut dyn FnMut(usize),
+    ) -> Result<()> {
+        if let Some(recorder) = &self.recorder
+            && member.kind == MemberKind::File
+            && self.reader.is_content_apart()
+        {
+            recorder.borrow_mut().content(inode, member.size)?;
         }
-        Ok(())
+        write_pieces(files, inode, member, tell, &mut |write| {
+            while let Some(chunk) = self.reader.next_chunk(&mut self.buffer)? {
+                write(chunk.offset, &self.buffer[..chunk.length])?;
+            }
+            Ok(())
+        })
     }
 }

@@ -1,6 +1,8 @@
 //! The tree that files are put into, one after the other.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use sapwood::files::{FileKind, Files, Inode, NewFile, ReadFiles, SetAttributes, SetMode, Time};
 use sapwood::{Error, ErrorKind, Result};
@@ -12,6 +14,7 @@ use crate::device;
 use crate::listing::{Name, names_behind};
 use crate::options::{ExtendedAttributes, ImportOptions, SpecialFiles};
 use crate::report::{Meter, Report};
+use crate::residue::Recorder;
 use crate::tar::{Member, MemberKind};
 
 /// The content of a file that is being imported.
@@ -40,19 +43,30 @@ impl<T: Pieces> Content for T {
         member: &Member,
         tell: &mut dyn FnMut(usize),
     ) -> Result<()> {
-        let mut written = 0;
-        self.write_to(&mut |offset, bytes| {
-            files.write(inode, offset, bytes)?;
-            written = offset + bytes.len() as u64;
-            tell(bytes.len());
-            Ok(())
-        })?;
-        if written < member.size {
-            let size = Some(member.size);
-            files.set_attributes(inode, &SetAttributes { size, ..SetAttributes::default() })?;
-        }
-        Ok(())
+        write_pieces(files, inode, member, tell, &mut |write| self.write_to(write))
     }
+}
+
+/// Puts all data that `pieces` hands out into a file, and makes it as long as it is to be.
+pub fn write_pieces(
+    files: &Files,
+    inode: Inode,
+    member: &Member,
+    tell: &mut dyn FnMut(usize),
+    pieces: &mut dyn FnMut(&mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()>,
+) -> Result<()> {
+    let mut written = 0;
+    pieces(&mut |offset, bytes| {
+        files.write(inode, offset, bytes)?;
+        written = offset + bytes.len() as u64;
+        tell(bytes.len());
+        Ok(())
+    })?;
+    if written < member.size {
+        let size = Some(member.size);
+        files.set_attributes(inode, &SetAttributes { size, ..SetAttributes::default() })?;
+    }
+    Ok(())
 }
 
 /// A tree below `root`, and what has to be known until all is in it.
@@ -70,7 +84,12 @@ pub struct Target<'a> {
     lower: Option<Lower>,
     /// The way that was followed last, and where it led.
     last_way: Option<(Vec<Vec<u8>>, Inode)>,
+    /// Who takes down the stream.
+    recorder: Option<SharedRecorder>,
 }
+
+/// A recorder that the stream and the tree both tell.
+pub type SharedRecorder = Rc<RefCell<Recorder>>;
 
 impl<'a> Target<'a> {
     pub fn new(
@@ -80,7 +99,17 @@ impl<'a> Target<'a> {
         meter: Meter<'a>,
     ) -> Target<'a> {
         let (began, times) = (Time::now(), HashMap::new());
-        Target { files, root, options, meter, began, times, lower: None, last_way: None }
+        Target {
+            files,
+            root,
+            options,
+            meter,
+            began,
+            times,
+            lower: None,
+            last_way: None,
+            recorder: None,
+        }
     }
 
     /// The same for an image layer: what it brings is told from what lies below it.
@@ -94,6 +123,11 @@ impl<'a> Target<'a> {
             lower.set_own(Inode::ROOT);
         }
         Ok(Target { lower: Some(lower), ..Target::new(files, Inode::ROOT, options, meter) })
+    }
+
+    /// Has the content of files kept that are replaced.
+    pub fn record(&mut self, recorder: SharedRecorder) {
+        self.recorder = Some(recorder);
     }
 
     /// The directory that `components` lead to, made where it is missing.
@@ -404,12 +438,18 @@ impl<'a> Target<'a> {
     fn remove_name(&mut self, directory: Inode, name: &Name) -> Result<()> {
         // The way may have led through it.
         self.last_way = None;
-        removal::remove(self.files, directory, name, &mut |gone| {
+        let recorder = &self.recorder;
+        let mut goes = |inode| match recorder {
+            Some(recorder) => recorder.borrow_mut().goes(inode),
+            None => Ok(()),
+        };
+        let mut gone = |gone| {
             self.times.remove(&gone);
             if let Some(lower) = &mut self.lower {
                 lower.forget(gone);
             }
-        })
+        };
+        removal::remove(self.files, directory, name, &mut gone, &mut goes)
     }
 
     fn made_directory(&mut self, made: Inode) {

@@ -27,7 +27,7 @@ use std::fmt;
 use sapwood::Error;
 
 pub use member::{Attribute, Member, MemberKind};
-pub use reader::{Chunk, TarReader, as_path};
+pub use reader::{Chunk, Observer, TarReader, as_path};
 pub use sparse::Segment;
 pub use writer::TarWriter;
 

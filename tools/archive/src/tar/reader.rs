@@ -27,12 +27,17 @@ const OCTAL_SIZE_END: u64 = 1 << 33;
 /// over. Memory is in proportion to one member's extensions and its map of holes.
 pub struct TarReader<R> {
     input: BufReader<R>,
+    /// Who is shown all bytes but the contents of files that are read; none: nobody.
+    observer: Option<Observer>,
     /// Bytes of the stream that were read.
     position: u64,
     /// What is left of the content of the current member.
     content: Content,
     is_done: bool,
 }
+
+/// Takes bytes of the stream, in order.
+pub type Observer = Box<dyn FnMut(&[u8]) -> Result<()>>;
 
 /// A piece of a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +54,8 @@ struct Content {
     segments: Vec<Segment>,
     /// How many bytes of the stream follow the last of them up to the next header.
     padding: u64,
+    /// The file has a map of holes: its content is shown to the observer too.
+    is_sparse: bool,
 }
 
 impl<R: Read> TarReader<R> {
@@ -56,10 +63,22 @@ impl<R: Read> TarReader<R> {
     pub fn new(input: R) -> TarReader<R> {
         TarReader {
             input: BufReader::with_capacity(BUFFER_BYTES, input),
+            observer: None,
             position: 0,
             content: Content::default(),
             is_done: false,
         }
+    }
+
+    /// Shows `observer` all bytes of the stream from here on, but not what
+    /// [`next_chunk`](TarReader::next_chunk) gives of files without holes.
+    pub fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
+    }
+
+    /// Whether the bytes of the current member are those of its file, and only the file has them.
+    pub fn is_content_apart(&self) -> bool {
+        !self.content.is_sparse
     }
 
     /// How many bytes of the stream were read.
@@ -101,6 +120,15 @@ impl<R: Read> TarReader<R> {
     /// Reads on in the content of the current member; none at its end. Ranges that no chunk
     /// covers are holes.
     pub fn next_chunk(&mut self, buffer: &mut [u8]) -> Result<Option<Chunk>> {
+        let chunk = self.chunk(buffer)?;
+        match chunk {
+            Some(chunk) if self.content.is_sparse => self.show(&buffer[..chunk.length])?,
+            _ => {}
+        }
+        Ok(chunk)
+    }
+
+    fn chunk(&mut self, buffer: &mut [u8]) -> Result<Option<Chunk>> {
         let Some(segment) = self.content.segments.last_mut() else { return Ok(None) };
         let length = segment.length.min(buffer.len() as u64);
         let chunk = Chunk { offset: segment.offset, length: length as usize };
@@ -109,7 +137,7 @@ impl<R: Read> TarReader<R> {
         if segment.length == 0 {
             self.content.segments.pop();
         }
-        self.fill(&mut buffer[..chunk.length])?;
+        self.read_exact(&mut buffer[..chunk.length])?;
         Ok(Some(chunk))
     }
 
@@ -218,6 +246,7 @@ impl<R: Read> TarReader<R> {
             return Ok(0);
         }
         let padding = padding(stored);
+        let is_sparse = is_old_sparse || form.is_some();
         let (map, size, stored) = match form {
             None if is_old_sparse => {
                 let (map, size) = self.old_sparse(header)?;
@@ -239,7 +268,7 @@ impl<R: Read> TarReader<R> {
         };
         let mut segments = map.finish(size, stored)?;
         segments.reverse();
-        self.content = Content { segments, padding };
+        self.content = Content { segments, padding, is_sparse };
         Ok(size)
     }
 
@@ -313,6 +342,7 @@ impl<R: Read> TarReader<R> {
                 let error = malformed("end of the archive", "more bytes behind it", "zeros only");
                 return Err(error.at_offset(self.position + at as u64));
             }
+            self.show(&buffer[..read])?;
             self.position += read as u64;
             if read == 0 {
                 return Ok(());
@@ -322,7 +352,9 @@ impl<R: Read> TarReader<R> {
 
     fn skip_content(&mut self) -> Result<()> {
         let mut scratch = [0; 8192];
-        while self.next_chunk(&mut scratch)?.is_some() {}
+        while let Some(chunk) = self.chunk(&mut scratch)? {
+            self.show(&scratch[..chunk.length])?;
+        }
         let padding = std::mem::take(&mut self.content.padding) as usize;
         self.fill(&mut scratch[..padding])
     }
@@ -336,12 +368,25 @@ impl<R: Read> TarReader<R> {
         if (read as u64) < length {
             return Err(self.cut_off());
         }
+        self.show(&bytes)?;
         let mut rest = [0; RECORD_BYTES];
         self.fill(&mut rest[..padding(length) as usize])?;
         Ok(bytes)
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {
+        self.read_exact(buffer)?;
+        self.show(buffer)
+    }
+
+    fn show(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.observer {
+            Some(observer) => observer(bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn read_exact(&mut self, buffer: &mut [u8]) -> Result<()> {
         match self.input.read_exact(buffer) {
             Ok(()) => {
                 self.position += buffer.len() as u64;

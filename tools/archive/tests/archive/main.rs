@@ -6,6 +6,7 @@ mod hosts;
 mod interchange;
 mod layers;
 mod numbers;
+mod residue;
 mod root_filesystem;
 mod round_trips;
 mod support;
