@@ -1,20 +1,24 @@
-//! A mounted tree beside OverlayFS and fuse-overlayfs, in turns, in one run.
+//! A mounted tree beside OverlayFS, fuse-overlayfs and btrfs, in turns, in one run.
 //!
 //! The tree is a copy of what this machine has under `/usr` and `/etc`, cut to the size of a
-//! small root filesystem, or the directory in `SAPWOOD_BENCH_TREE`. All three stand on the
-//! filesystem of the temporary directory. "Cold" is a fresh mount whose lower files are in the
-//! host's cache. A peer that the machine lacks is left out, with a message. Root is needed.
+//! small root filesystem, or the directory in `SAPWOOD_BENCH_TREE`. All stand on the filesystem
+//! of the temporary directory, XFS and btrfs in files there. "Cold" is a fresh mount whose lower
+//! files are in the host's cache. A peer that the machine lacks is left out, with a message.
+//! Root is needed. A word chooses the visits whose names begin with it; `--quick` takes small
+//! sizes and one round.
 
+mod layers;
 mod peers;
 mod rows;
+mod table;
 mod tree;
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
+use std::time::Instant;
 
 use peers::Peer;
-use rows::Row;
+use rows::{Site, Visit};
+use table::Table;
 
 /// Rounds, of which the median counts.
 const ROUNDS: usize = 5;
@@ -32,84 +36,69 @@ fn main() {
         return;
     }
     let is_quick = words.iter().any(|word| word == "--quick");
-    let wanted = words.iter().find(|word| !word.starts_with('-')).map(String::as_str);
-    compare(if is_quick { ROUNDS_QUICK } else { ROUNDS }, is_quick, wanted);
+    let (rounds, sizes) = match is_quick {
+        true => (ROUNDS_QUICK, tree::QUICK),
+        false => (ROUNDS, tree::WHOLE),
+    };
+    let wanted = words.iter().find(|word| !word.starts_with('-')).map_or("", String::as_str);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let at = |name: &str| {
+        let folder = folder.path().join(name);
+        std::fs::create_dir(&folder).expect("a fresh folder");
+        folder
+    };
+    if let Some(visits) = chosen(rows::OF_TREES, wanted) {
+        let folder = at("trees");
+        let tree = tree::make(&folder, &sizes);
+        println!(
+            "a tree of {} entries, {} MiB in {} files, and one of {} MiB",
+            tree.entries,
+            tree.bytes >> 20,
+            tree.files.len(),
+            tree.large_bytes >> 20
+        );
+        compare(rounds, &visits, &peers::of_trees(&folder, &tree.path), &tree);
+    }
+    if let Some(visits) = chosen(rows::OF_A_LARGE_FILE, wanted) {
+        let folder = at("large");
+        let tree = tree::make_large(&folder, &sizes);
+        println!("one file of {} MiB", tree.large_bytes >> 20);
+        let peers = peers::of_a_large_file(&folder, &tree.path, tree.large_bytes);
+        compare(rounds, &visits, &peers, &tree);
+    }
+    for (layers, visits, are_peers_there) in
+        [(sizes.layers, rows::OF_LAYERS, true), (sizes.layers_deep, rows::OF_DEEP_TREES, false)]
+    {
+        if let Some(visits) = chosen(visits, wanted) {
+            let folder = at(&format!("layers-{layers}"));
+            println!("{layers} names, in as many layers and in one");
+            let peers = layers::peers(&folder, layers, are_peers_there);
+            compare(rounds, &visits, &peers, &layers::tree(layers));
+        }
+    }
 }
 
-fn compare(rounds: usize, is_quick: bool, wanted: Option<&str>) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let tree = tree::make(folder.path(), is_quick);
-    println!(
-        "a tree of {} entries, {} MiB in {} files",
-        tree.entries,
-        tree.bytes >> 20,
-        tree.files.len()
-    );
-    let peers = peers::all(folder.path(), &tree);
-    let mut times: BTreeMap<(usize, &'static str), Vec<Duration>> = BTreeMap::new();
-    let mut names: Vec<&'static str> = Vec::new();
+fn chosen(visits: &'static [Visit], wanted: &str) -> Option<Vec<&'static Visit>> {
+    let visits: Vec<_> = visits.iter().filter(|visit| visit.name.starts_with(wanted)).collect();
+    (!visits.is_empty()).then_some(visits)
+}
+
+fn compare(rounds: usize, visits: &[&Visit], peers: &[Box<dyn Peer>], tree: &tree::Tree) {
+    let mut table = Table::default();
     for round in 0..rounds {
-        for visit in rows::VISITS {
-            if wanted.is_some_and(|wanted| !visit.name.contains(wanted)) {
-                continue;
-            }
+        for visit in visits {
             for number in 0..peers.len() {
                 // Each takes turns at being first.
                 let number = (number + round) % peers.len();
-                for Row { name, time } in measure(&*peers[number], visit, &tree) {
-                    if !names.contains(&name) {
-                        names.push(name);
-                    }
-                    times.entry((number, name)).or_default().push(time);
-                }
+                let peer = &*peers[number];
+                let began = Instant::now();
+                let mount = peer.mount();
+                let site = Site { began, mount: &mount, tree, peer };
+                (visit.run)(&site).into_iter().for_each(|row| table.add(number, row));
+                peer.unmount();
             }
         }
     }
-    print(&names, &peers, &mut times);
-}
-
-fn measure(peer: &dyn Peer, visit: &rows::Visit, tree: &tree::Tree) -> Vec<Row> {
-    let directory = peer.mount();
-    let rows = (visit.run)(&directory, tree);
-    peer.unmount();
-    rows
-}
-
-fn print(
-    names: &[&'static str],
-    peers: &[Box<dyn Peer>],
-    times: &mut BTreeMap<(usize, &'static str), Vec<Duration>>,
-) {
-    print!("{:<36}", "");
-    for peer in peers {
-        print!("{:>16}", peer.name());
-    }
-    for peer in &peers[1..] {
-        print!("{:>20}", format!("x {}", peer.name()));
-    }
-    println!();
-    for name in names {
-        let medians: Vec<f64> = (0..peers.len())
-            .map(|number| {
-                let times = times.get_mut(&(number, *name)).expect("each peer ran each row");
-                times.sort_unstable();
-                times[times.len() / 2].as_secs_f64()
-            })
-            .collect();
-        print!("{name:<36}");
-        for median in &medians {
-            print!("{:>16}", shown(*median));
-        }
-        for median in &medians[1..] {
-            print!("{:>20.2}", medians[0] / median);
-        }
-        println!();
-    }
-}
-
-fn shown(seconds: f64) -> String {
-    if seconds < 0.001 {
-        return format!("{:.1} us", seconds * 1e6);
-    }
-    format!("{:.1} ms", seconds * 1e3)
+    let names: Vec<_> = peers.iter().map(|peer| peer.name()).collect();
+    table.print(&names);
 }

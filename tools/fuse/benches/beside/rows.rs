@@ -1,12 +1,15 @@
 //! What is measured.
 
+use std::fs::Permissions;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::peers::Peer;
+use super::table::{Figure, Row};
 use super::tree::{LARGE, Tree, walk};
 
 /// Small files, names and writes for the rows that tell a time for one.
@@ -18,21 +21,23 @@ const BLOCK: usize = 4096;
 /// The largest of the small files.
 const SMALL_BYTES: u64 = 16 << 10;
 
-/// A time, under a name.
-pub struct Row {
-    pub name: &'static str,
-    pub time: Duration,
+/// One fresh mount.
+pub struct Site<'a> {
+    /// When it began to be made.
+    pub began: Instant,
+    pub mount: &'a Path,
+    pub tree: &'a Tree,
+    pub peer: &'a dyn Peer,
 }
 
 /// What is done in one fresh mount.
 pub struct Visit {
     pub name: &'static str,
-    pub run: fn(&Path, &Tree) -> Vec<Row>,
+    pub run: fn(&Site<'_>) -> Vec<Row>,
 }
 
-/// All of them, in the order of the table.
-pub const VISITS: &[Visit] = &[
-    Visit { name: "first-write", run: first_write },
+/// Those in a tree, in the order of the table.
+pub const OF_TREES: &[Visit] = &[
     Visit { name: "find", run: find },
     Visit { name: "stat", run: find_and_stat },
     Visit { name: "open", run: open_read_close },
@@ -43,22 +48,91 @@ pub const VISITS: &[Visit] = &[
     Visit { name: "small", run: small_files },
     Visit { name: "trees", run: trees },
     Visit { name: "two", run: two_processes },
+    Visit { name: "chown", run: change_owners },
 ];
 
-fn first_write(mount: &Path, _: &Tree) -> Vec<Row> {
-    let time = timed(|| {
-        let file = File::options().write(true).open(mount.join(LARGE)).unwrap();
-        file.write_all_at(&[1; BLOCK], 1 << 20).unwrap();
+/// Those over one large file.
+pub const OF_A_LARGE_FILE: &[Visit] =
+    &[Visit { name: "first-write", run: first_write }, Visit { name: "chmod", run: change_mode }];
+
+/// Those over many layers, and over more than others have.
+pub const OF_LAYERS: &[Visit] = &[Visit { name: "layers", run: missing }];
+pub const OF_DEEP_TREES: &[Visit] = &[
+    Visit { name: "depth-ls", run: first_listing },
+    Visit { name: "depth-names", run: look_around },
+];
+
+fn first_write(site: &Site<'_>) -> Vec<Row> {
+    let before = site.peer.taken_bytes();
+    let mut file = None;
+    // Opening belongs to it: that is where some copy the file.
+    let written = timed(|| {
+        let opened = File::options().write(true).open(site.mount.join(LARGE)).unwrap();
+        opened.write_all_at(&[1; BLOCK], 1 << 20).unwrap();
+        file = Some(opened);
     });
-    vec![row("first 4 KiB write into the large file", time)]
+    let synced = timed(|| file.expect("opened").sync_all().unwrap());
+    vec![
+        row("first 4 KiB write into a parent's file", written),
+        row("the fsync after it", synced),
+        taken("new on the disk then", site, before),
+    ]
 }
 
-fn find(mount: &Path, _: &Tree) -> Vec<Row> {
+fn change_mode(site: &Site<'_>) -> Vec<Row> {
+    let (of_parent, of_top) = (site.mount.join(LARGE), site.mount.join("of-the-top"));
+    let before = site.peer.taken_bytes();
+    let change = |path: &Path| {
+        fs::metadata(path).unwrap();
+        timed(|| fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap())
+    };
+    let parent = change(&of_parent);
+    File::open(site.mount).unwrap().sync_all().unwrap();
+    let taken = taken("new on the disk then", site, before);
+    fs::write(&of_top, [1; BLOCK]).unwrap();
+    let top = change(&of_top);
+    vec![row("chmod of a parent's file", parent), taken, row("chmod of a file of the top", top)]
+}
+
+fn change_owners(site: &Site<'_>) -> Vec<Row> {
+    let before = site.peer.taken_bytes();
+    let time = timed(|| {
+        run(Command::new("chown").args(["-R", "-h", "4711:4712"]).arg(site.mount));
+    });
+    File::open(site.mount).unwrap().sync_all().unwrap();
+    let bytes = site.peer.taken_bytes().saturating_sub(before);
+    let each = Figure::Bytes(bytes / site.tree.entries as u64);
+    vec![row("chown -R", time), Row { name: "new on the disk then, an entry", figure: each }]
+}
+
+/// From before the mount to the first listing, and what finding names costs.
+fn look_around(site: &Site<'_>) -> Vec<Row> {
+    let found = timed(|| {
+        for name in &site.tree.files {
+            fs::symlink_metadata(site.mount.join(name)).unwrap();
+        }
+    });
+    let mut rows = vec![row("look up a name, cold", found / site.tree.files.len() as u32)];
+    rows.extend(missing(site));
+    rows
+}
+
+/// From before the mount to the first listing.
+fn first_listing(site: &Site<'_>) -> Vec<Row> {
+    let count = fs::read_dir(site.mount).unwrap().count();
+    let listed = site.began.elapsed();
+    assert_eq!(count, site.tree.files.len());
+    vec![row("from before the mount to the first ls", listed)]
+}
+
+fn find(site: &Site<'_>) -> Vec<Row> {
+    let mount = site.mount;
     let cold = timed(|| drop(walk(mount)));
     vec![row("find, cold", cold), row("find, warm", timed(|| drop(walk(mount))))]
 }
 
-fn find_and_stat(mount: &Path, _: &Tree) -> Vec<Row> {
+fn find_and_stat(site: &Site<'_>) -> Vec<Row> {
+    let mount = site.mount;
     let stat = || {
         for path in walk(mount) {
             fs::symlink_metadata(path).unwrap();
@@ -67,7 +141,8 @@ fn find_and_stat(mount: &Path, _: &Tree) -> Vec<Row> {
     vec![row("find and stat, cold", timed(stat)), row("find and stat, warm", timed(stat))]
 }
 
-fn open_read_close(mount: &Path, tree: &Tree) -> Vec<Row> {
+fn open_read_close(site: &Site<'_>) -> Vec<Row> {
+    let (mount, tree) = (site.mount, site.tree);
     let is_small =
         |file: &&PathBuf| fs::metadata(tree.path.join(file)).unwrap().len() <= SMALL_BYTES;
     let files: Vec<_> = tree.files.iter().filter(is_small).map(|file| mount.join(file)).collect();
@@ -86,7 +161,8 @@ fn open_read_close(mount: &Path, tree: &Tree) -> Vec<Row> {
     vec![row("open, read, close, cold", cold), row("open, read, close, warm", warm)]
 }
 
-fn read_all(mount: &Path, tree: &Tree) -> Vec<Row> {
+fn read_all(site: &Site<'_>) -> Vec<Row> {
+    let (mount, tree) = (site.mount, site.tree);
     let read = || {
         for file in &tree.files {
             fs::read(mount.join(file)).unwrap();
@@ -95,7 +171,8 @@ fn read_all(mount: &Path, tree: &Tree) -> Vec<Row> {
     vec![row("read all files, cold", timed(read)), row("read all files, warm", timed(read))]
 }
 
-fn sequential(mount: &Path, tree: &Tree) -> Vec<Row> {
+fn sequential(site: &Site<'_>) -> Vec<Row> {
+    let (mount, tree) = (site.mount, site.tree);
     let read = || {
         let mut file = File::open(mount.join(LARGE)).unwrap();
         let mut buffer = vec![0; 1 << 20];
@@ -111,7 +188,8 @@ fn sequential(mount: &Path, tree: &Tree) -> Vec<Row> {
     vec![row("sequential read, cold", timed(read)), row("sequential read, warm", timed(read))]
 }
 
-fn missing(mount: &Path, _: &Tree) -> Vec<Row> {
+fn missing(site: &Site<'_>) -> Vec<Row> {
+    let mount = site.mount;
     let look = || {
         for n in 0..MANY {
             assert!(fs::symlink_metadata(mount.join(format!("missing-{n}"))).is_err());
@@ -122,7 +200,8 @@ fn missing(mount: &Path, _: &Tree) -> Vec<Row> {
     vec![row("missing name, fresh", fresh), row("missing name, again", each(timed(look)))]
 }
 
-fn writes(mount: &Path, tree: &Tree) -> Vec<Row> {
+fn writes(site: &Site<'_>) -> Vec<Row> {
+    let (mount, tree) = (site.mount, site.tree);
     let path = mount.join("written");
     let file = File::create_new(&path).unwrap();
     file.set_len(tree.large_bytes).unwrap();
@@ -142,7 +221,8 @@ fn writes(mount: &Path, tree: &Tree) -> Vec<Row> {
     vec![row("4 KiB random write", plain), row("4 KiB write and fsync", synced)]
 }
 
-fn small_files(mount: &Path, _: &Tree) -> Vec<Row> {
+fn small_files(site: &Site<'_>) -> Vec<Row> {
+    let mount = site.mount;
     let folder = mount.join("small");
     fs::create_dir(&folder).unwrap();
     let path = |n: u64| folder.join(format!("file-{n}"));
@@ -155,7 +235,8 @@ fn small_files(mount: &Path, _: &Tree) -> Vec<Row> {
     vec![row("create a small file", created), row("unlink a small file", removed)]
 }
 
-fn trees(mount: &Path, tree: &Tree) -> Vec<Row> {
+fn trees(site: &Site<'_>) -> Vec<Row> {
+    let (mount, tree) = (site.mount, site.tree);
     let (from_tar, copied) = (mount.join("from-tar"), mount.join("copied"));
     fs::create_dir(&from_tar).unwrap();
     fs::create_dir(&copied).unwrap();
@@ -169,7 +250,8 @@ fn trees(mount: &Path, tree: &Tree) -> Vec<Row> {
     vec![row("untar", untar), row("cp -a into the mount", copy), row("rm -rf", remove)]
 }
 
-fn two_processes(mount: &Path, _: &Tree) -> Vec<Row> {
+fn two_processes(site: &Site<'_>) -> Vec<Row> {
+    let mount = site.mount;
     let both = |what: &str| {
         timed(|| {
             let start = |number: &str| {
@@ -215,7 +297,12 @@ pub fn run(command: &mut Command) {
 }
 
 fn row(name: &'static str, time: Duration) -> Row {
-    Row { name, time }
+    Row { name, figure: Figure::Time(time) }
+}
+
+/// What the disk holds more than `before`.
+fn taken(name: &'static str, site: &Site<'_>, before: u64) -> Row {
+    Row { name, figure: Figure::Bytes(site.peer.taken_bytes().saturating_sub(before)) }
 }
 
 fn timed(work: impl FnOnce()) -> Duration {

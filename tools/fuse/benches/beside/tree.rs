@@ -1,6 +1,7 @@
 //! The tree that is mounted.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,11 +14,35 @@ const PARTS: [&str; 6] = [
     "/usr/share/zoneinfo",
     "/usr/bin",
 ];
-const ENTRIES_MAX: usize = 7000;
 
-/// The size of the one large file.
-const LARGE_BYTES: u64 = 256 << 20;
-const LARGE_BYTES_QUICK: u64 = 32 << 20;
+/// How much of everything there is.
+pub struct Sizes {
+    /// Entries past which a tree gets no further part.
+    pub entries: usize,
+    /// The large file of a tree.
+    pub large_bytes: u64,
+    /// The large file that stands alone.
+    pub alone_bytes: u64,
+    /// Layers that others can have too.
+    pub layers: usize,
+    /// Layers that only sapwood has.
+    pub layers_deep: usize,
+}
+
+pub const WHOLE: Sizes = Sizes {
+    entries: 7000,
+    large_bytes: 256 << 20,
+    alone_bytes: 1 << 30,
+    layers: 128,
+    layers_deep: 4000,
+};
+pub const QUICK: Sizes = Sizes {
+    entries: 1500,
+    large_bytes: 32 << 20,
+    alone_bytes: 32 << 20,
+    layers: 32,
+    layers_deep: 100,
+};
 
 /// The name of the large file.
 pub const LARGE: &str = "large";
@@ -34,7 +59,7 @@ pub struct Tree {
 }
 
 /// Copies the parts, and makes a tar of them.
-pub fn make(folder: &Path, is_quick: bool) -> Tree {
+pub fn make(folder: &Path, sizes: &Sizes) -> Tree {
     let path = folder.join("tree");
     fs::create_dir(&path).unwrap();
     match std::env::var_os("SAPWOOD_BENCH_TREE") {
@@ -42,7 +67,7 @@ pub fn make(folder: &Path, is_quick: bool) -> Tree {
         None => {
             for part in PARTS {
                 let count = walk(&path).len();
-                if count < ENTRIES_MAX && Path::new(part).is_dir() {
+                if count < sizes.entries && Path::new(part).is_dir() {
                     copy(
                         Path::new(part),
                         &path.join(part.trim_start_matches('/').replace('/', "-")),
@@ -60,10 +85,26 @@ pub fn make(folder: &Path, is_quick: bool) -> Tree {
         .map(|found| found.strip_prefix(&path).unwrap().to_owned())
         .collect();
     let bytes = files.iter().map(|file| path.join(file).metadata().unwrap().len()).sum();
-    let large_bytes = if is_quick { LARGE_BYTES_QUICK } else { LARGE_BYTES };
-    let pattern: Vec<u8> = (0..large_bytes).map(|n| ((n * 2_654_435_761) >> 13) as u8).collect();
-    fs::write(path.join(LARGE), pattern).unwrap();
-    Tree { entries: all.len(), path, tar, bytes, files, large_bytes }
+    write_large(&path, sizes.large_bytes);
+    Tree { entries: all.len(), path, tar, bytes, files, large_bytes: sizes.large_bytes }
+}
+
+/// A tree of the large file alone.
+pub fn make_large(folder: &Path, sizes: &Sizes) -> Tree {
+    let path = folder.join("tree");
+    fs::create_dir(&path).unwrap();
+    write_large(&path, sizes.alone_bytes);
+    let (tar, files, large_bytes) = (PathBuf::new(), Vec::new(), sizes.alone_bytes);
+    Tree { path, tar, entries: 1, bytes: 0, files, large_bytes }
+}
+
+/// No two blocks of it are the same, and none is of zeros.
+fn write_large(folder: &Path, bytes: u64) {
+    let mut file = BufWriter::with_capacity(1 << 20, File::create(folder.join(LARGE)).unwrap());
+    for word in 0..bytes / 8 {
+        file.write_all(&word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).unwrap();
+    }
+    file.flush().unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -347,3 +347,29 @@ fn a_change_of_a_large_file_of_a_parent_takes_what_was_changed() {
     served.unmount();
     place.check();
 }
+
+/// fuser 0.18 negates the seconds of a time; those of the first one cannot be.
+#[test]
+fn the_first_and_the_last_time_there_are_do_no_harm() {
+    if !can_mount("the_first_and_the_last_time_there_are_do_no_harm") {
+        return;
+    }
+    let place = Place::new();
+    for (seconds, kept) in
+        [(i64::MIN, -(1 << 31)), (i64::MIN + 1, -(1 << 31)), (i64::MAX, (1 << 34) - (1 << 31) - 1)]
+    {
+        let served = place.serve(&[]);
+        let path = served.path("file");
+        fs::write(&path, "sap").unwrap();
+        let time = Timespec { tv_sec: seconds, tv_nsec: 999_999_999 };
+        let times = Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(rustix::fs::CWD, &path, &times, AtFlags::empty()).unwrap();
+        served.unmount();
+        // Mounted anew: until then the kernel shows what it was given.
+        let served = place.serve(&[]);
+        let metadata = fs::metadata(served.path("file")).unwrap();
+        assert_eq!((metadata.atime(), metadata.mtime()), (kept, kept), "{seconds}");
+        served.unmount();
+    }
+    place.check();
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Place, can_mount, shell};
+use crate::harness::{Place, can_mount, shell, wait_for};
 
 const PROCESSES: usize = 6;
 const FILES: usize = 150;
@@ -67,6 +67,51 @@ fn forgotten_files_are_freed_and_others_found_again() {
         // Numbers of files that went are used again, so they stay small.
         assert!(inode < 700, "round {round}: inode {inode}");
     }
+    served.unmount();
+    place.check();
+}
+
+/// What the kernel has forgotten the server has too: its memory stays, whatever came and went.
+#[test]
+fn memory_stays_while_files_come_and_go() {
+    if !can_mount("memory_stays_while_files_come_and_go") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let files = || {
+        let room = rustix::fs::statvfs(&served.directory).unwrap();
+        room.f_files - room.f_ffree
+    };
+    let resident = || {
+        let status = format!("/proc/{}/status", served.process().as_raw_nonzero());
+        let status = fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap().to_owned();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    let come_and_go = |round: u64| {
+        let folder = served.path(&format!("round-{round}"));
+        fs::create_dir(&folder).unwrap();
+        for n in 0..4000 {
+            let path = folder.join(n.to_string());
+            fs::File::create(&path).unwrap();
+            if n % 2 == 0 {
+                fs::remove_file(&path).unwrap();
+            }
+        }
+        // The other half is forgotten while it has a name, and asked for again.
+        fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        rustix::fs::fsync(fs::File::open(&served.directory).unwrap()).unwrap();
+        // A mention that was not given back would keep a file that has no name.
+        wait_for("files without a name to go", || files() == 1);
+    };
+    (0..3).for_each(come_and_go);
+    let before = resident();
+    (3..13).for_each(come_and_go);
+    let after = resident();
+    // 40,000 files came and went in between.
+    assert!(after < before + 4096, "{before} KiB before, {after} KiB after");
     served.unmount();
     place.check();
 }
