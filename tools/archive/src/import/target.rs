@@ -47,13 +47,16 @@ impl<T: Pieces> Content for T {
     }
 }
 
+/// Takes a piece of a content: its offset in bytes, and the bytes.
+type TakePiece<'a> = dyn FnMut(u64, &[u8]) -> Result<()> + 'a;
+
 /// Puts all data that `pieces` hands out into a file, and makes it as long as it is to be.
 pub fn write_pieces(
     files: &Files,
     inode: Inode,
     member: &Member,
     tell: &mut dyn FnMut(usize),
-    pieces: &mut dyn FnMut(&mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()>,
+    pieces: &mut dyn FnMut(&mut TakePiece<'_>) -> Result<()>,
 ) -> Result<()> {
     let mut written = 0;
     pieces(&mut |offset, bytes| {
