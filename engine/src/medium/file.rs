@@ -28,11 +28,13 @@ pub struct FileMedium {
     file: File,
     /// The same file opened past the host's cache; `None` where the host refuses.
     direct: OnceLock<Option<File>>,
+    /// In which process, as forks count, a lock was last asked for; none was as long as it is not set.
+    locked_in: OnceLock<u32>,
 }
 
 impl FileMedium {
     pub(super) fn new(file: File) -> FileMedium {
-        FileMedium { file, direct: OnceLock::new() }
+        FileMedium { file, direct: OnceLock::new(), locked_in: OnceLock::new() }
     }
 
     /// The second descriptor, opened through the first: the name may lead elsewhere by now.
@@ -60,6 +62,23 @@ impl FileMedium {
 
     fn length(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn note_lock(&self) {
+        self.locked_in.get_or_init(raw::fork_generation);
+    }
+}
+
+impl Drop for FileMedium {
+    /// Gives the locks back in words. Closing alone does not while another thread is starting a
+    /// program: its child has all descriptors until it becomes that program, and the locks with them.
+    /// A forked child that closes its copy leaves them to the parent.
+    fn drop(&mut self) {
+        if self.locked_in.get().is_some_and(|&process| process == raw::fork_generation()) {
+            // What fails here is done by the close that follows.
+            let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+            let _ = raw::unlock_bytes(&self.file);
+        }
     }
 }
 
@@ -184,6 +203,7 @@ impl Medium for FileMedium {
     }
 
     fn lock(&self, mode: LockMode, wait: LockWait) -> io::Result<bool> {
+        self.note_lock();
         let operation = match (mode, wait) {
             (LockMode::Shared, LockWait::Block) => FlockOperation::LockShared,
             (LockMode::Shared, LockWait::Try) => FlockOperation::NonBlockingLockShared,
@@ -198,6 +218,7 @@ impl Medium for FileMedium {
     }
 
     fn lock_byte(&self, offset: u64, wait: LockWait) -> io::Result<bool> {
+        self.note_lock();
         raw::lock_byte(&self.file, offset, wait == LockWait::Block)
     }
 
@@ -221,5 +242,34 @@ pub(super) fn facts_of(stat: &rustix::fs::Stat) -> FileFacts {
         length: stat.st_size as u64,
         allocated_bytes: stat.st_blocks as u64 * 512,
         links: stat.st_nlink as u64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A volume that was closed and removed at once was "locked" by its own process: another thread
+    /// was starting a program, and the child had not yet closed what it had got of the descriptors.
+    #[test]
+    fn locks_go_with_the_handle_though_a_copy_of_its_descriptor_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let open = || {
+            let mut options = File::options();
+            let options = options.read(true).write(true).create(true).truncate(false);
+            FileMedium::new(options.open(&path).unwrap())
+        };
+        let held = open();
+        assert!(held.lock(LockMode::Exclusive, LockWait::Try).unwrap());
+        assert!(held.lock_byte(7, LockWait::Try).unwrap());
+        // What a child has between fork and exec.
+        let _copy = held.file.try_clone().unwrap();
+        let next = open();
+        assert!(!next.lock(LockMode::Exclusive, LockWait::Try).unwrap());
+        assert!(!next.lock_byte(7, LockWait::Try).unwrap());
+        drop(held);
+        assert!(next.lock(LockMode::Exclusive, LockWait::Try).unwrap());
+        assert!(next.lock_byte(7, LockWait::Try).unwrap());
     }
 }

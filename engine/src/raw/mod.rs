@@ -12,7 +12,7 @@ mod prefetch;
 mod search;
 mod writeback;
 
-pub use byte_lock::lock_byte;
+pub use byte_lock::{lock_byte, unlock_bytes};
 pub use columns::{AlignedBytes, Column, Item, PieceBytes, as_bytes, as_items};
 pub use fork::fork_generation;
 pub use guard::install_guard;

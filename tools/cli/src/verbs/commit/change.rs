@@ -160,7 +160,7 @@ mod tests {
             "VOLUME /data",
             "WORKDIR sub",
         ];
-        let mut config = json!({ "Env": ["OLD=was"], "WorkingDir": "/work", "Other": 1 });
+        let mut config = json!({ "Env": ["OLD=was"], "WorkingDir": "/srv", "Other": 1 });
         Changes::read(&changes.map(str::to_owned)).unwrap().apply(&mut config).unwrap();
         let expected = json!({
             "Cmd": ["run", "it"],
@@ -172,7 +172,7 @@ mod tests {
             "StopSignal": "INT",
             "User": "www",
             "Volumes": { "/data": {} },
-            "WorkingDir": "/work/sub",
+            "WorkingDir": "/srv/sub",
             "Other": 1,
         });
         assert_eq!(config, expected);
