@@ -180,7 +180,11 @@ impl Served {
 
     /// Unmounts; the process must end well.
     pub fn unmount(mut self) {
-        detach(&self.directory, Unmount::WhenFree).expect("to unmount");
+        // A program that another test is just starting still has what this process had open here.
+        wait_for("the unmount", || match detach(&self.directory, Unmount::WhenFree) {
+            Err(error) if error.kind() == ErrorKind::Locked => false,
+            done => done.map(|()| true).expect("to unmount"),
+        });
         self.expect_good_end();
     }
 

@@ -66,17 +66,18 @@ fn sqlite_recovers_after_the_server_was_killed() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let count = || fs::read_to_string(&told).unwrap().lines().count();
-        wait_for("the first transactions", || count() >= 40);
+        let last_told = || {
+            let told = fs::read_to_string(&told).unwrap();
+            told.lines().filter_map(|line| line.parse::<u64>().ok()).max().unwrap_or(0)
+        };
+        wait_for("the first transactions", || last_told() >= 40);
+        let told_before = last_told();
         served.kill();
         drop(served);
         writer.wait().unwrap();
-        let acknowledged: u64 = fs::read_to_string(&told)
-            .unwrap()
-            .lines()
-            .filter_map(|line| line.parse().ok())
-            .max()
-            .unwrap();
+        // After the unlink SQLite takes a directory that it cannot open for one that needs no sync:
+        // where the server is gone by then, it tells of a commit that nobody has made durable.
+        let acknowledged = if mode == "DELETE" { told_before } else { last_told() };
         let served = place.serve(&[]);
         let found = shell(
             &served.directory,
