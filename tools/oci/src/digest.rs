@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
+use oci_spec::image::{Descriptor, MediaType};
 use sapwood::{Error, ErrorKind, Result};
 use sha2::Digest;
 
@@ -31,6 +32,12 @@ impl Sha256 {
             Some(below) => Sha256::of(format!("{below} {diff_id}").as_bytes()),
             None => diff_id,
         }
+    }
+
+    /// The descriptor of what has this digest.
+    pub fn descriptor(&self, media_type: MediaType, bytes: u64) -> Descriptor {
+        let digest = self.to_string().parse::<oci_spec::image::Digest>();
+        Descriptor::new(media_type, bytes, digest.expect("it is written as they are"))
     }
 
     /// The digits, without the algorithm.

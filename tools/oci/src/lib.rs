@@ -32,16 +32,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blob;
 mod digest;
 mod history;
 mod image;
 mod prune;
 mod rebase;
 mod report;
+mod save;
 mod squash;
 mod time;
 mod usage;
 
+pub use blob::Compression;
 pub use digest::Sha256;
 pub use history::{HistoryEntry, history};
 pub use image::{
@@ -52,6 +55,7 @@ pub use oci_spec::image as spec;
 pub use prune::{PruneOptions, Pruned, prune};
 pub use rebase::{Became, Conflict, Rebase, RebaseOptions, Rebased, rebase};
 pub use report::{Report, report};
+pub use save::{OutgoingImage, OutgoingLayer, WrittenLayer, manifest_of};
 pub use squash::squash;
 pub use usage::{
     BUILD_CACHE_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage, ImageUsage, Usage, usage,

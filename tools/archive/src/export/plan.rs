@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sapwood::files::{Attributes, ChangeKind, FileChange, FileKind, FilesView, Inode, ReadFiles};
-use sapwood::{Error, ErrorKind, Result};
+use sapwood::{ErrorKind, Result};
 
-use crate::import::WHITEOUT_PREFIX;
 use crate::listing::names_behind;
 
 /// The members of a layer.
@@ -190,14 +189,4 @@ fn joined(above: &[u8], name: &[u8]) -> Vec<u8> {
         b"" => name.to_vec(),
         above => [above, b"/", name].concat(),
     }
-}
-
-/// A layer says `.wh.` of what is gone, so it cannot say it of what is there.
-pub fn expect_sayable(path: &[u8]) -> Result<()> {
-    if path.split(|&byte| byte == b'/').any(|name| name.starts_with(WHITEOUT_PREFIX)) {
-        let expected = "no name that begins with `.wh.`, which a layer cannot say";
-        let error = Error::invalid("export an image layer", "name", path.escape_ascii(), expected);
-        return Err(error.with_kind(ErrorKind::Unsupported));
-    }
-    Ok(())
 }

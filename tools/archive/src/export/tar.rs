@@ -32,9 +32,9 @@ pub fn export_tar<W: Write>(
     options: &ExportOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Report, W)> {
-    let mut tar = TarOfTree::new(view, output, options, Meter::new(progress));
+    let mut tar = TarOfTree::new(view, output, options, Meter::new(progress), |_| Ok(()));
     tar.put(b"./", from)?;
-    tar.put_all_below(from, |_| Ok(()))?;
+    tar.put_all_below(from)?;
     tar.finish()
 }
 
@@ -44,6 +44,8 @@ pub struct TarOfTree<'a, W: Write> {
     options: &'a ExportOptions,
     meter: Meter<'a>,
     writer: TarWriter<W>,
+    /// Refuses what this kind of stream cannot say.
+    allow: fn(&Member) -> Result<()>,
     /// Where files with several names stand in the stream.
     written: HashMap<Inode, Vec<u8>>,
     buffer: Vec<u8>,
@@ -55,9 +57,10 @@ impl<'a, W: Write> TarOfTree<'a, W> {
         output: W,
         options: &'a ExportOptions,
         meter: Meter<'a>,
+        allow: fn(&Member) -> Result<()>,
     ) -> TarOfTree<'a, W> {
         let (writer, written) = (TarWriter::new(output), HashMap::new());
-        TarOfTree { view, options, meter, writer, written, buffer: Vec::new() }
+        TarOfTree { view, options, meter, writer, allow, written, buffer: Vec::new() }
     }
 
     /// Writes one file under `path`, that of a directory with a slash at its end.
@@ -72,12 +75,8 @@ impl<'a, W: Write> TarOfTree<'a, W> {
         Ok(())
     }
 
-    /// Writes what is below the directory that is the root of the stream, by paths that are allowed.
-    pub fn put_all_below(
-        &mut self,
-        root: Inode,
-        allow: impl Fn(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    /// Writes what is below the directory that is the root of the stream.
+    pub fn put_all_below(&mut self, root: Inode) -> Result<()> {
         // Names from the top down that are still to be written, the next one last, and how long
         // the path to their directory is.
         let mut path = Vec::new();
@@ -92,7 +91,6 @@ impl<'a, W: Write> TarOfTree<'a, W> {
             if name.kind == FileKind::Directory {
                 path.push(b'/');
             }
-            allow(&path)?;
             self.put(&path, name.inode)?;
             if name.kind == FileKind::Directory {
                 stack.push((path.len(), self.names(name.inode, &path)?));
@@ -123,6 +121,7 @@ impl<'a, W: Write> TarOfTree<'a, W> {
         }
         let mut member = member_of(self.view, &file, self.options)?;
         member.name = path.to_vec();
+        (self.allow)(&member)?;
         if file.kind != FileKind::Directory && file.links > 1 {
             if let Some(first) = self.written.get(&inode) {
                 member.kind = MemberKind::HardLink(first.clone());

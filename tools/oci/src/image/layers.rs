@@ -28,32 +28,30 @@ pub struct ImageLayer {
 /// one changed counts to the next above it.
 pub fn filesystem_layers(store: &Store, reference: &str) -> Result<Vec<ImageLayer>> {
     let mut layers: Vec<ImageLayer> = Vec::new();
-    // Whether what lies between the last layer and the one below is not only that one's.
-    let mut mixed = false;
     for info in store.lineage(reference)?.into_iter().rev() {
         let is_image = info.annotations.labels.contains_key(IMAGE_LABEL);
-        if is_image || info.state == sapwood::LayerState::Open {
-            continue;
+        if !is_image && !info.removed && info.state != sapwood::LayerState::Open {
+            layers.push(image_layer(info, layers.last()));
         }
-        if info.removed {
-            mixed = true;
-            continue;
-        }
-        let below = layers.last().map(|layer| layer.id);
-        layers.push(image_layer(info, below, mixed));
-        mixed = false;
     }
     Ok(layers)
 }
 
-fn image_layer(info: LayerInfo, below: Option<LayerId>, mixed: bool) -> ImageLayer {
+fn image_layer(info: LayerInfo, below: Option<&ImageLayer>) -> ImageLayer {
     let annotations = info.annotations;
     let digest = |label| annotations.labels.get(label).and_then(|text| text.parse().ok());
+    let chain_id: Option<Sha256> = digest(CHAIN_ID_LABEL);
+    // Over another layer than the one it came on (that one was removed, or it was flattened), it is
+    // not what its tar was. The tree of all up to it still is.
+    let below_chain_id = below.map_or(Some(None), |below| below.chain_id.map(Some));
+    let is_on = |diff_id: &Sha256| {
+        below_chain_id.is_some_and(|below| chain_id == Some(Sha256::chained(below, *diff_id)))
+    };
     ImageLayer {
         id: info.id,
-        below,
-        diff_id: digest(DIFF_ID_LABEL).filter(|_| !mixed),
-        chain_id: digest(CHAIN_ID_LABEL),
+        below: below.map(|below| below.id),
+        diff_id: digest(DIFF_ID_LABEL).filter(is_on),
+        chain_id,
         created: annotations.created,
         created_by: annotations.created_by,
         comment: annotations.comment,

@@ -3,4 +3,5 @@
 mod life;
 mod model;
 mod page;
+mod save;
 mod support;

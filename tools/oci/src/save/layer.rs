@@ -1,0 +1,133 @@
+//! A layer on its way out.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use oci_spec::image::Descriptor;
+use sapwood::files::FilesView;
+use sapwood::{Error, LayerId, Result};
+use sapwood_archive::{ExportOptions, export_layer, export_residue};
+
+use crate::Sha256;
+use crate::blob::{Compression, Digesting, compress};
+
+/// A filesystem layer on its way out: what made its tree of the tree below it.
+pub struct OutgoingLayer {
+    view: Arc<FilesView>,
+    below: Option<Arc<FilesView>>,
+    diff_id: Option<Sha256>,
+}
+
+/// A layer that was written as a blob.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenLayer {
+    /// The digest of its uncompressed tar.
+    pub diff_id: Sha256,
+    /// Media type, digest and size of the blob.
+    pub descriptor: Descriptor,
+}
+
+impl OutgoingLayer {
+    /// The layer whose tree is `view`, on the tree below it; `diff_id` is what it came as.
+    pub(super) fn new(
+        view: Arc<FilesView>,
+        below: Option<Arc<FilesView>>,
+        diff_id: Option<Sha256>,
+    ) -> OutgoingLayer {
+        OutgoingLayer { view, below, diff_id }
+    }
+
+    /// The snapshot.
+    pub fn id(&self) -> LayerId {
+        self.view.snapshot().layer_id()
+    }
+
+    /// The digest of its uncompressed tar, where it came from one: it goes out as it came.
+    pub fn diff_id(&self) -> Option<Sha256> {
+        self.diff_id
+    }
+
+    /// Writes it as a blob, on all cores, in bounded memory. Bytes of the tar are told as they are
+    /// written.
+    ///
+    /// A layer that came from an archive is the very same tar again; one that was made here follows
+    /// from the two trees alone.
+    ///
+    /// Errors: [`Unsupported`](sapwood::ErrorKind::Unsupported) for what a layer cannot say, as names
+    /// that begin with `.wh.`; [`Corrupt`](sapwood::ErrorKind::Corrupt) where what comes out has not
+    /// the digest that the layer came with; what the output says.
+    pub fn write(
+        &self,
+        output: &mut (dyn Write + Send),
+        compression: Compression,
+        tell: &(dyn Fn(u64) + Sync),
+    ) -> Result<WrittenLayer> {
+        let mut blob = Digesting::new(output);
+        let diff_id = compress(compression, &mut blob, |stream| {
+            let mut stream = Telling { output: stream, tell };
+            // Uncompressed, the blob is the tar, and is hashed as that.
+            if compression == Compression::None {
+                return self.write_tar(&mut stream).map(|()| None);
+            }
+            let mut tar = Digesting::new(stream);
+            self.write_tar(&mut tar)?;
+            Ok(Some(tar.finish().0))
+        })?;
+        let (digest, size) = blob.finish();
+        let diff_id = diff_id.unwrap_or(digest);
+        self.expect(diff_id)?;
+        let descriptor = digest.descriptor(compression.media_type(), size);
+        Ok(WrittenLayer { diff_id, descriptor })
+    }
+
+    /// The digest of its uncompressed tar: known, or computed.
+    ///
+    /// Errors: as [`OutgoingLayer::write`].
+    pub fn compute_diff_id(&self) -> Result<Sha256> {
+        match self.diff_id {
+            Some(known) => Ok(known),
+            None => {
+                let none = &mut std::io::sink();
+                Ok(self.write(none, Compression::None, &|_| {})?.diff_id)
+            }
+        }
+    }
+
+    fn write_tar(&self, output: &mut dyn Write) -> Result<()> {
+        if self.diff_id.is_some() && export_residue(&self.view, output)? {
+            return Ok(());
+        }
+        let options = ExportOptions::default();
+        export_layer(self.below.as_deref(), &self.view, output, &options, &mut |_| {})?;
+        Ok(())
+    }
+
+    /// That what was written is what the layer came as.
+    fn expect(&self, written: Sha256) -> Result<()> {
+        match self.diff_id {
+            Some(known) if known != written => {
+                let operation = format!("write the layer {} as it came in", self.id());
+                Err(Error::corrupt(operation, "digest of its tar", written, known))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An output that tells how many bytes went into it.
+struct Telling<'a, W> {
+    output: W,
+    tell: &'a (dyn Fn(u64) + Sync),
+}
+
+impl<W: Write> Write for Telling<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.output.write(bytes)?;
+        (self.tell)(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.output.flush()
+    }
+}

@@ -1,0 +1,135 @@
+//! What of an image goes out: its layers, its configuration, its manifest.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use oci_spec::image::{Descriptor, ImageManifest, ImageManifestBuilder, MediaType, SCHEMA_VERSION};
+use sapwood::files::{FilesView, Inode, ReadFiles, changes};
+use sapwood::{Error, Result, Store};
+use serde_json::{Value, json};
+
+use super::layer::OutgoingLayer;
+use crate::Sha256;
+use crate::history::views;
+use crate::image::{Configuration, Image, ImageLayer};
+use crate::squash::is_empty;
+use crate::time;
+
+/// An image on its way out.
+pub struct OutgoingImage {
+    configuration: Configuration,
+    layers: Vec<OutgoingLayer>,
+    /// What the store knows of the layers, for what the configuration does not say of them.
+    known: Vec<ImageLayer>,
+}
+
+impl OutgoingImage {
+    /// Looks up what goes out for an image.
+    ///
+    /// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput) for a volume, of which nobody knows
+    /// what it holds next: commit it first.
+    pub fn new(store: &Store, image: &Image) -> Result<OutgoingImage> {
+        if image.snapshot().reference().freeze_generation == 0 {
+            let expected = "an image: commit it first";
+            return Err(Error::invalid("save an image", "reference", "a volume", expected));
+        }
+        let mut known = image.layers(store)?;
+        let mut below: Option<Arc<FilesView>> = None;
+        let mut layers = Vec::new();
+        for (layer, view) in known.iter().zip(views(store, &known)?) {
+            let view = Arc::new(view);
+            layers.push(OutgoingLayer::new(Arc::clone(&view), below, layer.diff_id));
+            below = Some(view);
+        }
+        if holds_files(image, below.as_deref())? {
+            let layer = itself(image, known.last())?;
+            let view = Arc::new(FilesView::open(image.snapshot().clone())?);
+            layers.push(OutgoingLayer::new(view, below, layer.diff_id));
+            known.push(layer);
+        }
+        Ok(OutgoingImage { configuration: image.configuration().clone(), layers, known })
+    }
+
+    /// Its layers, lowest first.
+    pub fn layers(&self) -> &[OutgoingLayer] {
+        &self.layers
+    }
+
+    /// The configuration that goes out where the layers have these diffIDs: the image's own bytes if
+    /// they say so, so that its id stays; else with these, and with a history that speaks of each.
+    pub fn configuration(&self, diff_ids: &[Sha256]) -> Result<Configuration> {
+        if self.configuration.diff_ids() == diff_ids {
+            return Ok(self.configuration.clone());
+        }
+        let mut value = self.configuration.to_value();
+        value["rootfs"]["diff_ids"] = diff_ids.iter().map(ToString::to_string).collect();
+        if let Some(history) = value["history"].as_array_mut() {
+            self.speak_of_each_layer(history);
+        }
+        Configuration::from_value(&value)
+    }
+
+    /// Readers refuse a history that has more steps with layers than there are layers, or fewer.
+    fn speak_of_each_layer(&self, history: &mut Vec<Value>) {
+        let mut layers = self.known.iter();
+        for step in history.iter_mut().filter(|step| !is_empty(step)) {
+            if layers.next().is_none() {
+                step["empty_layer"] = true.into();
+            }
+        }
+        history.extend(layers.map(|layer| {
+            let mut step = json!({});
+            for (key, text) in [
+                ("created", layer.created.map(time::written)),
+                ("created_by", layer.created_by.clone()),
+                ("comment", layer.comment.clone()),
+            ] {
+                if let Some(text) = text {
+                    step[key] = text.into();
+                }
+            }
+            step
+        }));
+    }
+}
+
+/// Whether the image layer shows other files than the topmost filesystem layer: one that was
+/// flattened holds all of them itself.
+fn holds_files(image: &Image, top: Option<&FilesView>) -> Result<bool> {
+    if let Some(top) = top {
+        return Ok(!changes(top, image.view())?.is_empty());
+    }
+    let mut holds = false;
+    image.view().entries(Inode::ROOT, 0, &mut |_| {
+        holds = true;
+        ControlFlow::Break(())
+    })?;
+    Ok(holds)
+}
+
+/// An image layer as one of the filesystem layers, on the topmost.
+fn itself(image: &Image, top: Option<&ImageLayer>) -> Result<ImageLayer> {
+    let annotations = image.snapshot().annotations()?;
+    Ok(ImageLayer {
+        id: image.snapshot().layer_id(),
+        below: top.map(|top| top.id),
+        diff_id: None,
+        chain_id: None,
+        created: annotations.created,
+        created_by: annotations.created_by,
+        comment: annotations.comment,
+    })
+}
+
+/// The manifest of an image in OCI's form.
+pub fn manifest_of(configuration: &Configuration, layers: Vec<Descriptor>) -> ImageManifest {
+    let bytes = configuration.json().len() as u64;
+    let configuration = configuration.digest().descriptor(MediaType::ImageConfig, bytes);
+    ImageManifestBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageManifest)
+        .config(configuration)
+        .layers(layers)
+        .build()
+        .expect("all that has to be said is said")
+}
