@@ -176,9 +176,15 @@ impl Expectation {
                     truth.tags.insert(tag.clone(), snapshot.clone());
                 });
             }
-            Step::Import { tag, blocks, value } => {
+            Step::Import { tag, blocks, value, snapshots } => {
                 let mut layer = ModelLayer::new(BLOCK_BYTES, blocks * BLOCK_BYTES);
-                layer.write(0, &pattern(*value, blocks * BLOCK_BYTES));
+                for number in 0..*snapshots {
+                    if number > 0 {
+                        layer = ModelLayer::on(Arc::new(layer));
+                    }
+                    let data = pattern(*value + number, (blocks - number) * BLOCK_BYTES);
+                    layer.write(number * BLOCK_BYTES, &data);
+                }
                 let layer = Arc::new(layer);
                 self.in_both(|truth| {
                     truth.tags.insert(tag.clone(), layer.clone());

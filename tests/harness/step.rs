@@ -62,11 +62,13 @@ pub enum Step {
         volume: String,
         tag: String,
     },
-    /// Makes a snapshot without ancestors, which gets its tag once it is whole.
+    /// Makes so many snapshots on each other, without ancestors, which get their tag once all are
+    /// whole. Each writes from one block further on.
     Import {
         tag: String,
         blocks: u64,
         value: u64,
+        snapshots: u64,
     },
     Fork {
         tag: String,

@@ -95,9 +95,15 @@ impl StoreSubject {
                 self.volume(volume).snapshot(&Default::default())?;
                 self.store.tag(&format!("{volume}@1"), tag, Replace::Refuse)?;
             }
-            Step::Import { tag, blocks, value } => {
+            Step::Import { tag, blocks, value, snapshots } => {
                 let making = self.store.make(tag, bytes(blocks), Replace::Refuse)?;
-                making.volume().write_at(0, &pattern(*value, bytes(blocks)))?;
+                for number in 0..*snapshots {
+                    if number > 0 {
+                        making.volume().snapshot(&Default::default())?;
+                    }
+                    let data = pattern(*value + number, bytes(&(blocks - number)));
+                    making.volume().write_at(bytes(&number), &data)?;
+                }
                 making.finish(&Default::default())?;
             }
             Step::Fork { tag, volume } => {

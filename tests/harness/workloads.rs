@@ -205,16 +205,19 @@ fn flattening() -> Vec<Step> {
 
 /// Images that come from elsewhere, forked, removed, and one of them replaced.
 fn importing() -> Vec<Step> {
-    let import = |tag, blocks, value| Step::Import { tag: name(tag), blocks, value };
+    let import = |tag, blocks, value, snapshots| {
+        let tag = name(tag);
+        Step::Import { tag, blocks, value, snapshots }
+    };
     vec![
-        import("base:1", 7, 1),
+        import("base:1", 7, 1, 3),
         fork("base:1", "disk"),
         write("disk", 2, 2, 2),
         flush("disk"),
-        import("base:2", 2, 3),
+        import("base:2", 2, 3, 2),
         Step::RemoveTag { tag: name("base:2") },
         Step::Collect,
-        import("base:2", 3, 4),
+        import("base:2", 3, 4, 1),
         snapshot("disk", "disk:1"),
     ]
 }
@@ -223,7 +226,7 @@ fn importing() -> Vec<Step> {
 /// for real processes, since with the power cut everywhere it would take very long.
 pub fn sealing_and_flattening_of_forks() -> Vec<Step> {
     let mut steps = vec![
-        Step::Import { tag: name("base:1"), blocks: 6, value: 1 },
+        Step::Import { tag: name("base:1"), blocks: 6, value: 1, snapshots: 1 },
         Step::Seal { tag: name("base:1") },
     ];
     for number in 1..=3 {

@@ -10,6 +10,7 @@ use super::collect::change_header;
 use super::handle::Inner;
 use super::lease::Lease;
 use super::locks::{NameLock, StoreLock};
+use super::making::remove_mark;
 use super::names::{self, failed};
 use super::{headers, paths};
 use crate::chain::{Layers, Snapshot, View};
@@ -129,8 +130,7 @@ impl Home for VolumeHome {
         let host_says = |error| failed(host, "make a layer", &path)(error);
         // Between making the file and locking it, it would look like an orphan.
         let _adding = StoreLock::shared(host)?;
-        let is_first = self.state.lock().held.is_empty();
-        if let (Owner::Maker, true) = (&self.owner, is_first) {
+        if let Owner::Maker = &self.owner {
             // Durable before the layer is frozen: both lie in one folder.
             let mark = paths::making(id);
             host.open(&mark, OpenMode::CreateNew).map_err(failed(host, "make a layer", &mark))?;
@@ -198,7 +198,11 @@ impl Home for VolumeHome {
         let host = self.inner.host();
         let path = paths::layer(id);
         self.state.lock().held.remove(&id);
-        host.remove(&path).map_err(failed(host, "remove a layer", &path))
+        host.remove(&path).map_err(failed(host, "remove a layer", &path))?;
+        match &self.owner {
+            Owner::Maker => remove_mark(host, id).map(drop),
+            Owner::Name(_) => Ok(()),
+        }
     }
 
     fn snapshot(&self, view: Arc<View>) -> Result<Snapshot> {

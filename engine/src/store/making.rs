@@ -6,19 +6,21 @@ use super::handle::{Inner, Store};
 use super::home::VolumeHome;
 use super::info::expect_free;
 use super::locks::{NameLock, StoreLock};
+use super::names::failed;
 use super::remove::unlink_top;
 use super::tag::{Replace, lock_tag, write_tag};
 use super::volumes::Base;
-use super::{Name, headers};
+use super::{Name, headers, paths};
 use crate::chain::Snapshot;
 use crate::error::Result;
 use crate::format::{Annotations, LayerKind};
+use crate::medium::Host;
 use crate::units::LayerId;
 use crate::volume::Volume;
 
-/// A snapshot that is being written. Until [`finish`](Making::finish) has
-/// returned nobody sees it; whatever stops its maker leaves at most an orphan, which
-/// [`collect`](Store::collect) frees.
+/// A snapshot, or several on each other, that are being written. Until [`finish`](Making::finish)
+/// has returned no name leads there; whatever stops their maker leaves at most orphans, which
+/// [`discard_unfinished`](Store::discard_unfinished) and [`collect`](Store::collect) free.
 #[derive(Debug)]
 pub struct Making {
     volume: Volume,
@@ -103,8 +105,9 @@ impl Making {
 }
 
 impl TagOfMaking {
-    /// Gives the tag to a snapshot that was taken of the volume, durably. The snapshot left the
-    /// volume with a new top, the layer `top`, which goes: the volume has been dropped.
+    /// Gives the tag to the last snapshot that was taken of the volume, durably; those below it
+    /// stay with it. The snapshot left the volume with a new top, the layer `top`, which goes: the
+    /// volume has been dropped.
     pub fn give(self, snapshot: &Snapshot, top: LayerId) -> Result<()> {
         let host = self.inner.host();
         {
@@ -113,6 +116,37 @@ impl TagOfMaking {
             write_tag(&self.inner, &self.lock, &header, self.replace)?;
         }
         unlink_top(&self.inner, top)?;
-        Ok(())
+        // A crash before this leaves a mark without a layer, which a collection takes.
+        remove_mark(host, top).map(drop)
+    }
+}
+
+/// Removes the marks of a layer that was being made and of those below that were made with it,
+/// durably. From the top down: a layer without a mark shows that all below it are finished, so a
+/// crash may leave any of the marks.
+pub(super) fn unmark(inner: &Inner, id: LayerId) -> Result<()> {
+    let host = inner.host();
+    let mut had_mark = false;
+    let mut next = Some(id);
+    while let Some(id) = next
+        && remove_mark(host, id)?
+    {
+        had_mark = true;
+        next = headers::read_existing(host, id)?.parent.map(|parent| parent.id);
+    }
+    let folder = paths::LAYERS.as_ref();
+    match had_mark {
+        true => host.sync_folder(folder).map_err(failed(host, "sync the folder", folder)),
+        false => Ok(()),
+    }
+}
+
+/// Removes the mark of one layer; whether it had one.
+pub(super) fn remove_mark(host: &dyn Host, id: LayerId) -> Result<bool> {
+    let mark = paths::making(id);
+    match host.remove(&mark) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed(host, "unmark a layer", &mark)(error)),
     }
 }

@@ -2,12 +2,12 @@
 
 use super::handle::{Inner, Store};
 use super::locks::{NameLock, StoreLock};
-use super::names::{self, failed};
+use super::making::unmark;
+use super::names;
 use super::resolve::{ResolvedKind, resolve};
 use super::{Name, headers, paths};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, NameEntry, NameKind};
-use crate::units::LayerId;
 
 /// What to do where a tag is taken already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,17 +80,6 @@ pub(super) fn write_tag(
         unmark(inner, id)?;
     }
     Ok(())
-}
-
-/// Removes the mark of a layer that was being made, durably.
-fn unmark(inner: &Inner, id: LayerId) -> Result<()> {
-    let host = inner.host();
-    let (mark, folder) = (paths::making(id), paths::LAYERS.as_ref());
-    match host.remove(&mark) {
-        Ok(()) => host.sync_folder(folder).map_err(failed(host, "sync the folder", folder)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed(host, "unmark a layer", &mark)(error)),
-    }
 }
 
 /// That a snapshot was not removed.

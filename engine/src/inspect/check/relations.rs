@@ -85,14 +85,17 @@ impl Facts {
     }
 
     /// Files that nothing durable leads to: open layers without a durable name, and files without
-    /// a header that no durable name and no layer knows. They are new and not synced yet, or left by
+    /// a header that no durable name and no other layer knows. They are new and not synced yet, or left by
     /// something that was interrupted; nothing in them was acknowledged.
     pub fn unpromised(&self) -> impl Iterator<Item = LayerId> + '_ {
         let tops = self.names.iter().map(|entry| entry.top);
         let named: HashSet<LayerId> = tops.filter(|top| !self.fresh.contains(top)).collect();
-        let layers = self.layers.values();
-        let referred: HashSet<LayerId> = layers
-            .flat_map(|layer| layer.parent.iter().chain(&layer.sources))
+        let promised = self
+            .layers
+            .iter()
+            .filter(|(id, layer)| layer.state == LayerState::Frozen || named.contains(*id));
+        let referred: HashSet<LayerId> = promised
+            .flat_map(|(_, layer)| layer.parent.iter().chain(&layer.sources))
             .map(|reference| reference.id)
             .collect();
         let open = self.layers.iter().filter(|(_, layer)| layer.state == LayerState::Open);

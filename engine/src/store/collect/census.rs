@@ -25,8 +25,9 @@ pub struct Census {
     pub by_digest: HashMap<Digest, Vec<LayerId>>,
     /// Every name.
     pub names: Vec<FoundName>,
-    /// Layers that are being made: marked so, not named yet, and with nothing that stands on them.
-    pub making: BTreeSet<LayerId>,
+    /// Layers whose maker stopped: marked as being made, without a name, and without anything on
+    /// them that is finished or that somebody has open.
+    pub unfinished: BTreeSet<LayerId>,
     /// Files that stand for nothing any more.
     pub litter: Vec<PathBuf>,
 }
@@ -49,6 +50,11 @@ impl Resident {
     pub fn is_frozen(&self) -> bool {
         self.header.as_ref().is_some_and(|header| header.state == LayerState::Frozen)
     }
+
+    /// The layer that it stands on, as it recorded it.
+    fn parent(&self) -> Option<LayerId> {
+        Some(self.header.as_ref()?.parent?.id)
+    }
 }
 
 /// Looks at every file.
@@ -58,11 +64,12 @@ impl Resident {
 pub fn census(host: &dyn Host) -> Result<Census> {
     let mut census = Census { names: names::list(host)?, ..Census::default() };
     let mut open_files = Vec::new();
+    let mut marked = BTreeSet::new();
     for file in list_folder(host, paths::LAYERS.as_ref())? {
         match paths::parse_layers_entry(&file) {
             Some(LayersEntry::Layer(id)) => open_files.push(id),
             Some(LayersEntry::Making(id)) => {
-                census.making.insert(id);
+                marked.insert(id);
             }
             Some(LayersEntry::Misnamed) => {
                 let path = Path::new(paths::LAYERS).join(&file);
@@ -89,24 +96,46 @@ pub fn census(host: &dyn Host) -> Result<Census> {
             census.layers.insert(id, resident);
         }
     }
-    let finished = finished(&census);
+    let finished = finished(&census, &marked);
     census.litter = litter(host, &census)?;
     census.litter.extend(finished.iter().map(|id| paths::making(*id)));
-    census.making.retain(|id| !finished.contains(id));
+    let in_use = census.layers.iter().filter(|(_, resident)| resident.in_use);
+    let being_made = marked_below(&census, &marked, in_use.map(|(id, _)| *id).collect());
+    marked.retain(|id| !finished.contains(id) && !being_made.contains(id));
+    census.unfinished = marked;
     Ok(census)
 }
 
-/// Marks that a crash left behind: their layers have a name, or others that stand on them, or
-/// were never begun. The open top that a maker's last step leaves on its layer does not count.
-fn finished(census: &Census) -> BTreeSet<LayerId> {
-    let mut used: BTreeSet<LayerId> =
-        census.names.iter().map(|found| &found.entry).map(|entry| entry.top).collect();
-    let recorded = census.names.iter().filter_map(|found| found.entry.parent);
-    let residents = census.layers.values().filter(|resident| resident.is_frozen());
-    let parents = residents.filter_map(|resident| resident.header.as_ref()?.parent);
-    used.extend(recorded.chain(parents).map(|parent| parent.id));
-    let is_finished = |id: &&LayerId| used.contains(*id) || !census.layers.contains_key(*id);
-    census.making.iter().filter(is_finished).copied().collect()
+/// Marks that a crash left behind: a name leads to their layers, or something finished stands on
+/// them, or they were never begun. The open top that a maker's last step leaves on its layer does
+/// not count.
+fn finished(census: &Census, marked: &BTreeSet<LayerId>) -> BTreeSet<LayerId> {
+    let entries = || census.names.iter().map(|found| &found.entry);
+    let recorded = entries().filter_map(|entry| entry.parent).map(|parent| parent.id);
+    let unmarked = census
+        .layers
+        .iter()
+        .filter(|(id, resident)| resident.is_frozen() && !marked.contains(id))
+        .filter_map(|(_, resident)| resident.parent());
+    let from = entries().map(|entry| entry.top).chain(recorded).chain(unmarked).collect();
+    let mut finished = marked_below(census, marked, from);
+    finished.extend(marked.iter().filter(|id| !census.layers.contains_key(*id)));
+    finished
+}
+
+/// The marked ones among layers and all that they stand on, as far down as the marks go.
+fn marked_below(
+    census: &Census,
+    marked: &BTreeSet<LayerId>,
+    mut from: Vec<LayerId>,
+) -> BTreeSet<LayerId> {
+    let mut below = BTreeSet::new();
+    while let Some(id) = from.pop() {
+        if marked.contains(&id) && below.insert(id) {
+            from.extend(census.layers.get(&id).and_then(Resident::parent));
+        }
+    }
+    below
 }
 
 /// Whether somebody holds the lock of a layer file; `None` where there is none.

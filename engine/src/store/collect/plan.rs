@@ -144,8 +144,10 @@ fn forest(host: &Arc<dyn Host>, census: &Census, assume: &Assume) -> Result<Fore
         if frozen && is_kept(census, assume, *id, resident) || assume.untouchable.contains(id) {
             whole.insert(*id);
         }
-        if let Some(lost) = parents.iter().find(|parent| census.layers[*parent].header.is_none()) {
-            // What others stand on was durable once.
+        let lost = parents.iter().find(|parent| census.layers[*parent].header.is_none());
+        if let Some(lost) = lost.filter(|_| frozen || open) {
+            // What others stand on was durable once; an open top that nobody owns may have been made
+            // in a snapshot that stopped before that.
             let path = host.display_path(&paths::layer(*lost));
             return Err(Error::corrupt(
                 "look at all layers",
@@ -167,7 +169,7 @@ fn forest(host: &Arc<dyn Host>, census: &Census, assume: &Assume) -> Result<Fore
 
 fn is_kept(census: &Census, assume: &Assume, id: LayerId, resident: &Resident) -> bool {
     let removed = resident.header.as_ref().is_some_and(|header| header.removed);
-    let unfinished = census.making.contains(&id);
+    let unfinished = census.unfinished.contains(&id);
     !assume.removed.contains(&id) && (resident.in_use || !removed && !unfinished)
 }
 

@@ -66,6 +66,23 @@ impl Store {
             false => collect(inner),
         }
     }
+
+    /// Takes away, durably, the layers whose maker stopped before they got a tag, and nothing
+    /// else: what a maker that failed calls once it has dropped what it made. Those that somebody has
+    /// open, or that something else stands on, stay.
+    ///
+    /// Errors: [`Corrupt`](crate::ErrorKind::Corrupt) where a layer or a name does not verify.
+    pub fn discard_unfinished(&self) -> Result<()> {
+        let inner = self.inner()?;
+        let host = inner.host();
+        let _alone = StoreLock::exclusive(host)?;
+        let census = census(host)?;
+        let all = plan(&inner.host, inner.options.volume.read, &census, &Assume::default())?;
+        let unlink = all.unlink.into_iter().filter(|(id, _)| census.unfinished.contains(id));
+        let discarded = Plan { unlink: unlink.collect(), ..Plan::default() };
+        discarded.unlink.iter().for_each(|(id, _)| inner.cache.forget(*id));
+        sweep::unlink_and_mark(host, &discarded)
+    }
 }
 
 fn collect(inner: &Inner) -> Result<GcReport> {

@@ -17,21 +17,26 @@ pub fn unlink_and_mark(host: &dyn Host, plan: &Plan) -> Result<()> {
     for thinning in plan.thin.iter().filter(|thinning| thinning.is_new) {
         mark_thinned(host, thinning.id)?;
     }
+    let folder: &Path = paths::LAYERS.as_ref();
+    let sync = || host.sync_folder(folder).map_err(failed(host, "sync the folder", folder));
+    for path in &plan.litter {
+        remove(host, path)?;
+    }
+    if !plan.unlink.is_empty() && plan.litter.iter().any(|path| path.starts_with(folder)) {
+        // Stale marks: what shows them to be that may be among the layers that go.
+        sync()?;
+    }
     for (id, _) in &plan.unlink {
         remove(host, &paths::layer(*id))?;
-        remove(host, &paths::making(*id))?;
     }
     for path in &plan.derived {
         remove(host, path)?;
     }
-    for path in &plan.litter {
-        remove(host, path)?;
-    }
-    let folder = paths::LAYERS.as_ref();
     if !plan.unlink.is_empty() {
-        host.sync_folder(folder).map_err(failed(host, "sync the folder", folder))?;
+        sync()?;
     }
-    Ok(())
+    // A layer that came back without its mark would count as finished.
+    plan.unlink.iter().try_for_each(|(id, _)| remove(host, &paths::making(*id)))
 }
 
 /// Gives the planned stretches back to the host; `false` where it cannot take them.

@@ -1,6 +1,6 @@
 //! Collecting in random forests, against what every kept view read before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -176,19 +176,15 @@ fn check_forest(host: Arc<dyn Host>, plans: &[Plan], notes_bytes: u64) {
             }
         }
     }
-    let has_child = |id: LayerId| {
-        let headers = grown.layers.iter().map(|layer| headers::read(&*grown.host, layer.id));
-        headers
-            .map(|header| header.unwrap().unwrap())
-            .any(|header| header.parent.is_some_and(|parent| parent.id == id))
-    };
-    for (layer, plan) in grown.layers.iter().zip(plans) {
-        let is_kept = match plan.fate {
-            Fate::Kept | Fate::Leased | Fate::Under => true,
-            Fate::Removed => false,
-            Fate::Making => has_child(layer.id),
-        };
-        if is_kept {
+    // What is finished shows that what it stands on is, too; newest first, parents are older.
+    let mut finished = BTreeSet::new();
+    for (layer, plan) in grown.layers.iter().zip(plans).rev() {
+        let is_finished = plan.fate != Fate::Making || finished.contains(&layer.id);
+        if is_finished {
+            let header = headers::read(&*grown.host, layer.id).unwrap().unwrap();
+            finished.extend(header.parent.map(|parent| parent.id));
+        }
+        if is_finished && plan.fate != Fate::Removed {
             expected.insert(layer.id, grown.read(layer.id));
         }
     }

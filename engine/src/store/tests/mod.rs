@@ -2,6 +2,7 @@
 
 mod collect;
 mod crash;
+mod making;
 mod names;
 mod sharing;
 mod space;

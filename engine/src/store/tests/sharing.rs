@@ -47,31 +47,6 @@ fn a_flat_layer_shows_the_same_and_needs_nobody() {
 }
 
 #[test]
-fn what_was_being_made_is_an_orphan_also_once_it_is_frozen() {
-    let (host, store) = memory();
-    let making = store.make("image", DISK, Replace::Refuse).unwrap();
-    fill(making.volume(), 0, 4, 1);
-    making.volume().flush().unwrap();
-    assert!(store.collect(&REAL).unwrap().freed.is_empty(), "its maker is at work");
-    let frozen = freeze(making.volume());
-    assert!(store.collect(&REAL).unwrap().freed.is_empty(), "its maker holds a lease");
-    // The maker stops here, without a name for what it made.
-    drop((making, frozen));
-    assert!(store.names().unwrap().is_empty());
-    let outside = reopened(&host);
-    assert_eq!(outside.collect(&REAL).unwrap().freed.len(), 2);
-    assert!(host.list(paths::LAYERS.as_ref()).unwrap().is_empty());
-
-    let making = store.make("image", DISK, Replace::Refuse).unwrap();
-    fill(making.volume(), 0, 4, 2);
-    let snapshot = making.finish(&Annotations::default()).unwrap();
-    outside.collect(&REAL).unwrap();
-    assert_eq!(outside.resolve("image").unwrap().layer, snapshot.layer_id());
-    assert_eq!(byte_of(&outside.snapshot_of("image").unwrap(), 3), 2);
-    assert_eq!(host.list(paths::LAYERS.as_ref()).unwrap().len(), 1);
-}
-
-#[test]
 fn cloned_blocks_outlive_the_snapshot_they_came_from() {
     let (_folder, host, store) = files();
     let source = store.create_volume("source", DISK).unwrap();
