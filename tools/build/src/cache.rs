@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sapwood::files::{Files, FilesView, attachment};
 use sapwood::{Error, ErrorKind, LayerId, Result, Store};
-use sapwood_oci::{CACHE_KEY_LABEL, KnownLayers};
+use sapwood_oci::{CACHE_KEY_LABEL, IMAGE_LABEL, KnownLayers};
 use serde::{Deserialize, Serialize};
 
 use crate::base::Image;
@@ -135,7 +135,8 @@ impl Cache {
         let image = Image::open(store, reference)?;
         let keys = image.configuration.cache_keys();
         let Some(top) = &image.top else { return Ok(()) };
-        let layers = store.lineage(&top.layer_id().to_string())?;
+        let mut layers = store.lineage(&top.layer_id().to_string())?;
+        layers.retain(|layer| !layer.annotations.labels.contains_key(IMAGE_LABEL));
         let mut below = None;
         for (layer, key) in layers.iter().rev().zip(keys) {
             if let Some(key) = key {

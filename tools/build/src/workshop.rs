@@ -1,10 +1,20 @@
 //! The volume in which the layers of a stage are made, one on the other.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
 use sapwood::files::{Files, FilesOptions};
-use sapwood::{Annotations, ErrorKind, LayerId, Replace, Result, Snapshot, Store};
+use sapwood::{Annotations, Error, ErrorKind, LayerId, Replace, Result, Snapshot, Store};
+use sapwood_container::Place;
+use sapwood_oci::CACHE_KEY_LABEL;
 
 /// What the names of these volumes begin with.
 const VOLUME_PREFIX: &str = "building:";
+/// The folder of a store for what programs of builds need while they run.
+const FOLDERS: &str = "building";
 /// What the names of the tags begin with that keep layers.
 pub const CACHE_PREFIX: &str = "build-cache:";
 /// How many digits of a layer's id a tag has.
@@ -32,18 +42,18 @@ impl Workshop {
         Ok(Workshop { store: store.clone(), name, files, last: None })
     }
 
-    /// The volume's name.
-    pub fn name(&self) -> &str {
-        &self.name
+    /// A folder for what a program needs while it runs over the files.
+    pub fn folder(&self) -> PathBuf {
+        self.store.path().join(FOLDERS).join(&self.name[VOLUME_PREFIX.len()..])
     }
 
     /// The files, as the steps so far left them.
     ///
     /// Errors: [`Poisoned`](ErrorKind::Poisoned) where a program that ran over them took them along.
     pub fn files(&self) -> Result<&Files> {
-        self.files.as_ref().ok_or_else(|| {
-            sapwood::Error::new(ErrorKind::Poisoned, "build: the files of a stage are gone")
-        })
+        self.files
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Poisoned, "build: the files of a stage are gone"))
     }
 
     /// Hands the files to a program, which gives them back.
@@ -74,9 +84,7 @@ impl Workshop {
     /// Keeps the layers that were made, by a tag, and removes the volume.
     pub fn finish(self) -> Result<()> {
         if let Some(last) = &self.last {
-            let id = last.layer_id().to_string();
-            let tag = format!("{CACHE_PREFIX}{}", &id[..TAG_DIGITS]);
-            self.store.tag(&id, &tag, Replace::Move)?;
+            keep(&self.store, last.layer_id())?;
         }
         drop(self.files);
         self.store.remove(&self.name)?;
@@ -84,19 +92,70 @@ impl Workshop {
     }
 }
 
-/// Removes the volumes of builds that ended without doing it.
+/// Keeps a layer with all below it, by a tag.
+fn keep(store: &Store, layer: LayerId) -> Result<()> {
+    let id = layer.to_string();
+    store.tag(&id, &format!("{CACHE_PREFIX}{}", &id[..TAG_DIGITS]), Replace::Move)?;
+    Ok(())
+}
+
+/// Removes what builds left that were killed: volumes, and what programs had while they ran. Layers that
+/// they had made stay.
 pub fn remove_abandoned(store: &Store) -> Result<()> {
-    for name in store.names()? {
-        if !name.name.starts_with(VOLUME_PREFIX) {
-            continue;
+    // In this order: a folder that is there now, and whose volume nobody has open, stays abandoned.
+    let folders = folders(store)?;
+    let mut used = HashSet::new();
+    for name in store.names()?.into_iter().map(|name| name.name) {
+        let Some(id) = name.strip_prefix(VOLUME_PREFIX) else { continue };
+        match remove_volume(store, &name) {
+            // Somebody builds in it.
+            Err(error) if error.kind() == ErrorKind::Locked => drop(used.insert(id.to_owned())),
+            // Somebody was quicker.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            removed => removed?,
         }
-        match store.remove(&name.name) {
-            // Somebody builds in it, or was quicker.
-            Err(error) if matches!(error.kind(), ErrorKind::Locked | ErrorKind::NotFound) => {}
-            removed => {
-                removed?;
-            }
+    }
+    for folder in folders {
+        if folder.file_name().and_then(OsStr::to_str).is_none_or(|id| !used.contains(id)) {
+            Place::in_folder(&folder).clear_abandoned()?;
+            remove_folder(&folder)?;
         }
     }
     Ok(())
+}
+
+fn remove_volume(store: &Store, name: &str) -> Result<()> {
+    // Whoever has it open finishes it.
+    store.open_volume(name)?.close()?;
+    let lineage = store.lineage(name)?;
+    // The topmost one is the volume's own.
+    if let Some(layer) = lineage.get(1)
+        && layer.annotations.labels.contains_key(CACHE_KEY_LABEL)
+    {
+        keep(store, layer.id)?;
+    }
+    store.remove(name)?;
+    Ok(())
+}
+
+/// Removes what a program had while it ran.
+pub fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io("remove the folder of a step", error).in_file(folder))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn folders(store: &Store) -> Result<Vec<PathBuf>> {
+    let all = store.path().join(FOLDERS);
+    let failed = |error| Error::io("list what builds left", error).in_file(&all);
+    match fs::read_dir(&all) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => {
+            let paths = entries.map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
+            paths.collect()
+        }
+    }
 }

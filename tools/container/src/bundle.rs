@@ -1,5 +1,6 @@
 //! What a runtime is given: one file that says it all, and the files that it names.
 
+use std::ffi::CStr;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -24,6 +25,9 @@ const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loop
 /// What of the host's own `/etc` a container with its network is given.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
+/// A container may write to the files of its network, and then has its own share of memory only.
+const BUNDLE_OPTIONS: &CStr = c"mode=700,size=64m";
+
 /// One mount, and whether it is of a file.
 struct Planned {
     mount: oci::Mount,
@@ -36,7 +40,9 @@ pub fn write(job: &Job, account: &Account, place: &Place, id: &str) -> Result<Ve
     let folder = place.bundle();
     let failed = |error: io::Error| Error::io("write a bundle", error).in_file(&folder);
     fs::create_dir_all(&folder).map_err(failed)?;
-    fs::set_permissions(&folder, Permissions::from_mode(0o700)).map_err(failed)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    rustix::mount::mount("sapwood", &folder, "tmpfs", flags, Some(BUNDLE_OPTIONS))
+        .map_err(|error| failed(error.into()))?;
     let asked = asked_mounts(job, place)?;
     let kernels = defaults::mounts().into_iter();
     let mut planned: Vec<Planned> =
@@ -109,12 +115,7 @@ fn plan(mount: &Mount, number: usize, place: &Place) -> Result<Planned> {
         Content::Secret { bytes, owner, group, permissions } => {
             let folder = place.secrets();
             let failed = |error: io::Error| Error::io("keep a secret", error).in_file(&folder);
-            if !folder.exists() {
-                fs::create_dir(&folder).map_err(failed)?;
-                let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-                rustix::mount::mount("tmpfs", &folder, "tmpfs", flags, Some(c"mode=700"))
-                    .map_err(|error| failed(error.into()))?;
-            }
+            fs::create_dir_all(&folder).map_err(failed)?;
             let file = folder.join(number.to_string());
             fs::write(&file, bytes).map_err(failed)?;
             chown(&file, Some(*owner), Some(*group)).map_err(failed)?;

@@ -7,6 +7,7 @@ use oci_spec::runtime as oci;
 use oci_spec::runtime::{Capability, LinuxNamespaceType};
 
 use crate::job::Network;
+use crate::system_calls;
 
 /// Where commands are looked for.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,7 +31,7 @@ const CAPABILITIES: [Capability; 14] = [
 ];
 
 /// What of the kernel's files is hidden.
-const MASKED: [&str; 10] = [
+const MASKED: [&str; 12] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/interrupts",
@@ -40,6 +41,8 @@ const MASKED: [&str; 10] = [
     "/proc/sched_debug",
     "/proc/scsi",
     "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ];
 
@@ -118,6 +121,7 @@ pub fn linux(network: Network, group: PathBuf) -> oci::Linux {
         .set_namespaces(Some(namespaces.into_iter().map(namespace).collect()))
         .set_masked_paths(texts(&MASKED))
         .set_readonly_paths(texts(&READ_ONLY))
+        .set_seccomp(Some(system_calls::filter()))
         .set_resources(Some(resources))
         .set_cgroups_path(Some(group));
     linux

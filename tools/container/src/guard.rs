@@ -13,8 +13,8 @@ use crate::place::Place;
 use crate::runtime::Runtime;
 
 /// The folder is `$0`, what ends the container `$@`.
-const SCRIPT: &str =
-    r#"read -r _ || { "$@"; umount -l "$0"/rootfs "$0"/secrets; } >/dev/null 2>&1"#;
+const SCRIPT: &str = r#"read -r _ ||
+    { "$@"; umount -l "$0"/rootfs "$0"/bundle "$0"/sources/* "$0"/trees/*; } >/dev/null 2>&1"#;
 
 /// A shell that waits for this process to end.
 #[derive(Debug)]

@@ -36,6 +36,7 @@ mod process;
 mod runtime;
 mod sandbox;
 mod settings;
+mod system_calls;
 
 pub use accounts::{Account, Accounts};
 pub use containers::{

@@ -1,5 +1,6 @@
 //! Where on the host a container is while it runs.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,8 @@ use std::path::{Path, PathBuf};
 use sapwood::ErrorKind;
 use sapwood::Result;
 use sapwood_fuse::{Durability, Unmount, detach};
+
+use crate::runtime::Runtime;
 
 /// A folder for what a running container needs, and how its tree is served.
 #[derive(Clone, Debug)]
@@ -41,11 +44,17 @@ impl Place {
         self.folder.join("rootfs")
     }
 
+    /// Where whoever runs something here mounts other trees, each in a folder of its own.
+    pub fn trees(&self) -> PathBuf {
+        self.folder.join("trees")
+    }
+
+    /// A filesystem in memory: what a runtime is told names secrets.
     pub(crate) fn bundle(&self) -> PathBuf {
         self.folder.join("bundle")
     }
 
-    /// What the runtime remembers.
+    /// What runtimes remember, each in a folder of its name.
     pub(crate) fn state(&self) -> PathBuf {
         self.folder.join("state")
     }
@@ -60,9 +69,9 @@ impl Place {
         self.bundle().join("pid")
     }
 
-    /// A filesystem in memory, where there are secrets.
+    /// Files that must reach no disk.
     pub(crate) fn secrets(&self) -> PathBuf {
-        self.folder.join("secrets")
+        self.bundle().join("secrets")
     }
 
     /// What of other trees is mounted in this one.
@@ -70,26 +79,37 @@ impl Place {
         self.folder.join("sources")
     }
 
+    /// Ends what is left of a container where the process that served it was killed, and takes all
+    /// away that it needed.
+    ///
+    /// Errors: where its runtime is not installed any more.
+    pub fn clear_abandoned(&self) -> Result<()> {
+        for state in entries(&self.state())? {
+            let name = state.file_name().and_then(OsStr::to_str);
+            let runtime = Runtime::find(name)?;
+            for id in entries(&state)? {
+                let id = id.file_name().unwrap_or_default().to_owned();
+                let ended = runtime.delete(self, &id).output();
+                ended.map_err(|error| sapwood::Error::io("end a container", error))?;
+            }
+        }
+        self.clear()?;
+        let trees = self.trees();
+        entries(&trees)?.iter().try_for_each(|tree| detach_if_mounted(tree))?;
+        remove(&trees, fs::remove_dir_all)
+    }
+
     /// Takes away all that a container needed while it ran, mounts included. What is not there
     /// is fine.
     pub(crate) fn clear(&self) -> Result<()> {
-        let mut mounted = vec![self.rootfs(), self.secrets()];
+        let mut mounted = vec![self.rootfs(), self.bundle()];
         mounted.extend(entries(&self.sources())?);
-        for mounted in mounted {
-            match detach(&mounted, Unmount::Detach) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                // The folder itself is not there.
-                Err(_) if is_absent(&mounted) => {}
-                detached => detached?,
-            }
-        }
-        for empty in [self.rootfs(), self.secrets()] {
-            remove(&empty, fs::remove_dir)?;
-        }
+        mounted.iter().try_for_each(|mounted| detach_if_mounted(mounted))?;
+        remove(&self.rootfs(), fs::remove_dir)?;
         // Nothing is mounted there any more, or the call before would have failed.
-        remove(&self.sources(), fs::remove_dir_all)?;
-        remove(&self.bundle(), fs::remove_dir_all)?;
-        remove(&self.state(), fs::remove_dir_all)?;
+        for folder in [self.bundle(), self.sources(), self.state()] {
+            remove(&folder, fs::remove_dir_all)?;
+        }
         remove(&self.log(), fs::remove_file)
     }
 }
@@ -102,6 +122,15 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
             let entries = entries.map_err(failed)?;
             entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
         }
+    }
+}
+
+fn detach_if_mounted(path: &Path) -> Result<()> {
+    match detach(path, Unmount::Detach) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        // The folder itself is not there.
+        Err(_) if is_absent(path) => Ok(()),
+        detached => detached,
     }
 }
 

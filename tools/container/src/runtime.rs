@@ -83,14 +83,14 @@ impl Runtime {
     /// A call that notes in a file of its own what goes wrong.
     pub(crate) fn command_logging(&self, place: &Place, log: &Path) -> Command {
         let mut command = Command::new(&self.path);
-        command.arg("--root").arg(place.state()).arg("--log").arg(log);
+        command.arg("--root").arg(place.state().join(self.name)).arg("--log").arg(log);
         // Of the host's environment nothing can reach the container.
         command.args(["--log-format", "json"]).env_clear();
         command
     }
 
     /// The call that ends a container, whatever it does.
-    pub(crate) fn delete(&self, place: &Place, id: &str) -> Command {
+    pub(crate) fn delete(&self, place: &Place, id: impl AsRef<OsStr>) -> Command {
         let mut command = self.command(place);
         command.args(["delete", "--force"]).arg(id).stdin(Stdio::null());
         command

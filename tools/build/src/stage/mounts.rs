@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 use sapwood::{Error, ErrorKind, Result};
-use sapwood_container::{Access, Content, Job, Mount as JobMount};
+use sapwood_container::{Access, Content, Job, Mount as JobMount, Place};
 use sapwood_fuse::{AccessTimes, Audience, Mount as Served, MountOptions};
 
 use super::{StageBuild, absolute};
@@ -191,13 +191,13 @@ impl Mounted {
         &mut self,
         stage: &StageBuild<'_>,
         wanted: &[Wanted],
-        folder: &Path,
+        place: &Place,
         job: &mut Job,
     ) -> Result<(), Stop> {
         for (number, Wanted { target, what, access, variable }) in wanted.iter().enumerate() {
             let content = match what {
                 What::Bind { origin, group, looked } => {
-                    let directory = folder.join(number.to_string());
+                    let directory = place.trees().join(number.to_string());
                     self.bind(stage, origin, group, looked, *access, directory)?
                 }
                 What::Cache { id, sharing, permissions, owner } => {

@@ -15,6 +15,7 @@ use crate::cache::Inputs;
 use crate::containerfile::{CommandLine, Instruction, Network, Run};
 use crate::error::{Cause, Stop};
 use crate::event::{Event, Outcome, Stream};
+use crate::workshop::remove_folder;
 
 /// How much of what a program writes is told at once.
 const OUTPUT_BYTES: usize = 8 << 10;
@@ -63,9 +64,11 @@ impl StageBuild<'_> {
                 Network::Default | Network::Host => JobNetwork::Host,
             };
             let mut job = Job { process, network, ..Job::default() };
-            let folder = stage.folder()?;
+            let folder = stage.workshop()?.folder();
+            let mut place = Place::in_folder(&folder);
+            place.room_of = Some(stage.build.store.path().to_owned());
             let mut mounted = Mounted::default();
-            let ran = mounted.all(stage, &mounts, &folder, &mut job).and_then(|()| {
+            let ran = mounted.all(stage, &mounts, &place, &mut job).and_then(|()| {
                 if let Some((name, script)) = called.script {
                     job.mounts.push(Mount {
                         target: PathBuf::from(format!("{SCRIPTS}/{name}")),
@@ -78,7 +81,7 @@ impl StageBuild<'_> {
                         access: Access::ReadOnly,
                     });
                 }
-                stage.execute(&job, &folder)
+                stage.execute(&job, &place)
             });
             let ended = mounted.end();
             let removed = remove_folder(&folder);
@@ -143,13 +146,7 @@ impl StageBuild<'_> {
         format!("RUN {count}{}", called.arguments.join(" "))
     }
 
-    /// A folder for what the program needs while it runs.
-    fn folder(&mut self) -> Result<PathBuf, Stop> {
-        let name = self.workshop()?.name().replace(':', "-");
-        Ok(self.build.store.path().join("building").join(name))
-    }
-
-    fn execute(&mut self, job: &Job, folder: &std::path::Path) -> Result<(), Stop> {
+    fn execute(&mut self, job: &Job, place: &Place) -> Result<(), Stop> {
         let failed = |error| Stop::from(Error::io("run a program", error));
         let runtime = self.build.runtime()?;
         let (output, into_output) = pipe().map_err(failed)?;
@@ -159,8 +156,6 @@ impl StageBuild<'_> {
             stdout: into_output.into(),
             stderr: into_errors.into(),
         };
-        let mut place = Place::in_folder(folder.join("container"));
-        place.room_of = Some(self.build.store.path().to_owned());
         let (step, listener) = (&self.step.clone(), self.build.listener);
         let workshop = self.workshop()?;
         let code = thread::scope(|scope| {
@@ -171,7 +166,7 @@ impl StageBuild<'_> {
             scope.spawn(move || tell(errors, Stream::Error));
             let mut code = 0;
             workshop.lend(|files| -> Result<_, Stop> {
-                let (ended, files) = sapwood_container::run(&runtime, files, &place, job, streams)?;
+                let (ended, files) = sapwood_container::run(&runtime, files, place, job, streams)?;
                 code = ended;
                 Ok(files)
             })?;
@@ -195,14 +190,5 @@ fn forward(mut pipe: PipeReader, tell: &mut dyn FnMut(&[u8])) {
             // What is said is for people; what is done does not depend on it.
             Err(_) => return,
         }
-    }
-}
-
-fn remove_folder(folder: &std::path::Path) -> Result<(), Stop> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove the folder of a step", error).in_file(folder).into())
-        }
-        _ => Ok(()),
     }
 }

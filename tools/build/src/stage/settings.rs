@@ -149,6 +149,8 @@ impl StageBuild<'_> {
                 (None, None) => self.build.plan.globals.get(name).map(str::to_owned),
             };
             if let Some(value) = &value {
+                // Docker's documentation has it that `ENV` always counts. BuildKit, and with it every
+                // Docker of today, takes what was said last; the image keeps what `ENV` said.
                 self.state.variables.set(name, value);
             }
             told.push(match &value {

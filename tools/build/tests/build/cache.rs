@@ -1,6 +1,11 @@
 //! What was made before is not made again.
 
-use sapwood_build::Outcome;
+use std::fs;
+
+use sapwood::files::{Files, FilesOptions, Paths};
+use sapwood::{Annotations, Replace};
+use sapwood_build::{CacheUse, Options, Outcome, Report, build, silent};
+use sapwood_oci::{Configuration, Image, publish};
 
 use crate::support::{Bench, outcomes, reasons};
 
@@ -61,4 +66,143 @@ fn linked_layers_are_put_on_a_changed_base_by_sharing() {
     // A few blocks of metadata, and not the file.
     let layer = bench.store.layer(again.layer.unwrap()).unwrap();
     assert!(layer.allocated_bytes < 256 << 10, "{} bytes", layer.allocated_bytes);
+}
+
+/// How the steps that make layers ended.
+fn ended(report: &Report) -> Vec<Outcome> {
+    outcomes(report).into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+#[test]
+fn what_was_made_anew_counts_from_then_on() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    let text = "FROM scratch\nCOPY a /a\n";
+    let first = bench.build(text);
+    let options = Options { cache: CacheUse::Ignore, ..bench.options(text) };
+    let anew = build(&bench.store, &options, &silent).unwrap();
+    assert_eq!(
+        (ended(&anew), reasons(&anew)),
+        (vec![Outcome::Made], vec!["the cache is not to be used".to_owned()])
+    );
+    assert_ne!(anew.layer, first.layer);
+    assert_eq!(bench.build(text).layer, anew.layer);
+}
+
+#[test]
+fn it_is_told_what_differed() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    bench.write("b", "1");
+    let told = |text: &str| reasons(&bench.build(&format!("FROM scratch\n{text}")));
+    assert_eq!(told("COPY a /x/"), ["nothing was made here before by such an instruction"]);
+    assert_eq!(told("WORKDIR /x"), ["nothing was made here before by such an instruction"]);
+    assert_eq!(told("COPY a /x/"), [] as [&str; 0]);
+    assert_eq!(
+        told("COPY --chown=1 a /x/"),
+        ["instruction was \"COPY /x/\", is \"COPY --chown=1 /x/\""]
+    );
+    assert_eq!(told("COPY b /x/"), ["source was \"a\", is \"b\"; file b is new; file a is gone"]);
+    assert_eq!(told("COPY a b /x/").len(), 1);
+    bench.write("c", "1");
+    bench.write("d", "1");
+    bench.write("e", "1");
+    let many = told("COPY a b c d e /x/");
+    assert!(many[0].ends_with(" more") && many[0].contains("; and "), "{many:?}");
+
+    // Of what was not asked for nothing is told.
+    let text = "FROM scratch\nCOPY e /other/";
+    let options = Options { explain: false, ..bench.options(text) };
+    assert_eq!(reasons(&build(&bench.store, &options, &silent).unwrap()), [] as [&str; 0]);
+}
+
+/// The keys of the steps go where the configuration goes; the layers themselves say nothing.
+#[test]
+fn layers_of_an_image_that_was_built_elsewhere_count_as_made_before() {
+    let elsewhere = Bench::new();
+    elsewhere.write("a", "1");
+    elsewhere.write("b", "2");
+    let text = "FROM scratch\nCOPY a /a\nENV x=y\nCOPY b /b\n";
+    let made = elsewhere.build(text);
+
+    let here = Bench::new();
+    here.write("a", "1");
+    here.write("b", "2");
+    let volume = here.store.create_tree("layers").unwrap();
+    let files = Files::open(volume, FilesOptions::default()).unwrap();
+    let mut layers = Vec::new();
+    for name in ["a", "b"] {
+        Paths::new(&files).write(name, name.as_bytes()).unwrap();
+        layers.push(files.snapshot(&Annotations::default()).unwrap().layer_id());
+    }
+    files.close().unwrap();
+    let written = serde_json::to_value(&made.configuration).unwrap();
+    let configuration = Configuration::from_value(&written).unwrap();
+    let top = layers[1].to_string();
+    publish(&here.store, Some(&top), &configuration, "came:1", Replace::Refuse).unwrap();
+
+    let options = Options { cache_from: vec!["came:1".to_owned()], ..here.options(text) };
+    let report = build(&here.store, &options, &silent).unwrap();
+    assert_eq!(ended(&report), [Outcome::Cached; 2]);
+    assert_eq!(report.layer, Some(layers[1]));
+    // What differs from some step on is made from there on.
+    here.write("b", "changed");
+    let report = build(&here.store, &options, &silent).unwrap();
+    assert_eq!(ended(&report), [Outcome::Cached, Outcome::Made]);
+    // Nobody said so: then it is not known.
+    assert_eq!(ended(&here.build(text)), [Outcome::Made; 2]);
+    let none = Options { cache_from: vec!["none:1".to_owned()], ..here.options(text) };
+    assert!(build(&here.store, &none, &silent).is_err());
+
+    // An image of this store is fine too.
+    let tagged = Options { tags: vec!["mine:1".to_owned()], ..elsewhere.options(text) };
+    build(&elsewhere.store, &tagged, &silent).unwrap();
+    let options = Options { cache_from: vec!["mine:1".to_owned()], ..elsewhere.options(text) };
+    let again = build(&elsewhere.store, &options, &silent).unwrap();
+    assert_eq!((ended(&again), again.layer), (vec![Outcome::Cached; 2], made.layer));
+}
+
+#[test]
+fn further_contexts_are_directories_of_their_own() {
+    let bench = Bench::new();
+    let lib = bench.folder.path().join("lib");
+    fs::create_dir(&lib).unwrap();
+    fs::write(lib.join("x.txt"), "lib").unwrap();
+    bench.write("x.txt", "context");
+    let text = "FROM scratch\nCOPY x* /a/\nCOPY --from=lib x.txt /b/\n";
+    let ignore = sapwood_build::Ignore::parse("*.txt\n").unwrap();
+    let contexts = vec![("lib".to_owned(), lib.clone())];
+    let options = Options { contexts, ignore, ..bench.options(text) };
+    let report = build(&bench.store, &options, &silent).unwrap_or_else(|error| panic!("{error}"));
+    // What the main context leaves out is another matter.
+    let tree = bench.tree(&report);
+    assert_eq!(tree.last().unwrap(), "0644 0:0 /b/x.txt \"lib\"", "{tree:?}");
+    assert!(!tree.iter().any(|line| line.contains("/a/x")), "{tree:?}");
+    fs::write(lib.join("x.txt"), "new").unwrap();
+    let report = build(&bench.store, &options, &silent).unwrap();
+    assert_eq!(reasons(&report), ["file x.txt changed"]);
+    let missing = bench.try_build("FROM scratch\nCOPY --from=lib x.txt /\n").unwrap_err();
+    assert!(missing.to_string().starts_with("Containerfile:2:1: COPY --from=lib"), "{missing}");
+}
+
+#[test]
+fn an_image_has_as_many_tags_as_are_asked_for() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    let tags = ["one:1", "two", "group/three:latest"];
+    let tags: Vec<String> = tags.map(str::to_owned).to_vec();
+    let text = "FROM scratch\nCOPY a /a\n";
+    let options = Options { tags: tags.clone(), ..bench.options(text) };
+    let report = build(&bench.store, &options, &silent).unwrap();
+    for tag in &tags {
+        let image = Image::open(&bench.store, tag).unwrap();
+        assert_eq!(image.configuration().digest(), report.image, "{tag}");
+        assert_eq!(image.top_layer(&bench.store).unwrap(), report.layer, "{tag}");
+    }
+    // Tags move with what is built, and nothing else does.
+    bench.write("a", "2");
+    let options = Options { tags: vec![tags[0].clone()], ..options };
+    let newer = build(&bench.store, &options, &silent).unwrap();
+    let digest = |tag: &str| Image::open(&bench.store, tag).unwrap().configuration().digest();
+    assert_eq!((digest("one:1"), digest("two")), (newer.image, report.image));
 }

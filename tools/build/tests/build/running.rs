@@ -122,3 +122,114 @@ fn a_network_can_be_refused() {
     let tree = bench.tree(&report);
     assert!(tree.contains(&"0644 0:0 /out \"lo\\n\"".to_owned()), "{tree:?}");
 }
+
+/// What a secret says is in no file that the build leaves, and in no configuration.
+#[test]
+fn secrets_are_kept_nowhere() {
+    let Some(bench) = bench("secrets_are_kept_nowhere") else { return };
+    let (file, variable) = ("the-secret-of-a-file", "the-secret-of-a-variable");
+    let secrets = vec![
+        ("f".to_owned(), Secret::Value(file.as_bytes().to_vec())),
+        ("v".to_owned(), Secret::Value(variable.as_bytes().to_vec())),
+    ];
+    let text = "FROM base:1\n\
+        RUN --mount=type=secret,id=f,target=/etc/token,mode=0440,uid=1000 \
+            --mount=type=secret,id=v,env=TOKEN --mount=type=secret,id=none \
+            while read a; do echo ${#a}; done < /etc/token > /out; echo ${#TOKEN} >> /out";
+    let options = Options { secrets, tags: vec!["made:1".to_owned()], ..bench.options(text) };
+    let report = build(&bench.store, &options, &silent).unwrap_or_else(|error| panic!("{error}"));
+    let out = format!("0644 0:0 /out \"{}\\n\"", variable.len());
+    let tree = bench.tree(&report);
+    // `read` takes whole lines only, and the file has none.
+    assert!(tree.contains(&out), "{tree:?}");
+    assert!(!tree.iter().any(|line| line.contains("/etc/token")), "{tree:?}");
+    let told = format!("{:?} {:?}", report.configuration, report.steps);
+    for secret in [file, variable] {
+        assert!(!told.contains(secret), "{told}");
+        let found = files_with(bench.store.path(), secret.as_bytes());
+        assert_eq!(found, [] as [std::path::PathBuf; 0], "{secret}");
+    }
+    // The search finds what is there.
+    assert!(!files_with(bench.store.path(), b"root:x:0:0").is_empty());
+    let text = "FROM base:1\nRUN --mount=type=secret,id=none,required=true true";
+    let error = bench.try_build(text).unwrap_err().to_string();
+    assert!(error.contains("secret \"none\"") && error.contains("Containerfile:2"), "{error}");
+}
+
+/// The files below a folder that have these bytes in them.
+fn files_with(folder: &std::path::Path, bytes: &[u8]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, bytes));
+        } else if fs::read(&path).unwrap().windows(bytes.len()).any(|there| there == bytes) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn kept_directories_stay_from_build_to_build_and_are_told_apart() {
+    let Some(bench) = bench("kept_directories_stay_from_build_to_build_and_are_told_apart") else {
+        return;
+    };
+    let run = |round: &str, options: &str, line: &str| {
+        let text = format!("FROM base:1\nRUN --mount=type=cache,{options} : {round}; {line}");
+        let report = bench.try_build(&text).unwrap_or_else(|error| panic!("{error}"));
+        let tree = bench.tree(&report);
+        let out = tree.iter().find_map(|line| line.split(" /out ").nth(1).map(str::to_owned));
+        out.unwrap_or_else(|| panic!("{tree:?}"))
+    };
+    let count = "echo x >> /c/x; while read a; do echo $a; done < /c/x > /out";
+    assert_eq!(run("1", "target=/c", count), "\"x\\n\"");
+    assert_eq!(run("2", "target=/c", count), "\"x\\nx\\n\"");
+    assert_eq!(run("3", "target=/c,id=other", count), "\"x\\n\"");
+    assert_eq!(run("4", "target=/c,sharing=locked", count), "\"x\\nx\\nx\\n\"");
+    assert_eq!(run("5", "target=/c,sharing=private", count), "\"x\\nx\\nx\\nx\\n\"");
+    let look = "ls -ldn /n > /out; echo no > /n/x || echo read only >> /out";
+    let seen = run("6", "target=/n,mode=0750,uid=7,gid=8,readonly", look);
+    assert!(seen.starts_with("\"drwxr-x---") && seen.contains(" 7 ") && seen.contains(" 8 "));
+    // Its content is no input: what was made before is not made again for it.
+    let text = format!("FROM base:1\nRUN --mount=type=cache,target=/c : 1; {count}");
+    assert_eq!(outcomes(&bench.build(&text))[0].1, Outcome::Cached);
+}
+
+#[test]
+fn memory_and_what_is_bound_are_as_large_and_as_writable_as_is_said() {
+    let test = "memory_and_what_is_bound_are_as_large_and_as_writable_as_is_said";
+    let Some(bench) = bench(test) else { return };
+    bench.write("d/file", "context");
+    let text = "FROM base:1 AS other\nRUN mkdir /s && echo stage > /s/f\nFROM base:1\n\
+        RUN --mount=type=tmpfs,target=/t,size=64k \
+            --mount=type=bind,source=d,target=/rw,rw --mount=from=other,source=/s,target=/s \
+            busybox df -k /t > /df; echo over > /rw/file && cat /rw/file /s/f > /out; \
+            echo no > /s/f || echo read only >> /out; ls /t >> /out";
+    let report = bench.build(text);
+    let tree = bench.tree(&report);
+    assert!(tree.contains(&"0644 0:0 /out \"over\\nstage\\nread only\\n\"".to_owned()), "{tree:?}");
+    let size = tree.iter().find(|line| line.contains(" /df "));
+    assert!(size.is_some_and(|line| line.contains("64")), "{size:?}");
+    // What was written to what is bound is lost.
+    assert_eq!(fs::read_to_string(bench.context().join("d/file")).unwrap(), "context");
+    assert_eq!(below(&bench, &report, "/rw/"), [] as [&str; 0]);
+}
+
+/// The last one that gave a variable a value counts, whether `ENV` or `ARG`: as BuildKit has it.
+#[test]
+fn an_argument_behind_a_variable_counts_for_programs_and_not_for_the_image() {
+    let test = "an_argument_behind_a_variable_counts_for_programs_and_not_for_the_image";
+    let Some(bench) = bench(test) else { return };
+    let text = "FROM base:1\nENV a=env b=env\nARG a=arg\nARG b\nRUN echo $a $b > /out";
+    let report = bench.build(text);
+    let tree = bench.tree(&report);
+    assert!(tree.contains(&"0644 0:0 /out \"arg env\\n\"".to_owned()), "{tree:?}");
+    let environment = &report.configuration.config.env;
+    assert!(environment.contains(&"a=env".to_owned()), "{environment:?}");
+    let given = vec![("b".to_owned(), "given".to_owned())];
+    let options = Options { arguments: given, ..bench.options(text) };
+    let report = build(&bench.store, &options, &silent).unwrap();
+    let tree = bench.tree(&report);
+    assert!(tree.contains(&"0644 0:0 /out \"arg given\\n\"".to_owned()), "{tree:?}");
+}

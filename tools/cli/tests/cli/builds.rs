@@ -1,6 +1,11 @@
 //! `build`: what it prints, and how it ends.
 
 use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::Place;
 
@@ -28,4 +33,109 @@ fn a_build_tells_its_steps_and_ends_with_an_image() {
     let told = wrong.stderr;
     assert!(told.contains("Containerfile:2:6: COPY: found \"a\""), "{told}");
     assert!(told.ends_with("\n    COPY a\n         ^\n"), "{told}");
+}
+
+#[test]
+fn what_is_said_on_the_command_line_reaches_the_build() {
+    let place = Place::empty();
+    let (context, lib) = (place.path("context"), place.path("lib"));
+    for (folder, name) in [(&context, "a"), (&lib, "b")] {
+        fs::create_dir(folder).unwrap();
+        fs::write(folder.join(name), name).unwrap();
+    }
+    let text = "FROM scratch AS first\nARG v=default\nCOPY a /a-$v\n\
+        FROM first\nCOPY --from=lib b /b\n";
+    fs::write(place.path("file"), text).unwrap();
+    let build = |words: &[&str]| {
+        let fixed = ["build", "-f", "file", "--build-context", "lib=lib", "context"];
+        place.run(&[&fixed[..], words].concat())
+    };
+    let words = ["-t", "one:1", "-t", "two:1", "--build-arg", "v=x", "--label", "k=v"];
+    let built = build(&words);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert!(built.stdout.starts_with(b"built one:1, two:1: sha256:"));
+    let (one, two) = (place.json(&["inspect", "one:1"], 0), place.json(&["inspect", "two:1"], 0));
+    assert_eq!(one["id"], two["id"]);
+    assert_eq!(one["configuration"]["config"]["Labels"]["k"], "v");
+    assert_eq!(place.ok(&["cat", "two:1:/a-x"]), b"a");
+    assert_eq!(place.ok(&["cat", "two:1:/b"]), b"b");
+
+    let first = build(&["-t", "first:1", "--target", "first", "--build-arg", "v=x"]);
+    assert!(first.stderr.contains("COPY a /a-$v  CACHED"), "{}", first.stderr);
+    assert_eq!(place.run(&["cat", "first:1:/b"]).code, 8);
+    fs::write(lib.join("b"), "changed").unwrap();
+    let again = build(&["--explain", "--build-arg", "v=x", "--cache-from", "one:1"]);
+    let told = "COPY --from=lib b /b  0.";
+    assert!(again.stderr.contains(told), "{}", again.stderr);
+    assert!(again.stderr.contains("    not made before: file b changed\n"), "{}", again.stderr);
+    let anew = build(&["--no-cache", "--build-arg", "v=x"]);
+    assert!(!anew.stderr.contains("CACHED"), "{}", anew.stderr);
+    for (words, text) in [
+        (&["--cache-from", "none:1"][..], "none:1"),
+        (&["--target", "third"], "\"third\""),
+        (&["--secret", "src=x"], "src=x"),
+        (&["--no-cache", "--cache-from", "one:1"], "--cache-from"),
+        (&["--platform", "windows/amd64"], "windows/amd64"),
+    ] {
+        let refused = build(words);
+        assert!(matches!(refused.code, 2 | 8), "{words:?}: {}", refused.code);
+        assert!(refused.stderr.contains(text), "{words:?}: {}", refused.stderr);
+    }
+}
+
+/// A build that is killed while a program runs leaves no mount, no process and no name, and the next
+/// one works.
+#[test]
+fn a_killed_build_leaves_nothing() {
+    let Some(place) = super::containers::place("a_killed_build_leaves_nothing") else { return };
+    let context = place.path("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("file"), "bound").unwrap();
+    let text = "FROM base:1\nUSER 0\nRUN echo > /made\n\
+        RUN --mount=target=/bound --mount=type=secret,id=s --mount=type=tmpfs,target=/t \
+            cat /bound/file; while :; do sleep 0.05; done; echo ENDLESS\n";
+    let endless = format!("endless-{}", std::process::id());
+    fs::write(context.join("Containerfile"), text.replace("ENDLESS", &endless)).unwrap();
+    let mut command = Command::new(assert_cmd::cargo::cargo_bin("sapwood"));
+    command.args(["build", "--secret", "id=s,env=S"]).arg(&context).env("S", "secret");
+    command.env("SAPWOOD_STORE", place.store()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    wait_until("the program", &|| runs(&endless));
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    wait_until("the end of the program", &|| !runs(&endless));
+    wait_until("the end of the mounts", &|| mounts_below(&place.store()).is_empty());
+
+    let text = text.replace("while :; do sleep 0.05; done", "echo > /also");
+    fs::write(context.join("Containerfile"), text).unwrap();
+    let built = place.run(&["build", "-t", "built:1", context.to_str().unwrap()]);
+    assert_eq!(built.code, 0, "{}", built.stderr);
+    assert!(built.stderr.contains("RUN echo > /made  CACHED"), "{}", built.stderr);
+    assert_eq!(fs::read_dir(place.store().join("building")).unwrap().count(), 0);
+    let listed = String::from_utf8(place.ok(&["ls"])).unwrap();
+    assert!(!listed.contains("building:"), "{listed}");
+    place.ok(&["gc"]);
+    assert_eq!(place.json(&["gc", "--dry-run"], 0)["freed_bytes"], 0);
+    place.ok(&["check", "--data"]);
+}
+
+/// Whether some process has this in its command line.
+fn runs(marker: &str) -> bool {
+    let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    let mut lines = entries.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    lines.any(|line| String::from_utf8_lossy(&line).contains(marker))
+}
+
+fn mounts_below(folder: &Path) -> Vec<String> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let folder = folder.to_str().unwrap();
+    mounts.lines().filter(|line| line.contains(folder)).map(str::to_owned).collect()
+}
+
+fn wait_until(what: &str, is_so: &dyn Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "{what} did not come in 30 s");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

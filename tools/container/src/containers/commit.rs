@@ -70,7 +70,11 @@ pub fn commit(store: &Store, name: &str, commit: &Commit<'_>) -> Result<Committe
         }
     };
     let top = layer.to_string();
-    let image = publish(store, Some(&top), &configuration, commit.tag, commit.replace)?;
+    let published = publish(store, Some(&top), &configuration, commit.tag, commit.replace);
+    let image = published.inspect_err(|_| {
+        // A layer without an image is of no use; that it is left is told with the next `prune`.
+        let _ = store.remove(&top);
+    })?;
     if commit.sealing == Sealing::Seal {
         store.seal(&image.snapshot().layer_id().to_string())?;
     }

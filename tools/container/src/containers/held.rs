@@ -55,7 +55,7 @@ pub fn create(store: &Store, new: &NewContainer<'_>) -> sapwood::Result<HeldCont
     let lock = Lock::take(&folder, &name)?;
     let volume = store.fork_snapshot(new.snapshot, name.as_str())?;
     // What is there of a container that had the name before.
-    clear(store, &name, Record::read(&folder))?;
+    clear(store, &name)?;
     match std::fs::remove_file(folder::output(store, &name)) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         removed => removed
@@ -93,7 +93,7 @@ pub fn hold(store: &Store, name: &str) -> sapwood::Result<HeldContainer> {
     let lock = Lock::take(&folder, &name)?;
     let record = Record::read(&folder)?;
     let record = record.ok_or_else(|| missing(name.as_str(), "which was removed"))?;
-    clear(store, &name, Ok(Some(record.clone())))?;
+    clear(store, &name)?;
     let volume = store.open_volume(name.as_str())?;
     Ok(HeldContainer { name, store: store.clone(), record, volume, lock })
 }
@@ -157,17 +157,6 @@ impl HeldContainer {
 
 /// Ends and takes away what is left of a container whose server was killed. Nobody has the folder
 /// but who calls this.
-pub fn clear(
-    store: &Store,
-    name: &Name,
-    record: sapwood::Result<Option<Record>>,
-) -> sapwood::Result<()> {
-    let place = folder::place(store, name, Durability::OnSync);
-    if let Ok(Some(Record { runtime: Some(runtime), runtime_id: Some(id), .. })) = record
-        && place.state().exists()
-    {
-        let ended = Runtime::find(Some(&runtime))?.delete(&place, &id).output();
-        ended.map_err(|error| sapwood::Error::io("end a container", error))?;
-    }
-    place.clear()
+pub fn clear(store: &Store, name: &Name) -> sapwood::Result<()> {
+    folder::place(store, name, Durability::OnSync).clear_abandoned()
 }

@@ -142,7 +142,7 @@ pub fn remove_record(store: &Store, name: &str) -> Result<()> {
         return Ok(());
     }
     let _lock = Lock::take(&folder, &name)?;
-    clear(store, &name, Record::read(&folder))?;
+    clear(store, &name)?;
     match fs::remove_dir_all(&folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.map_err(|error| Error::io("remove a container", error).in_file(&folder)),

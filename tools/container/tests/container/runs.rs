@@ -237,6 +237,24 @@ fn without_a_network_there_is_only_the_loopback() {
     assert!(hosts_own.iter().all(|name| seen.contains(name.as_str())), "{seen}");
 }
 
+/// What is refused here a process of these rights could do without the filter.
+#[test]
+fn calls_that_lead_out_are_refused() {
+    if !can_run("calls_that_lead_out_are_refused") {
+        return;
+    }
+    let stand = Stand::new();
+    let line =
+        "while read key value; do [ $key != Seccomp: ] || echo $value; done < /proc/self/status
+        /bin/busybox unshare -U true 2>&1; echo through a pipe | cat
+        echo > /proc/sys/vm/overcommit_memory; cat /proc/interrupts | /bin/busybox wc -c";
+    let ran = stand.shell("a", line);
+    let expected = "2\nunshare: unshare(0x10000000): Operation not permitted\nthrough a pipe\n\
+        sh: can't create /proc/sys/vm/overcommit_memory: Read-only file system\n0\n";
+    assert_eq!(ran.output, expected);
+    assert_eq!(ran.changes(), [] as [&str; 0]);
+}
+
 /// INV-11: whatever an image says of itself, nothing outside of the tree is touched or shown.
 #[test]
 fn a_hostile_process_reaches_nothing_outside() {

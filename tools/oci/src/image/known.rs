@@ -19,7 +19,10 @@ impl KnownLayers {
     /// Looks through a store.
     pub fn of(store: &Store) -> Result<KnownLayers> {
         let mut known = KnownLayers::default();
-        for snapshot in store.kept_snapshots()? {
+        let mut snapshots = store.kept_snapshots()?;
+        // What was made anew counts, and not what it was made anew for.
+        snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.annotations.created));
+        for snapshot in snapshots {
             let labels = &snapshot.annotations.labels;
             if snapshot.kind != LayerKind::Tree || labels.contains_key(IMAGE_LABEL) {
                 continue;
