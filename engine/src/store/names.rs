@@ -5,6 +5,7 @@
 //! that a fork makes one file. After a power cut it may hold anything: what does not verify there
 //! was never promised to anybody, while a `.name` file that does not verify is damage.
 
+use std::collections::HashMap;
 use std::io::ErrorKind::{AlreadyExists, NotFound, Unsupported};
 use std::path::Path;
 use std::sync::Arc;
@@ -42,20 +43,33 @@ pub fn read(host: &dyn Host, name: &Name) -> Result<Option<FoundName>> {
 
 /// All names, in order of their names.
 pub fn list(host: &dyn Host) -> Result<Vec<FoundName>> {
-    let mut found = Vec::new();
-    for file in list_folder(host, paths::NAMES.as_ref())? {
-        let path = Path::new(paths::NAMES).join(&file);
-        let (entry, durable) = match paths::parse_names_entry(&file) {
-            Some(NamesEntry::Name(_)) => (read_durable(host, &path, None)?, true),
-            Some(NamesEntry::Fresh(_)) => (read_fresh(host, &path, None)?, false),
-            Some(NamesEntry::Aside) | None => (None, false),
-        };
-        found.extend(entry.map(|entry| FoundName { entry, durable }));
-    }
-    // Where a crash left both files of a name, the durable one counts.
-    found.sort_by(|a, b| (&a.entry.name, b.durable).cmp(&(&b.entry.name, a.durable)));
-    found.dedup_by(|a, b| a.entry.name == b.entry.name);
+    let mut found = each(host)?.collect::<Result<Vec<_>>>()?;
+    found.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     Ok(found)
+}
+
+/// All names in any order, each read when it is its turn: for those who may have seen enough before
+/// the last.
+pub fn each(host: &dyn Host) -> Result<impl Iterator<Item = Result<FoundName>>> {
+    let mut is_durable: HashMap<String, bool> = HashMap::new();
+    for file in list_folder(host, paths::NAMES.as_ref())? {
+        match paths::parse_names_entry(&file) {
+            // Where a crash left both files of a name, the durable one counts.
+            Some(NamesEntry::Name(escaped)) => drop(is_durable.insert(escaped.to_owned(), true)),
+            Some(NamesEntry::Fresh(escaped)) => {
+                is_durable.entry(escaped.to_owned()).or_insert(false);
+            }
+            Some(NamesEntry::Aside) | None => {}
+        }
+    }
+    let read = move |(escaped, durable): (String, bool)| {
+        let entry = match durable {
+            true => read_durable(host, &paths::name_of_escaped(&escaped), None),
+            false => read_fresh(host, &paths::fresh_name_of_escaped(&escaped), None),
+        };
+        entry.map(|entry| entry.map(|entry| FoundName { entry, durable })).transpose()
+    };
+    Ok(is_durable.into_iter().filter_map(read))
 }
 
 /// Makes the name stand for `entry`, durably, whatever it stood for before.

@@ -44,13 +44,23 @@ pub fn making(id: LayerId) -> PathBuf {
 
 /// The file of a name, durable.
 pub fn name(name: &Name) -> PathBuf {
-    Path::new(NAMES).join(name.escaped() + NAME_ENDING)
+    name_of_escaped(&name.escaped())
 }
 
 /// What a name is that nothing was synced of yet: a second name of the file of its top. After a
 /// power cut it may hold anything, and then the name was never there.
 pub fn fresh_name(name: &Name) -> PathBuf {
-    Path::new(NAMES).join(name.escaped() + FRESH_ENDING)
+    fresh_name_of_escaped(&name.escaped())
+}
+
+/// As [`name`], of its escaped form.
+pub fn name_of_escaped(escaped: &str) -> PathBuf {
+    Path::new(NAMES).join(format!("{escaped}{NAME_ENDING}"))
+}
+
+/// As [`fresh_name`], of its escaped form.
+pub fn fresh_name_of_escaped(escaped: &str) -> PathBuf {
+    Path::new(NAMES).join(format!("{escaped}{FRESH_ENDING}"))
 }
 
 /// A file beside the name files for one that is being written.

@@ -82,8 +82,16 @@ pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec
         own_ids.insert(header.layer);
         own.push((header.layer, header.removed));
     }
+    // Where the newest of them is held, all below it are.
+    let Some(&(newest, _)) = own.iter().find(|(_, removed)| !removed) else {
+        return Ok(Vec::new());
+    };
     let mut held = HashSet::new();
-    for other in names::list(host)? {
+    for other in names::each(host)? {
+        let other = other?;
+        if held.contains(&newest) {
+            break;
+        }
         if other.entry.name == found.entry.name {
             continue;
         }

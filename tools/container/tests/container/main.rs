@@ -1,4 +1,5 @@
 //! Processes over trees, by the runtime that this machine has: what they see, and what is left.
 
+mod many;
 mod runs;
 mod support;

@@ -60,7 +60,11 @@ impl Stand {
 
     /// With more in the tree.
     pub fn with(more: impl FnOnce(&Files)) -> Stand {
-        let folder = tempfile::tempdir().unwrap();
+        Stand::in_folder(tempfile::tempdir().unwrap(), more)
+    }
+
+    /// As [`Stand::with`], in a folder of its own.
+    pub fn in_folder(folder: TempDir, more: impl FnOnce(&Files)) -> Stand {
         let store = Store::create(folder.path().join("store"), &StoreOptions::default()).unwrap();
         let files =
             Files::open(store.create_tree("base").unwrap(), FilesOptions::default()).unwrap();
