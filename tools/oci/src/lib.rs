@@ -36,6 +36,7 @@ mod blob;
 mod digest;
 mod history;
 mod image;
+mod load;
 mod prune;
 mod rebase;
 mod report;
@@ -50,6 +51,10 @@ pub use history::{HistoryEntry, history};
 pub use image::{
     CACHE_KEY_LABEL, CHAIN_ID_LABEL, Configuration, DIFF_ID_LABEL, IMAGE_LABEL, Image, ImageLayer,
     KnownLayers, list, publish, read_configuration,
+};
+pub use load::{
+    ArchiveForm, ImageArchive, ImageSource, Input, Listed, LoadOptions, Platform, Progress,
+    install, load, open_archive,
 };
 pub use oci_spec::image as spec;
 pub use prune::{PruneOptions, Pruned, prune};

@@ -9,7 +9,7 @@ use super::CONFIGURATION;
 use crate::Sha256;
 
 /// The longest configuration in bytes; those of real images have some thousand.
-const CONFIGURATION_BYTES_MAX: u64 = 8 << 20;
+pub const CONFIGURATION_BYTES_MAX: u64 = 8 << 20;
 
 /// The configuration of an image. Its bytes are kept as they came, so that the image's id stays, and
 /// so does what no type here knows.

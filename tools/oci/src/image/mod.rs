@@ -6,7 +6,7 @@ mod layers;
 mod open;
 mod publish;
 
-pub use configuration::{Configuration, read_configuration};
+pub use configuration::{CONFIGURATION_BYTES_MAX, Configuration, read_configuration};
 pub use known::KnownLayers;
 pub use layers::ImageLayer;
 pub use open::{Image, list};

@@ -1,6 +1,8 @@
 //! Images in stores.
 
+mod crafted;
 mod life;
+mod load;
 mod model;
 mod page;
 mod save;
