@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::collect::{Assume, Census, GcReport, census, plan};
+use super::collect::{Assume, GcReport, census, plan};
 use super::handle::Store;
 use super::locks::StoreLock;
 use super::{Name, headers, names};
 use crate::error::Result;
-use crate::format::{NameEntry, NameKind};
+use crate::format::NameEntry;
 use crate::units::LayerId;
 
 /// The layer files that a name needs.
@@ -53,12 +53,15 @@ impl Store {
         for (id, resident) in &census.layers {
             holdings.allocated_bytes.insert(*id, resident.allocated_bytes);
             if resident.in_use {
-                let below = history_from(&census, Some(*id));
-                holdings.in_use.extend(below);
+                for id in census.history_from(Some(*id)) {
+                    if !holdings.in_use.insert(id) {
+                        break;
+                    }
+                }
             }
         }
         for found in &census.names {
-            let history = history_of(&census, &found.entry);
+            let history: Vec<LayerId> = census.history_of(&found.entry).collect();
             let own: HashSet<&LayerId> = history.iter().collect();
             let sources = history.iter().flat_map(|id| &census.layers[id].sources);
             let lenders: BTreeSet<LayerId> = sources
@@ -90,7 +93,12 @@ impl Store {
         let is_leaving = |entry: &NameEntry| removal.names.contains(&entry.name);
         let mut held: HashSet<LayerId> = HashSet::new();
         for found in census.names.iter().filter(|found| !is_leaving(&found.entry)) {
-            held.extend(history_of(&census, &found.entry));
+            for id in census.history_of(&found.entry) {
+                // From a layer that is held on down, all are.
+                if !held.insert(id) {
+                    break;
+                }
+            }
         }
         let mut assume = Assume {
             removed: removal.snapshots.clone(),
@@ -98,34 +106,10 @@ impl Store {
             ..Assume::default()
         };
         for found in census.names.iter().filter(|found| is_leaving(&found.entry)) {
-            let history = history_of(&census, &found.entry);
-            assume.removed.extend(history.into_iter().filter(|id| !held.contains(id)));
+            let history = census.history_of(&found.entry);
+            assume.removed.extend(history.take_while(|id| !held.contains(id)));
         }
         let plan = plan(&inner.host, inner.options.volume.read, &census, &assume)?;
         Ok(GcReport::of(&plan))
     }
-}
-
-/// The layers from what a name leads to down, those that are there.
-fn history_of(census: &Census, entry: &NameEntry) -> Vec<LayerId> {
-    let is_there = census.layers.get(&entry.top).is_some_and(|top| top.header.is_some());
-    let lost_top = entry.kind == NameKind::Volume && !is_there;
-    let top = match lost_top {
-        true => entry.parent.and_then(|parent| census.locate(&parent).first().copied()),
-        false => Some(entry.top),
-    };
-    history_from(census, top)
-}
-
-fn history_from(census: &Census, top: Option<LayerId>) -> Vec<LayerId> {
-    let mut history = Vec::new();
-    let mut seen = HashSet::new();
-    let mut next = top;
-    while let Some(id) = next.take_if(|id| seen.insert(*id)) {
-        let Some(resident) = census.layers.get(&id) else { break };
-        history.push(id);
-        let parent = resident.header.as_ref().and_then(|header| header.parent);
-        next = parent.and_then(|parent| census.locate(&parent).first().copied());
-    }
-    history
 }

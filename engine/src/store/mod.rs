@@ -26,6 +26,7 @@ mod seal;
 mod snapshots;
 mod tag;
 mod usage;
+mod usage_of_names;
 mod volumes;
 
 pub use collect::{GcOptions, GcReport};

@@ -75,43 +75,36 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
 /// removed yet. The caller holds the store's lock, so that names stay as they are.
 pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec<LayerId>> {
     let host = inner.host();
-    let mut own = Vec::new();
-    let mut own_ids = HashSet::new();
-    for header in history(host, newest_frozen(inner, found)?) {
-        let header = header?;
-        own_ids.insert(header.layer);
-        own.push((header.layer, header.removed));
-    }
-    // Where the newest of them is held, all below it are.
-    let Some(&(newest, _)) = own.iter().find(|(_, removed)| !removed) else {
-        return Ok(Vec::new());
-    };
+    let Some(tip) = newest_frozen(inner, found)? else { return Ok(Vec::new()) };
     let mut held = HashSet::new();
     for other in names::each(host)? {
         let other = other?;
-        if held.contains(&newest) {
-            break;
-        }
         if other.entry.name == found.entry.name {
             continue;
         }
         for header in history(host, newest_frozen(inner, &other)?) {
             let id = header?.layer;
-            // From here on down it has been walked already.
-            let known = !held.insert(id);
-            if known {
-                break;
+            if id == tip.id {
+                // All of the one is in the other.
+                return Ok(Vec::new());
             }
-            if own_ids.contains(&id) {
-                // All below is in both histories.
-                let first = own.iter().position(|(own, _)| *own == id).unwrap_or(own.len());
-                held.extend(own[first..].iter().map(|(own, _)| *own));
+            // From a layer that was met before on down, all were.
+            if !held.insert(id) {
                 break;
             }
         }
     }
-    own.retain(|(id, removed)| !removed && !held.contains(id));
-    Ok(own.into_iter().map(|(id, _)| id).collect())
+    let mut alone = Vec::new();
+    for header in history(host, Some(tip)) {
+        let header = header?;
+        if held.contains(&header.layer) {
+            break;
+        }
+        if !header.removed {
+            alone.push(header.layer);
+        }
+    }
+    Ok(alone)
 }
 
 fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
@@ -122,12 +115,12 @@ fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
         let expected = "a snapshot; a volume is removed by its name";
         return Err(Error::invalid("remove", "layer", format!("{id}, which is open"), expected));
     }
-    if let Some(tag) = names::list(host)?
-        .into_iter()
-        .find(|found| found.entry.kind == NameKind::Tag && found.entry.top == id)
-    {
-        let found = format!("tagged {}", tag.entry.name);
-        return Err(Error::invalid("remove a snapshot", "snapshot", found, "no tag on it"));
+    for named in names::each(host)? {
+        let named = named?.entry;
+        if named.kind == NameKind::Tag && named.top == id {
+            let found = format!("tagged {}", named.name);
+            return Err(Error::invalid("remove a snapshot", "snapshot", found, "no tag on it"));
+        }
     }
     if header.removed {
         return Err(Error::new(ErrorKind::NotFound, format!("remove snapshot {id}")).about(

@@ -2,16 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::collect::{Assume, Census, Plan, census, plan};
+use super::collect::{Assume, Census, census, plan};
 use super::handle::{Inner, Store};
 use super::headers::history;
 use super::locks::StoreLock;
-use super::names::{failed, list_folder};
+use super::names::{FoundName, failed, list_folder};
 use super::remove::{held_by_name_alone, whole_name};
 use super::resolve::{newest_frozen, resolve};
 use super::{headers, names, paths};
 use crate::error::{ErrorKind, Result};
-use crate::format::NameKind;
+use crate::format::{LayerRef, NameKind};
 use crate::units::LayerId;
 
 /// What one name or snapshot takes, in bytes.
@@ -51,53 +51,22 @@ pub struct StoreUsage {
 }
 
 impl Store {
-    /// What `reference` takes.
+    /// What `reference` takes. For all names there is [`usage_of_names`](Store::usage_of_names).
     pub fn usage_of(&self, reference: &str) -> Result<Usage> {
         let inner = self.inner()?;
         let resolved = resolve(inner, reference)?;
         let _lock = StoreLock::shared(inner.host())?;
         let census = census(inner.host())?;
-        let mut assume = Assume::default();
-        let mut tip = Some(resolved.layer);
-        let history_from;
+        let garbage_bytes = freed_bytes(inner, &census, &Assume::default())?;
         match whole_name(inner, reference)? {
-            Some(found) => {
-                assume.removed.extend(held_by_name_alone(inner, &found)?);
-                if found.entry.kind == NameKind::Volume {
-                    assume.removed.insert(found.entry.top);
-                    history_from = newest_frozen(inner, &found)?;
-                } else {
-                    tip = None;
-                    history_from = found.entry.parent;
-                }
-                assume.without_names.insert(found.entry.name);
-            }
+            Some(found) => usage_of_name(inner, &census, &found, garbage_bytes),
             None => {
-                assume.removed.insert(resolved.layer);
                 let header = headers::read_existing(inner.host(), resolved.layer)?;
-                history_from = header.parent;
+                let assume = Assume { removed: [resolved.layer].into(), ..Assume::default() };
+                let history = (Some(resolved.layer), header.parent);
+                usage_without(inner, &census, history, &assume, garbage_bytes)
             }
         }
-        let mut usage = Usage::default();
-        let mut add = |id: LayerId| {
-            let resident = census.layers.get(&id);
-            usage.allocated_bytes += resident.map_or(0, |resident| resident.allocated_bytes);
-        };
-        let mut below = None;
-        for header in history(inner.host(), history_from) {
-            let header = header?;
-            below.get_or_insert(header.volume_bytes);
-            if tip != Some(header.layer) {
-                add(header.layer);
-            }
-        }
-        tip.into_iter().for_each(&mut add);
-        let top = tip.and_then(|tip| census.layers.get(&tip)?.header.as_ref());
-        usage.virtual_bytes = top.map(|header| header.volume_bytes).or(below).unwrap_or(0);
-        let bytes = |assume: &Assume| total(inner, &census, assume);
-        usage.exclusive_bytes = bytes(&assume)?.saturating_sub(bytes(&Assume::default())?);
-        usage.shared_bytes = usage.allocated_bytes.saturating_sub(usage.exclusive_bytes);
-        Ok(usage)
     }
 
     /// What the store takes.
@@ -174,10 +143,57 @@ enum Owner {
     Several,
 }
 
+/// What one name takes, where a collection would free `garbage_bytes` by now.
+pub(super) fn usage_of_name(
+    inner: &Inner,
+    census: &Census,
+    found: &FoundName,
+    garbage_bytes: u64,
+) -> Result<Usage> {
+    let mut assume = Assume::default();
+    assume.removed.extend(held_by_name_alone(inner, found)?);
+    assume.without_names.insert(found.entry.name.clone());
+    let history = match found.entry.kind {
+        NameKind::Volume => {
+            assume.removed.insert(found.entry.top);
+            (Some(found.entry.top), newest_frozen(inner, found)?)
+        }
+        NameKind::Tag => (None, found.entry.parent),
+    };
+    usage_without(inner, census, history, &assume, garbage_bytes)
+}
+
+/// What a layer and what it stands on take, and what of it goes with what `assume` says.
+fn usage_without(
+    inner: &Inner,
+    census: &Census,
+    (tip, below): (Option<LayerId>, Option<LayerRef>),
+    assume: &Assume,
+    garbage_bytes: u64,
+) -> Result<Usage> {
+    let mut usage = Usage::default();
+    let mut add = |id: LayerId| {
+        let resident = census.layers.get(&id);
+        usage.allocated_bytes += resident.map_or(0, |resident| resident.allocated_bytes);
+    };
+    let mut size_below = None;
+    for header in history(inner.host(), below) {
+        let header = header?;
+        size_below.get_or_insert(header.volume_bytes);
+        if tip != Some(header.layer) {
+            add(header.layer);
+        }
+    }
+    tip.into_iter().for_each(&mut add);
+    let top = tip.and_then(|tip| census.layers.get(&tip)?.header.as_ref());
+    usage.virtual_bytes = top.map(|header| header.volume_bytes).or(size_below).unwrap_or(0);
+    usage.exclusive_bytes = freed_bytes(inner, census, assume)?.saturating_sub(garbage_bytes);
+    usage.shared_bytes = usage.allocated_bytes.saturating_sub(usage.exclusive_bytes);
+    Ok(usage)
+}
+
 /// What a collection would free.
-fn total(inner: &Inner, census: &Census, assume: &Assume) -> Result<u64> {
-    let plan: Plan = plan(&inner.host, inner.options.volume.read, census, assume)?;
-    let unlinked: u64 = plan.unlink.iter().map(|(_, bytes)| bytes).sum();
-    let thinned: u64 = plan.thin.iter().map(|thinning| thinning.bytes).sum();
-    Ok(unlinked + thinned)
+fn freed_bytes(inner: &Inner, census: &Census, assume: &Assume) -> Result<u64> {
+    let plan = plan(&inner.host, inner.options.volume.read, census, assume)?;
+    Ok(plan.freed_bytes())
 }

@@ -13,9 +13,13 @@ use sapwood::store::{Store, StoreOptions};
 
 fn main() {
     let is_quick = std::env::args().any(|argument| argument == "--quick");
+    // `-- layers` leaves the images out.
+    let only_layers = std::env::args().any(|argument| argument == "layers");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (image_bytes, rounds) = if is_quick { (64 << 20, 3) } else { (1 << 30, 7) };
-    images(folder.path(), image_bytes, rounds);
+    if !only_layers {
+        images(folder.path(), image_bytes, rounds);
+    }
     many_layers(folder.path(), if is_quick { 500 } else { 10_000 }, rounds);
 }
 
@@ -56,10 +60,10 @@ fn images(folder: &Path, bytes: u64, rounds: usize) {
     }
 }
 
-/// Verbs that have little to do, on a store of many layers.
+/// Verbs on a store of many layers, from start to end: on one chain, and on a base with many forks.
 fn many_layers(folder: &Path, layers: usize, rounds: usize) {
-    let path = folder.join("many");
-    let store = Store::create(&path, &StoreOptions::default()).unwrap();
+    let chain = folder.join("chain");
+    let store = Store::create(&chain, &StoreOptions::default()).unwrap();
     let volume = store.create_volume("vm", 1 << 30).unwrap();
     for layer in 0..layers as u64 {
         volume.write_at(layer % (1 << 18) * 4096, &layer.to_le_bytes().repeat(512)).unwrap();
@@ -67,31 +71,83 @@ fn many_layers(folder: &Path, layers: usize, rounds: usize) {
     }
     volume.close().unwrap();
     drop(store);
-    println!("\none verb, from start to end, on a store of {layers} layers");
-    let verbs: &[&[&str]] = &[
-        &["show", "vm@1"],
-        &["ls"],
-        &["read", "vm", "--length", "4K"],
-        &["write", "vm"],
-        &["fork", "vm@1"],
-        &["snapshot", "vm"],
-        &["tag", "vm@1"],
-    ];
-    for words in verbs {
-        let mut times = Vec::new();
-        for round in 0..=rounds {
-            let fresh = format!("{}-{round}", words[0]);
-            let is_naming = matches!(words[0], "fork" | "tag");
-            let mut command = Command::new(env!("CARGO_BIN_EXE_sapwood"));
-            command.arg("--store").arg(&path).arg("-q").args(*words);
-            command.args(is_naming.then_some(&fresh));
-            let time = timed(&mut command);
-            if round > 0 {
-                times.push(time);
-            }
-        }
-        println!("  {:<32} {:>9.1} ms", words.join(" "), milliseconds(median(times)));
+    println!("\none verb, from start to end, on a chain of {layers} layers");
+    verbs(&chain, rounds);
+    println!("  and those that look at each layer of the chain or of the store");
+    walks(&chain, rounds, layers);
+
+    let wide = folder.join("wide");
+    let store = Store::create(&wide, &StoreOptions::default()).unwrap();
+    let volume = store.create_volume("vm", 1 << 30).unwrap();
+    volume.write_at(0, &[7; 4096]).unwrap();
+    volume.snapshot(&Annotations::default()).unwrap();
+    volume.close().unwrap();
+    for fork in 0..layers {
+        store.fork("vm@1", &format!("fork-{fork}")).unwrap();
     }
+    drop(store);
+    println!("\none verb, from start to end, on a snapshot with {layers} forks");
+    verbs(&wide, rounds);
+    println!("  and those that look at each layer of the store");
+    walks(&wide, rounds, layers);
+}
+
+/// Those whose work is the same whatever the number of layers; `{}` is the number of the round.
+fn verbs(store: &Path, rounds: usize) {
+    for words in [
+        "show vm@1",
+        "ls",
+        "read vm --length 4K",
+        "write vm",
+        "fork vm@1 made-{}",
+        "snapshot vm",
+        "tag vm@1 made:{}",
+        "resize vm 1G",
+        "map vm",
+        "diff vm@1 vm",
+        "reset vm",
+        "rm made:{}",
+        "rm made-{}",
+        "ps",
+        "images",
+    ] {
+        let time = from_start_to_end(store, words, rounds);
+        println!("  {words:<32} {:>9.1} ms", milliseconds(time));
+    }
+}
+
+/// Those that look at each layer.
+fn walks(store: &Path, rounds: usize, layers: usize) {
+    for words in [
+        "log vm",
+        "log vm --graph",
+        "du vm",
+        "du",
+        "df",
+        "df -v",
+        "gc --dry-run",
+        "gc",
+        "prune --dry-run",
+        "check",
+    ] {
+        let time = from_start_to_end(store, words, rounds.min(3));
+        let each = time.as_secs_f64() * 1e6 / layers as f64;
+        println!("  {words:<32} {:>9.1} ms, {each:>6.1} us a layer", milliseconds(time));
+    }
+}
+
+fn from_start_to_end(store: &Path, words: &str, rounds: usize) -> Duration {
+    let mut times = Vec::new();
+    for round in 0..=rounds {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sapwood"));
+        command.arg("--store").arg(store).arg("-q");
+        command.args(words.replace("{}", &round.to_string()).split(' '));
+        let time = timed(&mut command);
+        if round > 0 {
+            times.push(time);
+        }
+    }
+    median(times)
 }
 
 /// An image unlike itself everywhere, so that nothing of it is zeros.

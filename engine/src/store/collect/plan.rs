@@ -1,6 +1,6 @@
 //! What goes: files that nothing reaches, and stretches of files that nobody can see.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::see::{Maps, Sight, see};
 use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::format::header::HEADER_BYTES;
-use crate::format::{Header, LayerRef, NameKind};
+use crate::format::{Header, LayerRef, LayerState, NameEntry, NameKind};
 use crate::layer::{Descriptors, Layer, ReadPolicy};
 use crate::medium::{Host, Medium, OpenMode};
 use crate::store::names::failed;
@@ -38,6 +38,14 @@ pub struct Plan {
     pub derived: Vec<PathBuf>,
     /// How many layers stay.
     pub kept_layers: u64,
+}
+
+impl Plan {
+    /// All bytes that come back.
+    pub fn freed_bytes(&self) -> u64 {
+        let thinned = self.thin.iter().map(|thinning| thinning.bytes);
+        self.unlink.iter().map(|(_, bytes)| *bytes).chain(thinned).sum()
+    }
 }
 
 /// What goes of one layer.
@@ -181,6 +189,37 @@ impl Census {
         }
         let digest = wanted.digest.and_then(|digest| self.by_digest.get(&digest));
         digest.cloned().unwrap_or_default()
+    }
+
+    /// The layer that `id` stands on, where it is there.
+    pub fn parent_of(&self, id: LayerId) -> Option<LayerId> {
+        let parent = self.layers.get(&id)?.header.as_ref()?.parent?;
+        self.locate(&parent).first().copied()
+    }
+
+    /// The layers from what a name leads to down, those that are there.
+    pub fn history_of(&self, entry: &NameEntry) -> impl Iterator<Item = LayerId> {
+        let is_there = self.layers.get(&entry.top).is_some_and(|top| top.header.is_some());
+        let lost_top = entry.kind == NameKind::Volume && !is_there;
+        self.history_from(match lost_top {
+            true => entry.parent.and_then(|parent| self.locate(&parent).first().copied()),
+            false => Some(entry.top),
+        })
+    }
+
+    /// The layers from `top` down, those that are there.
+    pub fn history_from(&self, top: Option<LayerId>) -> impl Iterator<Item = LayerId> {
+        let mut seen = HashSet::new();
+        let mut there = move |id: &LayerId| self.layers.contains_key(id) && seen.insert(*id);
+        let top = top.filter(&mut there);
+        std::iter::successors(top, move |id| self.parent_of(*id).filter(&mut there))
+    }
+
+    /// Whether a layer is a snapshot that is kept for its own sake, whoever else needs it.
+    pub fn keeps(&self, id: LayerId) -> bool {
+        let header = self.layers.get(&id).and_then(|resident| resident.header.as_ref());
+        let is_kept = |header: &Header| header.state == LayerState::Frozen && !header.removed;
+        header.is_some_and(is_kept) && !self.unfinished.contains(&id)
     }
 }
 

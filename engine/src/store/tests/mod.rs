@@ -3,6 +3,7 @@
 mod collect;
 mod crash;
 mod making;
+mod many_layers;
 mod names;
 mod sharing;
 mod space;

@@ -123,6 +123,58 @@ fn exclusive_bytes_are_what_removing_frees() {
     assert!(nothing.exclusive_bytes < 10 * BLOCK as u64);
 }
 
+/// That all names at once are told what each by itself is.
+fn expect_same_usage(store: &Store, when: &str) {
+    let names = store.names().unwrap().into_iter().map(|entry| entry.name);
+    let each: Vec<_> = names.map(|name| (name.clone(), store.usage_of(&name).unwrap())).collect();
+    assert_eq!(store.usage_of_names().unwrap(), each, "{when}");
+}
+
+#[test]
+fn all_names_at_once_take_what_each_by_itself_takes() {
+    let (_folder, host, store) = files();
+    let volume = store.create_volume("web", DISK).unwrap();
+    for byte in 1..=5 {
+        fill(&volume, byte.into(), 6 * u64::from(byte), byte);
+        freeze(&volume);
+    }
+    expect_same_usage(&store, "one chain, which is open");
+    store.tag("web@4", "old", Replace::Refuse).unwrap();
+    store.tag("web@4", "old:again", Replace::Refuse).unwrap();
+    let fork = store.fork("web@2", "fork").unwrap();
+    fill(&fork, 3, 9, 6);
+    fork.flush().unwrap();
+    freeze(&fork);
+    store.fork("web@2", "empty").unwrap().close().unwrap();
+    expect_same_usage(&store, "forks and tags");
+    let other = store.create_volume("other", DISK).unwrap();
+    let lender = store.snapshot_of("fork@1").unwrap();
+    other.clone_range(CloneSource::Snapshot(&lender), 0, 0, 12 * BLOCK as u64).unwrap();
+    other.flush().unwrap();
+    expect_same_usage(&store, "blocks that are shared");
+    store.remove("web@3").unwrap();
+    store.remove("web@1").unwrap();
+    expect_same_usage(&store, "removed snapshots");
+    store.collect(&REAL).unwrap();
+    expect_same_usage(&store, "thinned layers");
+    let held = store.snapshot_of("web@1").unwrap();
+    fork.close().unwrap();
+    store.remove("fork").unwrap();
+    expect_same_usage(&store, "a lender without a name");
+    drop((volume, lender, held));
+    store.remove("old:again").unwrap();
+    expect_same_usage(&store, "all closed");
+    store.collect(&REAL).unwrap();
+    expect_same_usage(&reopened(&host), "collected again");
+    let flat = store.create_volume("flat", DISK).unwrap();
+    fill(&flat, 0, 8, 7);
+    freeze(&flat);
+    store.tag("flat@1", "flat:1", Replace::Refuse).unwrap();
+    flat.close().unwrap();
+    store.remove("flat").unwrap();
+    expect_same_usage(&store, "a tag that holds its snapshot alone");
+}
+
 #[test]
 fn what_several_names_need_and_what_goes_with_them() {
     let (_folder, _, store) = files();

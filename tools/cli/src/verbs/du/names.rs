@@ -50,21 +50,13 @@ impl Report for Usages {
 
 pub fn tell(args: &DuArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let references = match &args.reference {
-        Some(reference) => vec![reference.clone()],
-        None => {
-            let mut names: Vec<_> = store.names()?.into_iter().map(|name| name.name).collect();
-            names.sort();
-            names
-        }
+    let usage = match &args.reference {
+        Some(reference) => vec![(reference.clone(), store.usage_of(reference)?)],
+        None => store.usage_of_names()?,
     };
-    let usage = references
-        .into_iter()
-        .map(|reference| {
-            let Usage { virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes, .. } =
-                store.usage_of(&reference)?;
-            Ok(Row { reference, virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes })
-        })
-        .collect::<Result<_>>()?;
-    context.print(&Usages { usage })
+    let row = |(reference, usage)| {
+        let Usage { virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes, .. } = usage;
+        Row { reference, virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes }
+    };
+    context.print(&Usages { usage: usage.into_iter().map(row).collect() })
 }
