@@ -83,7 +83,8 @@ impl Names {
     }
 }
 
-fn difference(
+/// What is different about two files. The content of both is read where they are equally long.
+pub fn difference(
     before: &dyn ReadFiles,
     old: &Attributes,
     after: &dyn ReadFiles,

@@ -36,7 +36,7 @@ pub use attachments::{attachment, find_attachment};
 pub use blame::{BlameRange, Share, TreeUsage, blame, shares, usage};
 pub use changes::{ChangeKind, Difference, FileChange, changes};
 pub use check::{TreeFinding, TreeReport, TreeSeverity, check};
-pub use compare::compare;
+pub use compare::{compare, difference};
 pub use layers::{HiddenContent, LayerContent, contents_of_layers};
 pub use live::{Files, FilesOptions};
 pub use paths::{DirectoryEntry, Paths};

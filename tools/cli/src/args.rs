@@ -2,6 +2,7 @@
 
 mod build;
 pub mod container;
+mod image;
 mod life;
 mod tree;
 
@@ -17,6 +18,7 @@ use crate::tree::Word;
 
 pub use self::build::BuildArgs;
 pub use self::container::{CommitArgs, ExecArgs, LogsArgs, PsArgs, RunArgs, StartArgs, StopArgs};
+pub use self::image::{SaveArgs, SaveFormat};
 pub use self::life::{
     DfArgs, HistoryArgs, ImagesArgs, InspectArgs, PruneArgs, RebaseArgs, ReportArgs, SquashArgs,
 };
@@ -115,6 +117,8 @@ pub enum Verb {
     Export(ExportArgs),
     /// Build an image from a Containerfile, a layer an instruction
     Build(BuildArgs),
+    /// Write images out, for other tools and other stores
+    Save(SaveArgs),
     /// Make a volume on top of a snapshot
     Fork(ForkArgs),
     /// Freeze what a volume holds
@@ -219,6 +223,7 @@ impl Verb {
             Verb::Import(_) => "import",
             Verb::Export(_) => "export",
             Verb::Build(_) => "build",
+            Verb::Save(_) => "save",
             Verb::Fork(_) => "fork",
             Verb::Snapshot(_) => "snapshot",
             Verb::Seal(_) => "seal",
@@ -643,6 +648,7 @@ mod tests {
             &["import", "a", "b"],
             &["export", "a", "b"],
             &["build", "."],
+            &["save", "i", "f"],
             &["fork", "a", "b"],
             &["snapshot", "a"],
             &["seal", "a"],

@@ -60,7 +60,10 @@ pub use oci_spec::image as spec;
 pub use prune::{PruneOptions, Pruned, prune};
 pub use rebase::{Became, Conflict, Rebase, RebaseOptions, Rebased, rebase};
 pub use report::{Report, report};
-pub use save::{OutgoingImage, OutgoingLayer, WrittenLayer, manifest_of};
+pub use save::{
+    OutgoingImage, OutgoingLayer, Save, SavedImage, WrittenLayer, manifest_of, save_docker_archive,
+    save_layout, save_oci_archive,
+};
 pub use squash::squash;
 pub use usage::{
     BUILD_CACHE_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage, ImageUsage, Usage, usage,

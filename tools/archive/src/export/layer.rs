@@ -18,9 +18,9 @@ use crate::tar::{Member, MemberKind};
 ///
 /// First what is gone, as whiteouts, in the order of paths; then what came or changed, as
 /// [`export_tar`](super::export_tar) writes it. A layer knows no renames, so what was moved is
-/// gone in one place and new in the other; a directory in place of another one hides it first. A
-/// file with several names is written under all of them if under any. Cost is in proportion to
-/// what changed, and memory to its names. The same two trees give the same bytes.
+/// gone in one place and new in the other. A file with several names is written under all of them
+/// if under any. Cost is in proportion to what changed, and memory to its names. Equal trees give
+/// equal bytes, whatever was done to make one of the other.
 ///
 /// Errors: [`Unsupported`](sapwood::ErrorKind::Unsupported) for a name that begins with `.wh.`,
 /// for a character device 0:0, which readers take for a deletion, and for what [`export_tar`](super::export_tar) cannot say;

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sapwood::files::{Attributes, ChangeKind, FileChange, FileKind, FilesView, Inode, ReadFiles};
+use sapwood::files::{
+    Attributes, ChangeKind, Difference, FileChange, FileKind, FilesView, Inode, ReadFiles,
+    difference,
+};
 use sapwood::{ErrorKind, Result};
 
-use crate::listing::names_behind;
+use crate::listing::{Name, names_behind};
 
 /// The members of a layer.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -18,16 +21,19 @@ pub struct Plan {
 
 /// What has to be said so that `before` becomes `after`, where these `changes` are all there are.
 ///
-/// A layer knows neither renames nor files that are one file with another of a lower layer, so
-/// what was moved is said anew, and a file that is said is said under all of its names.
+/// It follows from the two trees alone: what is the same under the same name is not said, whatever
+/// became of it in between. A layer knows neither renames nor files that are one file with another
+/// of a lower layer, so what was moved is said anew, and a file that is said is said under all of
+/// its names.
 pub fn plan(before: &FilesView, after: &FilesView, changes: &[FileChange]) -> Result<Plan> {
-    let mut planner = Planner { before, after, plan: Plan::default(), linked: BTreeSet::new() };
+    let mut planner = Planner::new(before, after);
     for change in changes {
         if let ChangeKind::Renamed { from, .. } = &change.kind {
-            planner.compare(from)?;
+            planner.left.push(from.clone());
         }
-        planner.compare(&change.path)?;
+        planner.left.push(change.path.clone());
     }
+    planner.compare_all()?;
     planner.add_further_names()?;
     planner.drop_hidden();
     Ok(planner.plan)
@@ -37,8 +43,7 @@ impl Plan {
     /// What has to be said so that the whole tree is there.
     pub fn of_all(tree: &FilesView) -> Result<Plan> {
         // Nothing is compared: all is said.
-        let mut planner =
-            Planner { before: tree, after: tree, plan: Plan::default(), linked: BTreeSet::new() };
+        let mut planner = Planner::new(tree, tree);
         planner.say_all(b"", &tree.attributes(Inode::ROOT)?)?;
         Ok(planner.plan)
     }
@@ -50,59 +55,98 @@ struct Planner<'a> {
     plan: Plan,
     /// Files with several names of which one is said.
     linked: BTreeSet<Inode>,
+    /// Paths that are still to be held against each other.
+    left: Vec<Vec<u8>>,
+    /// Paths that were.
+    seen: BTreeSet<Vec<u8>>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
+    fn new(before: &'a FilesView, after: &'a FilesView) -> Planner<'a> {
+        let (plan, linked, left, seen) = Default::default();
+        Planner { before, after, plan, linked, left, seen }
+    }
+
+    fn compare_all(&mut self) -> Result<()> {
+        while let Some(path) = self.left.pop() {
+            if !self.seen.contains(&path) {
+                self.compare(&path)?;
+                self.seen.insert(path);
+            }
+        }
+        Ok(())
+    }
+
     /// Holds what stands at a path in both trees against each other.
     fn compare(&mut self, path: &[u8]) -> Result<()> {
         let old = find(self.before, path)?;
-        let new = find(self.after, path)?;
-        let Some(new) = new else {
+        let Some(new) = find(self.after, path)? else {
             if old.is_some() {
                 self.plan.whiteouts.insert(path.to_vec());
             }
             return Ok(());
         };
-        if new.kind != FileKind::Directory {
-            self.say(path, &new);
-            return Ok(());
-        }
-        match old.filter(|old| old.kind == FileKind::Directory) {
-            Some(old) if (old.inode, old.generation) == (new.inode, new.generation) => {
-                let same = Attributes {
-                    links: new.links,
-                    accessed: new.accessed,
-                    changed: new.changed,
-                    created: new.created,
-                    allocated_bytes: new.allocated_bytes,
-                    ..old
-                };
-                if same != new || self.attributes_differ(&new)? {
+        let is_directory = new.kind == FileKind::Directory;
+        match old.filter(|old| old.kind == new.kind) {
+            None if is_directory => self.say_all(path, &new),
+            None => {
+                self.say(path, &new);
+                Ok(())
+            }
+            Some(old) => {
+                if is_directory && (old.inode, old.generation) != (new.inode, new.generation) {
+                    // Another one under the name: the changes do not tell what is in both.
+                    self.compare_names(path, (self.before, old.inode))?;
+                    self.compare_names(path, (self.after, new.inode))?;
+                }
+                if !self.is_same(&old, &new)? || !is_directory && self.is_linked_anew(&old, &new)? {
                     self.say(path, &new);
                 }
                 Ok(())
             }
-            // Another directory under the name: nothing of the old one shows through.
-            Some(_) => {
-                self.plan.whiteouts.insert(path.to_vec());
-                self.say_all(path, &new)
-            }
-            None => self.say_all(path, &new),
         }
     }
 
-    fn attributes_differ(&self, directory: &Attributes) -> Result<bool> {
-        let all = |view: &FilesView| -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-            let names = view.extended_attribute_names(directory.inode)?;
-            names
-                .into_iter()
-                .map(|name| {
-                    let value = view.extended_attribute(directory.inode, &name)?;
-                    Ok((name, value))
-                })
-                .collect()
+    fn compare_names(&mut self, path: &[u8], (view, directory): (&FilesView, Inode)) -> Result<()> {
+        each_name(view, directory, &mut |name| {
+            self.left.push(joined(path, &name.name));
+            Ok(())
+        })
+    }
+
+    /// Whether two files are the same as far as a layer tells, their names aside.
+    fn is_same(&self, old: &Attributes, new: &Attributes) -> Result<bool> {
+        let alike = Attributes {
+            inode: new.inode,
+            generation: new.generation,
+            links: new.links,
+            accessed: new.accessed,
+            changed: new.changed,
+            created: new.created,
+            allocated_bytes: new.allocated_bytes,
+            ..*old
         };
-        Ok(all(self.before)? != all(self.after)?)
+        // Content is read last: most of what changed has another time.
+        Ok(alike == *new && difference(self.before, old, self.after, new)? == Difference::default())
+    }
+
+    /// Whether a file that else is the same has a name that it had not, or lost one to a file that
+    /// is the same again.
+    fn is_linked_anew(&mut self, old: &Attributes, new: &Attributes) -> Result<bool> {
+        if old.links == 1 && new.links == 1 {
+            return Ok(false);
+        }
+        let (were, are) = (self.before.paths_of(old.inode)?, self.after.paths_of(new.inode)?);
+        let mut is_anew = are.iter().any(|name| were.binary_search(name).is_err());
+        for name in were.into_iter().filter(|name| are.binary_search(name).is_err()) {
+            if let Some(other) = find(self.after, &name)?
+                && self.is_same(old, &other)?
+            {
+                is_anew = true;
+                self.left.push(name);
+            }
+        }
+        Ok(is_anew)
     }
 
     fn say(&mut self, path: &[u8], file: &Attributes) {
@@ -123,19 +167,14 @@ impl Planner<'_> {
         self.say(path, directory);
         let mut left = vec![(path.to_vec(), directory.inode)];
         while let Some((above, directory)) = left.pop() {
-            let mut after = 0;
-            loop {
-                let names = names_behind(self.after, directory, after)?;
-                let Some(last) = names.last() else { break };
-                after = last.cookie;
-                for name in names {
-                    let path = joined(&above, &name.name);
-                    self.say(&path, &self.after.attributes(name.inode)?);
-                    if name.kind == FileKind::Directory {
-                        left.push((path, name.inode));
-                    }
+            each_name(self.after, directory, &mut |name| {
+                let path = joined(&above, &name.name);
+                self.say(&path, &self.after.attributes(name.inode)?);
+                if name.kind == FileKind::Directory {
+                    left.push((path, name.inode));
                 }
-            }
+                Ok(())
+            })?;
         }
         Ok(())
     }
@@ -164,6 +203,20 @@ impl Planner<'_> {
             }
             true
         });
+    }
+}
+
+fn each_name(
+    view: &FilesView,
+    directory: Inode,
+    each: &mut dyn FnMut(Name) -> Result<()>,
+) -> Result<()> {
+    let mut after = 0;
+    loop {
+        let names = names_behind(view, directory, after)?;
+        let Some(last) = names.last() else { return Ok(()) };
+        after = last.cookie;
+        names.into_iter().try_for_each(&mut *each)?;
     }
 }
 

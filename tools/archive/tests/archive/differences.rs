@@ -234,7 +234,8 @@ fn a_layer_says_what_changed_and_no_more() {
     let expected = [
         "d/.wh.gone",
         "d/.wh.moved",
-        ".wh.old",
+        "old/.wh.x",
+        "old/.wh.y",
         "d/",
         "here/",
         "here/inside",

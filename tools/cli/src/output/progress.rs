@@ -33,6 +33,11 @@ impl Progress {
         self.bar.set_position(done);
     }
 
+    /// Moves on by some bytes.
+    pub fn add(&self, more: u64) {
+        self.bar.inc(more);
+    }
+
     /// Moves to `done` bytes of `total`, for work that finds out how much there is.
     pub fn set_of(&self, done: u64, total: u64) {
         self.bar.set_length(total);

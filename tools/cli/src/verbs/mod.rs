@@ -42,6 +42,7 @@ mod reset;
 mod resize;
 mod rm;
 mod run;
+mod save;
 mod seal;
 mod show;
 mod snapshot;
@@ -68,6 +69,7 @@ pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
         Verb::Import(args) => import::run(args, context),
         Verb::Export(args) => export::run(args, context),
         Verb::Build(args) => build::run(args, context),
+        Verb::Save(args) => save::run(args, context),
         Verb::Fork(args) => fork::run(args, context),
         Verb::Snapshot(args) => snapshot::run(args, context),
         Verb::Seal(args) => seal::run(args, context),

@@ -7,7 +7,7 @@ use sapwood_oci::{Configuration, publish};
 use crate::support::*;
 
 /// Images in the store of a place: a base, another one, and one on the first.
-fn images(place: &Place) {
+pub fn images(place: &Place) {
     let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
     let build = |base: Option<&str>, tag: &str, change: &dyn Fn(&Paths<'_, Files>)| {
         let work = format!("{}-work", tag.replace(':', "-"));

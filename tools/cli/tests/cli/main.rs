@@ -9,6 +9,7 @@ mod interrupted;
 mod json;
 mod life;
 mod mount;
+mod saves;
 mod support;
 mod tour;
 mod trees;

@@ -47,6 +47,11 @@ impl OutgoingLayer {
         self.diff_id
     }
 
+    /// Which layer it is, over which: what is equal in this goes out as the same bytes.
+    pub(super) fn key(&self) -> (Option<LayerId>, LayerId) {
+        (self.below.as_ref().map(|below| below.snapshot().layer_id()), self.id())
+    }
+
     /// Writes it as a blob, on all cores, in bounded memory. Bytes of the tar are told as they are
     /// written.
     ///

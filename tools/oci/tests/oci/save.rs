@@ -209,9 +209,12 @@ fn what_was_made_here_follows_from_the_trees_alone() {
             files.write(file, half as u64, &whole[half..]).unwrap();
         }
         files.snapshot(&Annotations::default()).unwrap();
-        // Moved away and back.
+        // Written over with the same bytes, made anew, moved away and back.
         let kept = Paths::new(files).resolve("kept").unwrap();
         files.link(kept, Inode::ROOT, b"alias").unwrap();
+        write(files, "same", b"same");
+        Paths::new(files).remove_file("d/11").unwrap();
+        write(files, "d/11", &noise(3_011, 11));
         Paths::new(files).rename("d", "e").unwrap();
         Paths::new(files).create_dir_all("d").unwrap();
         Paths::new(files).remove_dir_all("d").unwrap();
