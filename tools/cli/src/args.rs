@@ -422,6 +422,9 @@ pub struct RmArgs {
     /// Remove directories in trees with all below them
     #[arg(short, long)]
     pub recursive: bool,
+    /// Kill what runs in containers that are to be removed
+    #[arg(short, long)]
+    pub force: bool,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,6 @@
 //! What a runtime is given: one file that says it all, and the files that it names.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -52,13 +52,13 @@ pub fn write(job: &Job, account: &Account, place: &Place, id: &str) -> Result<Ve
     let mount_points = mount_points(&planned);
 
     let mut root = oci::Root::default();
-    root.set_path(place.rootfs()).set_readonly(Some(false));
+    root.set_path(place.rootfs()).set_readonly(Some(job.root == Access::ReadOnly));
     let mut spec = oci::Spec::default();
     spec.set_root(Some(root))
         .set_hostname(Some(job.hostname.clone()))
         .set_process(Some(job.process.to_oci(account, &job.hostname)?))
         .set_mounts(Some(planned.into_iter().map(|planned| planned.mount).collect()))
-        .set_linux(Some(defaults::linux(job.network, Path::new("/").join(id))));
+        .set_linux(Some(defaults::linux(job, Path::new("/").join(id))));
     let bytes = serde_json::to_vec(&spec).map_err(|error| failed(error.into()))?;
     fs::write(folder.join("config.json"), bytes).map_err(failed)?;
     Ok(mount_points)
@@ -106,11 +106,16 @@ fn plan(mount: &Mount, number: usize, place: &Place) -> Result<Planned> {
             Ok(bound(&mount.target, source, kind, access))
         }
         Content::Memory { size_bytes, permissions } => {
-            let mut options = vec!["nosuid".to_owned(), "nodev".to_owned(), access.to_owned()];
-            options.push(format!("mode={permissions:o}"));
-            options.extend(size_bytes.map(|bytes| format!("size={bytes}")));
-            let mount = mount_of(&mount.target, "tmpfs", "tmpfs".into(), options);
-            Ok(Planned { mount, kind: FileKind::Directory })
+            // Not left to the runtime: some give it the permissions of what it is mounted on.
+            let folder = place.sources().join(number.to_string());
+            let failed = |error: io::Error| Error::io("mount in memory", error).in_file(&folder);
+            let size = size_bytes.map(|bytes| format!(",size={bytes}")).unwrap_or_default();
+            let options = CString::new(format!("mode={permissions:o}{size}")).expect("no NUL");
+            fs::create_dir_all(&folder).map_err(failed)?;
+            let flags = MountFlags::NOSUID | MountFlags::NODEV;
+            rustix::mount::mount("sapwood", &folder, "tmpfs", flags, Some(&*options))
+                .map_err(|error| failed(error.into()))?;
+            Ok(bound(&mount.target, folder, FileKind::Directory, access))
         }
         Content::Secret { bytes, owner, group, permissions } => {
             let folder = place.secrets();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use oci_spec::runtime as oci;
 use oci_spec::runtime::{Capability, LinuxNamespaceType};
 
-use crate::job::Network;
+use crate::job::{Job, Network};
 use crate::system_calls;
 
 /// Where commands are looked for.
@@ -95,14 +95,14 @@ pub fn capabilities(user: u32) -> oci::LinuxCapabilities {
 
 /// Namespaces, hidden files and the rest of what is Linux's own. `group` is where its resources are
 /// counted.
-pub fn linux(network: Network, group: PathBuf) -> oci::Linux {
+pub fn linux(job: &Job, group: PathBuf) -> oci::Linux {
     let mut namespaces = vec![
         LinuxNamespaceType::Pid,
         LinuxNamespaceType::Ipc,
         LinuxNamespaceType::Uts,
         LinuxNamespaceType::Mount,
     ];
-    if network == Network::None {
+    if job.network == Network::None {
         namespaces.push(LinuxNamespaceType::Network);
     }
     let namespace = |kind| {
@@ -116,6 +116,11 @@ pub fn linux(network: Network, group: PathBuf) -> oci::Linux {
     let mut resources = oci::LinuxResources::default();
     // Runtimes add the devices that every container has.
     resources.set_devices(Some(vec![nothing]));
+    resources.set_memory(job.memory_bytes.map(|bytes| {
+        let mut memory = oci::LinuxMemory::default();
+        memory.set_limit(Some(i64::try_from(bytes).unwrap_or(i64::MAX)));
+        memory
+    }));
     let mut linux = oci::Linux::default();
     linux
         .set_namespaces(Some(namespaces.into_iter().map(namespace).collect()))

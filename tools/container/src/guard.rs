@@ -12,9 +12,18 @@ use sapwood::{Error, Result};
 use crate::place::Place;
 use crate::runtime::Runtime;
 
-/// The folder is `$0`, what ends the container `$@`.
-const SCRIPT: &str = r#"read -r _ ||
-    { "$@"; umount -l "$0"/rootfs "$0"/bundle "$0"/sources/* "$0"/trees/*; } >/dev/null 2>&1"#;
+/// What says that the container has ended.
+const ENDED: &str = "ended";
+/// The folder is `$0`, what ends the container `$@`. A runtime that is still making the container must
+/// go first: it would go on in the bare folder that the tree was mounted on.
+const SCRIPT: &str = r#"
+    runtime=
+    while read -r word; do
+        [ "$word" = ended ] && exit
+        runtime=$word
+    done
+    { [ -z "$runtime" ] || kill -9 "$runtime"; "$@"
+    umount -l "$0"/rootfs "$0"/bundle "$0"/sources/* "$0"/trees/*; } >/dev/null 2>&1"#;
 
 /// A shell that waits for this process to end.
 #[derive(Debug)]
@@ -46,10 +55,16 @@ impl Guard {
         Ok(Guard { shell, word })
     }
 
+    /// Tells it of the process that makes and runs the container.
+    pub fn watch(&mut self, runtime: &Child) -> Result<()> {
+        let failed = |error| Error::io("guard a container", error);
+        self.word.write_all(format!("{}\n", runtime.id()).as_bytes()).map_err(failed)
+    }
+
     /// Lets the guard go: the container has ended.
     pub fn dismiss(mut self) -> Result<()> {
         let failed = |error| Error::io("dismiss the guard of a container", error);
-        self.word.write_all(b"\n").map_err(failed)?;
+        self.word.write_all(format!("{ENDED}\n").as_bytes()).map_err(failed)?;
         self.shell.wait().map_err(failed)?;
         Ok(())
     }

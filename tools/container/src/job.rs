@@ -18,6 +18,10 @@ pub struct Job {
     pub network: Network,
     /// The name of its machine.
     pub hostname: String,
+    /// Whether its tree can be written.
+    pub root: Access,
+    /// So much of the machine's memory it may have; with more it is killed.
+    pub memory_bytes: Option<u64>,
 }
 
 impl Default for Job {
@@ -27,6 +31,8 @@ impl Default for Job {
             mounts: Vec::new(),
             network: Network::default(),
             hostname: hostname_of(""),
+            root: Access::ReadWrite,
+            memory_bytes: None,
         }
     }
 }

@@ -50,4 +50,4 @@ pub use place::Place;
 pub use process::Process;
 pub use runtime::Runtime;
 pub use sandbox::{Sandbox, Signaller, run};
-pub use settings::{HostMount, Settings};
+pub use settings::{HostMount, MemoryMount, Settings};

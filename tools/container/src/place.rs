@@ -105,7 +105,7 @@ impl Place {
         let mut mounted = vec![self.rootfs(), self.bundle()];
         mounted.extend(entries(&self.sources())?);
         mounted.iter().try_for_each(|mounted| detach_if_mounted(mounted))?;
-        remove(&self.rootfs(), fs::remove_dir)?;
+        remove_empty(&self.rootfs())?;
         // Nothing is mounted there any more, or the call before would have failed.
         for folder in [self.bundle(), self.sources(), self.state()] {
             remove(&folder, fs::remove_dir_all)?;
@@ -132,6 +132,23 @@ fn detach_if_mounted(path: &Path) -> Result<()> {
         Err(_) if is_absent(path) => Ok(()),
         detached => detached,
     }
+}
+
+/// Removes a folder in which nothing is but what a runtime made to mount on, when the tree was no
+/// longer there: empty folders and files. Whatever else is there stays, and is an error.
+fn remove_empty(folder: &Path) -> Result<()> {
+    for path in entries(folder)? {
+        let failed = |error| sapwood::Error::io("clear up after a container", error).in_file(&path);
+        let found = fs::symlink_metadata(&path).map_err(failed)?;
+        match found.is_dir() {
+            true => remove_empty(&path)?,
+            false if found.is_file() && found.len() == 0 => {
+                fs::remove_file(&path).map_err(failed)?
+            }
+            false => {}
+        }
+    }
+    remove(folder, fs::remove_dir)
 }
 
 fn is_absent(path: &Path) -> bool {

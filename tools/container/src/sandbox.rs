@@ -88,8 +88,9 @@ impl Sandbox {
             }
         };
         let is_terminal = job.process.terminal;
-        let started = Guard::start(runtime, place, &id).and_then(|guard| {
-            match spawn(runtime, place, &id, streams, is_terminal) {
+        let started = Guard::start(runtime, place, &id).and_then(|mut guard| {
+            let spawned = spawn(runtime, place, &id, streams, is_terminal);
+            match spawned.and_then(|child| guard.watch(&child).map(|()| child)) {
                 Ok(child) => Ok((guard, child)),
                 Err(error) => {
                     guard.dismiss()?;

@@ -24,6 +24,12 @@ pub struct Settings {
     pub user: Option<String>,
     /// Files and directories of the host that are mounted in the container.
     pub volumes: Vec<HostMount>,
+    /// Directories in memory.
+    pub memory_folders: Vec<MemoryMount>,
+    /// Whether what is not mounted can only be read.
+    pub is_read_only: bool,
+    /// So much of the machine's memory it may have.
+    pub memory_bytes: Option<u64>,
     /// What of the network it sees.
     pub network: Network,
     /// The name of its machine; without one the container's.
@@ -45,6 +51,17 @@ pub struct HostMount {
     pub target: PathBuf,
     /// Whether it can be written.
     pub access: Access,
+}
+
+/// An empty directory in memory that is mounted in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryMount {
+    /// In the container.
+    pub target: PathBuf,
+    /// How large it may become; half of the machine's memory where nothing is said.
+    pub size_bytes: Option<u64>,
+    /// Its permissions.
+    pub permissions: u16,
 }
 
 impl Settings {
@@ -85,9 +102,20 @@ impl Settings {
             content: Content::Host(volume.source.clone()),
             access: volume.access,
         };
+        let in_memory = |folder: &MemoryMount| Mount {
+            target: folder.target.clone(),
+            content: Content::Memory {
+                size_bytes: folder.size_bytes,
+                permissions: folder.permissions,
+            },
+            access: Access::ReadWrite,
+        };
+        let volumes = self.volumes.iter().map(mount);
         Job {
             process: process.clone(),
-            mounts: self.volumes.iter().map(mount).collect(),
+            mounts: volumes.chain(self.memory_folders.iter().map(in_memory)).collect(),
+            root: if self.is_read_only { Access::ReadOnly } else { Access::ReadWrite },
+            memory_bytes: self.memory_bytes,
             network: self.network,
             hostname: self.hostname.clone().unwrap_or_else(|| hostname_of(name)),
         }

@@ -65,6 +65,8 @@ pub use save::{
     save_layout, save_oci_archive,
 };
 pub use squash::squash;
+pub use time::written as written_time;
 pub use usage::{
     BUILD_CACHE_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage, ImageUsage, Usage, usage,
+    usage_of_tags,
 };

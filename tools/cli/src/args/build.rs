@@ -42,6 +42,6 @@ pub struct BuildArgs {
     #[arg(long)]
     pub explain: bool,
     /// The OCI runtime of RUN [default: runc, crun or youki, whichever is there]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "SAPWOOD_RUNTIME", hide_env_values = true)]
     pub runtime: Option<String>,
 }

@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use sapwood_container::{Access, HostMount, Network};
+use sapwood_container::{Access, HostMount, MemoryMount, Network};
+
+use crate::output::size::parse_size;
 
 /// Seconds that a container is given to end by itself.
 const STOP_SECONDS: u64 = 10;
@@ -42,11 +44,14 @@ pub struct RunArgs {
     #[arg(long, conflicts_with = "detach")]
     pub rm: bool,
     /// Let it run by itself: print its name, and what it says goes to `logs`
-    #[arg(short, long, conflicts_with = "terminal")]
+    #[arg(short, long, conflicts_with_all = ["terminal", "interactive"])]
     pub detach: bool,
     /// Give the process a terminal
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "tty")]
     pub terminal: bool,
+    /// Pass standard input on: so it is without this, too, unless --detach is given
+    #[arg(short, long)]
+    pub interactive: bool,
     /// Set a variable, as often as needed; KEY alone takes over this process's own
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
     pub environment: Vec<String>,
@@ -62,6 +67,15 @@ pub struct RunArgs {
     /// Mount a file or directory of the host, as often as needed
     #[arg(short, long = "volume", value_name = "HOST:DIR[:ro]", value_parser = parse_volume)]
     pub volumes: Vec<HostMount>,
+    /// Mount an empty directory in memory, as often as needed
+    #[arg(long = "tmpfs", value_name = "DIR[:size=SIZE,mode=MODE]", value_parser = parse_tmpfs)]
+    pub memory_folders: Vec<MemoryMount>,
+    /// Let nothing of the tree be written; what is mounted in it can be
+    #[arg(long)]
+    pub read_only: bool,
+    /// So much of the machine's memory it may have
+    #[arg(short, long, value_name = "SIZE", value_parser = parse_size)]
+    pub memory: Option<u64>,
     /// What of the network it sees
     #[arg(long, value_enum, default_value = "host")]
     pub network: NetworkWord,
@@ -72,7 +86,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub hostname: Option<String>,
     /// The OCI runtime: runc, crun or youki [default: the first that is installed]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "SAPWOOD_RUNTIME", hide_env_values = true)]
     pub runtime: Option<String>,
 }
 
@@ -96,8 +110,11 @@ pub struct ExecArgs {
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
     /// Give the process a terminal
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "tty")]
     pub terminal: bool,
+    /// Pass standard input on: so it is without this, too
+    #[arg(short, long)]
+    pub interactive: bool,
     /// Set a variable, as often as needed; KEY alone takes over this process's own
     #[arg(short, long = "env", value_name = "KEY[=VALUE]")]
     pub environment: Vec<String>,
@@ -144,6 +161,9 @@ pub struct PsArgs {
 pub struct LogsArgs {
     /// The container
     pub name: String,
+    /// Go on with what it says from now on, until it ends
+    #[arg(short, long)]
+    pub follow: bool,
 }
 
 #[derive(Args, Debug)]
@@ -202,6 +222,25 @@ fn parse_volume(text: &str) -> Result<HostMount, String> {
     }
 }
 
+fn parse_tmpfs(text: &str) -> Result<MemoryMount, String> {
+    let (target, options) = text.split_once(':').unwrap_or((text, ""));
+    if !target.starts_with('/') {
+        return Err("the directory is an absolute path".to_owned());
+    }
+    let mut folder = MemoryMount { target: target.into(), size_bytes: None, permissions: 0o1777 };
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            Some(("size", size)) => folder.size_bytes = Some(parse_size(size)?),
+            Some(("mode", mode)) => {
+                let parsed = u16::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o7777);
+                folder.permissions = parsed.ok_or("a mode is octal, at most 7777")?;
+            }
+            _ => return Err(format!("found {option:?}, expected size=SIZE or mode=MODE")),
+        }
+    }
+    Ok(folder)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,6 +263,19 @@ mod tests {
         assert_eq!(parse("/a:c:/b:rw"), is("/a:c", "/b", Access::ReadWrite));
         for bad in ["", "/a", "/a:", ":/b", "/a:b", "/a:ro", "/a:/b:rx"] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn directories_in_memory_have_a_size_and_a_mode() {
+        let parse = |text: &str| {
+            let folder = parse_tmpfs(text).ok()?;
+            Some((folder.target, folder.size_bytes, folder.permissions))
+        };
+        assert_eq!(parse("/run"), Some(("/run".into(), None, 0o1777)));
+        assert_eq!(parse("/a:size=1M,mode=700"), Some(("/a".into(), Some(1 << 20), 0o700)));
+        for bad in ["", "run", "/run:size=x", "/run:mode=9", "/run:mode=17777", "/run:exec"] {
+            assert_eq!(parse(bad), None, "{bad}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use sapwood_oci::usage;
+use sapwood_oci::usage_of_tags;
 use serde::Serialize;
 
 use crate::args::ImagesArgs;
@@ -55,9 +55,9 @@ impl Report for Images {
 
 pub fn run(args: &ImagesArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let usage = usage(&store)?;
+    let (tagged, cache) = usage_of_tags(&store)?;
     let mut images = Vec::new();
-    for image in usage.images {
+    for image in tagged {
         for tag in image.tags {
             images.push(Row {
                 tag,
@@ -70,7 +70,7 @@ pub fn run(args: &ImagesArgs, context: &Context<'_>) -> Result<Verdict> {
         }
     }
     if args.all {
-        images.extend(usage.cache.into_iter().map(|row| Row {
+        images.extend(cache.into_iter().map(|row| Row {
             tag: row.tag,
             id: None,
             created: row.created,

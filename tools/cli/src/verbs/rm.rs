@@ -1,17 +1,26 @@
 //! `rm`: removes tags, volumes or snapshots, or files in trees.
 
 use std::io::{self, Write};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sapwood::files::Paths;
 use sapwood::store::Store;
+use sapwood_container::{Status, container};
 use serde::Serialize;
 
+use super::stop::kill;
 use crate::args::RmArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::tree::{TreePath, Word, as_reference, change, open_view, runs_of_one_tree};
+
+/// How long a temporary container may take to be gone once its process is, before it is removed here.
+const OWN_REMOVAL: Duration = Duration::from_secs(5);
+/// How often somebody who waits looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 #[derive(Serialize)]
 struct Removals {
@@ -64,6 +73,10 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     };
     let mut removed: Vec<Removal> = places.iter().map(of_file).collect();
     for name in names {
+        if args.force && !end(&store, &name)? {
+            removed.push(Removal { reference: name, layers_removed: Vec::new(), is_file: false });
+            continue;
+        }
         // What runs over a volume, and what is remembered of it, goes before the volume does.
         sapwood_container::remove_record(&store, &name)?;
         let report = store.remove(&name)?;
@@ -71,6 +84,21 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
         removed.push(Removal { reference: name, layers_removed, is_file: false });
     }
     context.print(&Removals { removed })
+}
+
+/// Ends what runs in a container, where there is one of this name; whether it is still there then.
+fn end(store: &Store, name: &str) -> Result<bool> {
+    let Ok(container) = container(store, name) else { return Ok(true) };
+    if container.status == Status::Running {
+        kill(store, name)?;
+    }
+    // One that goes with its process is removed by that which served it.
+    let is_there = || store.resolve(name).is_ok();
+    let patience = Instant::now() + OWN_REMOVAL;
+    while container.record.settings.is_temporary && is_there() && Instant::now() < patience {
+        thread::sleep(LOOK_AGAIN);
+    }
+    Ok(is_there())
 }
 
 /// Files in trees, and names of the store.

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use sapwood::Store;
 use sapwood_container::{container, signal, wait_for_end};
 use serde::Serialize;
 
@@ -35,13 +36,21 @@ pub fn run(args: &StopArgs, context: &Context<'_>) -> Result<Verdict> {
         signal(&store, name, asked)?;
     }
     for name in &args.names {
-        if wait_for_end(&store, name, Duration::from_secs(args.time))? {
-            continue;
-        }
-        signal(&store, name, "KILL")?;
-        if !wait_for_end(&store, name, AFTER_KILL)? {
-            return Err(CliError::usage(format!("{name} was killed, and does not end")));
+        if !wait_for_end(&store, name, Duration::from_secs(args.time))? {
+            kill(&store, name)?;
         }
     }
     context.print(&Stopped { names: &args.names })
+}
+
+/// Kills what runs in a container, and waits until nothing of it is left. That it ends by itself
+/// meanwhile is fine.
+pub fn kill(store: &Store, name: &str) -> Result<()> {
+    let killed = signal(store, name, "KILL");
+    // Where that failed, its process has ended, and the rest is on its way.
+    if wait_for_end(store, name, AFTER_KILL)? {
+        return Ok(());
+    }
+    killed?;
+    Err(CliError::usage(format!("{name} was killed, and does not end")))
 }

@@ -1,18 +1,20 @@
 //! `mount`, `umount`, `flush`, and `snapshot` of what is mounted.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sapwood::files::{FilesView, Inode, ReadFiles};
 use sapwood::{Store, StoreOptions};
 
-use super::support::{Place, Said};
+use super::support::{Place, Said, skip};
 
 /// A place with a tree, where this machine can mount; else the test says so loudly.
 fn place(test: &str) -> Option<Place> {
     if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
-        eprintln!("SKIPPED {test}: mounts need root and /dev/fuse");
+        skip(test, "mounts need root and /dev/fuse");
         return None;
     }
     let place = Place::with_store();
@@ -160,6 +162,63 @@ fn a_mount_commits_every_so_often() {
     };
     assert!((0..300).any(is_committed), "no commit came");
     place.ok(&["umount", "mnt"]);
+}
+
+/// Each option does what it says: what it is to hinder fails, and goes through without it.
+#[test]
+fn the_options_reach_the_mount() {
+    let Some(place) = place("the_options_reach_the_mount") else { return };
+    let mount = place.path("mnt");
+    let _mounted = Mounted(mount.clone());
+    let file = mount.join("file");
+    let errno = |done: std::io::Result<()>| done.err().and_then(|error| error.raw_os_error());
+
+    place.ok(&["mount", "web", "mnt", "--quota", "4M"]);
+    assert_eq!(errno(fs::write(&file, vec![7; 8 << 20])), Some(28));
+    fs::write(&file, "kept").unwrap();
+    place.ok(&["umount", "mnt"]);
+
+    place.ok(&["mount", "web", "mnt", "--map-users", "5000:0:10", "--map-groups", "6000:0:10"]);
+    let owner = fs::metadata(&file).unwrap();
+    assert_eq!((owner.uid(), owner.gid()), (5000, 6000));
+    assert_eq!(errno(fs::write(mount.join("new"), "x")), Some(75), "nobody of the tree");
+    place.ok(&["umount", "mnt"]);
+
+    place.ok(&["mount", "web", "mnt", "--read-only"]);
+    assert_eq!(
+        (fs::read(&file).unwrap(), errno(fs::write(&file, "x"))),
+        (b"kept".into(), Some(30))
+    );
+    place.ok(&["umount", "mnt"]);
+
+    // A kill takes with it what was synced, and what was not asked to be kept.
+    for (volatile, left) in [(&["--volatile"][..], "kept"), (&[], "synced")] {
+        place.ok(&[&["mount", "web", "mnt"], volatile].concat());
+        fs::write(&file, "synced").unwrap();
+        fs::File::open(&file).unwrap().sync_all().unwrap();
+        kill_process(holder(&place, "web"), Signal::KILL).unwrap();
+        place.ok(&["umount", "mnt", "--lazy"]);
+        assert_eq!(place.ok(&["cat", "web:/file"]), left.as_bytes(), "{volatile:?}");
+    }
+
+    // Somebody is in it: it goes from its directory with what was written, and ends with them.
+    place.ok(&["mount", "web", "mnt"]);
+    let mut open = fs::File::create(&file).unwrap();
+    open.write_all(b"early").unwrap();
+    expect(&place.run(&["umount", "mnt"]), 4, "busy");
+    place.ok(&["umount", "mnt", "--lazy"]);
+    assert!(!file.exists());
+    assert_eq!(place.ok(&["cat", "web:/file"]), b"early");
+    open.write_all(b", late").unwrap();
+    drop(open);
+    let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
+    let has_ended = |_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        store.open_volume("web").is_ok()
+    };
+    assert!((0..3000).any(has_ended), "the mount goes on");
+    assert_eq!(place.ok(&["cat", "web:/file"]), b"early, late");
+    place.ok(&["check", "--data"]);
 }
 
 #[test]

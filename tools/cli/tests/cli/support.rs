@@ -1,6 +1,7 @@
 //! A store of its own for each test, and output in a form that is the same every time.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -59,6 +60,8 @@ impl Place {
         let mut command = Command::cargo_bin("sapwood").unwrap();
         command.current_dir(self.folder.path()).env_clear().env("SAPWOOD_STORE", self.store());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        // Which of several runtimes the tests of containers are about.
+        command.envs(std::env::var_os("SAPWOOD_RUNTIME").map(|name| ("SAPWOOD_RUNTIME", name)));
         command
     }
 
@@ -138,6 +141,15 @@ impl Said {
             stdout: output.stdout,
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+}
+
+/// Says loudly that a test does nothing, and why: past the capture of the test runner.
+pub fn skip(test: &str, why: &str) {
+    let line = format!("SKIPPED {test}: {why}\n");
+    match &mut std::fs::OpenOptions::new().append(true).open("/dev/stderr") {
+        Ok(stderr) => drop(stderr.write_all(line.as_bytes())),
+        Err(_) => eprint!("{line}"),
     }
 }
 

@@ -1,10 +1,11 @@
 //! A container's files as a new image.
 
 use sapwood::files::FilesView;
+use sapwood::store::LayerInfo;
 use sapwood::store::Name;
-use sapwood::{Annotations, LayerId, Replace, Result, Store};
+use sapwood::{Annotations, LayerId, LayerState, Replace, Result, Store};
 use sapwood_fuse::{RunningMount, control_folder};
-use sapwood_oci::{Configuration, Image, publish, read_configuration};
+use sapwood_oci::{Configuration, Image, publish, read_configuration, written_time};
 use serde_json::{Value, json};
 
 use super::list::container;
@@ -81,6 +82,25 @@ pub fn commit(store: &Store, name: &str, commit: &Commit<'_>) -> Result<Committe
     Ok(Committed { layer, image })
 }
 
+/// Steps for the frozen layers of a tree, oldest first.
+fn steps_of_layers(store: &Store, name: &str) -> Result<Vec<Value>> {
+    let mut lineage = store.lineage(name)?;
+    lineage.retain(|layer| layer.state == LayerState::Frozen);
+    lineage.reverse();
+    let step = |layer: LayerInfo| {
+        let told = layer.annotations;
+        let mut step = json!({ "created_by": told.created_by.unwrap_or_default() });
+        let created = told.created.map(written_time);
+        for (key, text) in [("created", created), ("comment", told.comment)] {
+            if let Some(text) = text {
+                step[key] = text.into();
+            }
+        }
+        step
+    };
+    Ok(lineage.into_iter().map(step).collect())
+}
+
 /// The configuration of the new image: that of the container's, what is changed of it, and one more
 /// step of its history.
 fn configuration(
@@ -91,7 +111,13 @@ fn configuration(
 ) -> Result<Configuration> {
     let mut value = match before {
         Some(configuration) => configuration.to_value(),
-        None => Configuration::try_from(oci_spec::image::ImageConfiguration::default())?.to_value(),
+        None => {
+            let empty = oci_spec::image::ImageConfiguration::default();
+            let mut value = Configuration::try_from(empty)?.to_value();
+            // Each layer has its step, those too that no image has told of.
+            value["history"] = steps_of_layers(store, name)?.into();
+            value
+        }
     };
     value["created"] = commit.created.into();
     if let Some(author) = commit.author {

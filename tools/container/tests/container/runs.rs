@@ -7,11 +7,9 @@ use std::time::Duration;
 use rustix::process::Signal;
 use sapwood::ErrorKind;
 use sapwood::files::{Inode, Paths};
-use sapwood_container::{
-    Access, Content, Error, Job, Mount, Network, Process, Runtime, Sandbox, Streams,
-};
+use sapwood_container::{Access, Content, Error, Job, Mount, Network, Process, Sandbox, Streams};
 
-use crate::support::{Stand, can_run, root_of, shell};
+use crate::support::{Stand, can_run, find_runtime, root_of, shell};
 
 #[test]
 fn what_a_process_wrote_and_nothing_else_is_in_the_layer() {
@@ -66,7 +64,7 @@ fn exit_codes_and_signals_are_passed_on() {
 
     let process = shell("trap 'exit 5' TERM; echo ready > /ready; while :; do sleep 0.01; done");
     let job = Job { process, ..Job::default() };
-    let runtime = Runtime::find(None).unwrap();
+    let runtime = find_runtime().unwrap();
     let place = stand.place();
     let mut sandbox =
         Sandbox::start(&runtime, stand.fork("h"), &place, &job, Streams::inherited()).unwrap();

@@ -23,7 +23,7 @@ pub fn can_run(test: &str) -> bool {
         () if !rustix::process::geteuid().is_root() => "not root",
         () if !Path::new("/dev/fuse").exists() => "no /dev/fuse",
         () if busybox().is_none() => "no busybox",
-        () if Runtime::find(None).is_err() => "no OCI runtime",
+        () if find_runtime().is_err() => "no OCI runtime",
         () => return true,
     };
     // Past the capture of the test runner: a test that did nothing must be seen.
@@ -33,6 +33,11 @@ pub fn can_run(test: &str) -> bool {
         Err(_) => eprint!("{line}"),
     }
     false
+}
+
+/// The runtime that these tests are about: `SAPWOOD_RUNTIME`, or the first that is installed.
+pub fn find_runtime() -> sapwood::Result<Runtime> {
+    Runtime::find(std::env::var("SAPWOOD_RUNTIME").ok().as_deref())
 }
 
 fn busybox() -> Option<Vec<u8>> {
@@ -109,7 +114,7 @@ impl Stand {
             stdout: writer.try_clone().unwrap().into(),
             stderr: writer.into(),
         };
-        let runtime = Runtime::find(None).unwrap();
+        let runtime = find_runtime().unwrap();
         let ran = run(&runtime, self.fork(name), &self.place(), job, streams);
         assert_eq!(left_in(&self.path("place")), BTreeSet::new(), "nothing is left behind");
         let (code, files) = ran?;

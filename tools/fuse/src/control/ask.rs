@@ -45,7 +45,10 @@ impl RunningMount {
             folder: folder.to_owned(),
             directory: PathBuf::new(),
         };
-        let place = mount.ask(&Message::new("where"))?;
+        let place = match mount.first_reply().map_err(|error| mount.failed(error))? {
+            Some(reply) => mount.understood(reply)?,
+            None => return Ok(None),
+        };
         mount.directory = OsStr::from_bytes(place.get("directory").unwrap_or_default()).into();
         Ok(Some(mount))
     }
@@ -108,15 +111,37 @@ impl RunningMount {
         self.receive()
     }
 
+    /// What the server says first; nothing where it died when somebody had just come to it.
+    fn first_reply(&mut self) -> io::Result<Option<Message>> {
+        let sent = Message::new("where").send(self.stream.get_ref());
+        match sent.and_then(|()| Message::receive(&mut self.stream)) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+                ) =>
+            {
+                Ok(None)
+            }
+            reply => reply,
+        }
+    }
+
     fn send(&self, request: &Message) -> Result<()> {
-        let failed = |error| Error::io("ask a mount", error).in_file(&self.folder);
-        request.send(self.stream.get_ref()).map_err(failed)
+        request.send(self.stream.get_ref()).map_err(|error| self.failed(error))
     }
 
     fn receive(&mut self) -> Result<Message> {
-        let failed = |error| Error::io("ask a mount", error).in_file(&self.folder);
-        let reply = Message::receive(&mut self.stream).map_err(failed)?;
+        let reply = Message::receive(&mut self.stream).map_err(|error| self.failed(error))?;
         let reply = reply.ok_or_else(|| self.misunderstood("reply", "the end of its process"))?;
+        self.understood(reply)
+    }
+
+    fn failed(&self, error: io::Error) -> Error {
+        Error::io("ask a mount", error).in_file(&self.folder)
+    }
+
+    fn understood(&self, reply: Message) -> Result<Message> {
         match reply.word.as_str() {
             "ok" => Ok(reply),
             "error" => {

@@ -141,7 +141,25 @@ pub struct ClassUsage {
 pub fn usage(store: &Store) -> Result<Usage> {
     let holdings = store.holdings()?;
     let named = Named::of(store, &holdings)?;
-    let mut usage = Usage::default();
+    let by_class = classes(&holdings, &named);
+    Ok(Usage {
+        images: images(store, &holdings, &named)?,
+        containers: containers(&holdings, &named),
+        cache: cache(store, &holdings, &named, &by_class)?,
+        classes: totals(store, &holdings, &named, &by_class)?,
+    })
+}
+
+/// The part of [`usage`] that is about tags: images, and what builds left. By one look at all layers.
+pub fn usage_of_tags(store: &Store) -> Result<(Vec<ImageUsage>, Vec<CacheUsage>)> {
+    let holdings = store.holdings()?;
+    let named = Named::of(store, &holdings)?;
+    let by_class = classes(&holdings, &named);
+    Ok((images(store, &holdings, &named)?, cache(store, &holdings, &named, &by_class)?))
+}
+
+fn images(store: &Store, holdings: &Holdings, named: &Named<'_>) -> Result<Vec<ImageUsage>> {
+    let mut images = Vec::new();
     let mut users: HashMap<LayerId, u32> = HashMap::new();
     for (_, holding) in named.images.values() {
         needs(holding).for_each(|id| *users.entry(id).or_default() += 1);
@@ -151,7 +169,7 @@ pub fn usage(store: &Store) -> Result<Usage> {
             needs(holding).filter(wanted).map(|id| holdings.allocated_bytes[&id]).sum()
         };
         let info = store.layer(*layer)?;
-        usage.images.push(ImageUsage {
+        images.push(ImageUsage {
             tags: tags.iter().map(|(tag, _)| tag.clone()).collect(),
             id: tags[0].1,
             layer: *layer,
@@ -162,14 +180,19 @@ pub fn usage(store: &Store) -> Result<Usage> {
             containers: named.containers_of.get(layer).copied().unwrap_or(0),
         });
     }
-    usage.images.sort_by(|a, b| a.tags.cmp(&b.tags));
+    images.sort_by(|a, b| a.tags.cmp(&b.tags));
+    Ok(images)
+}
+
+fn containers(holdings: &Holdings, named: &Named<'_>) -> Vec<ContainerUsage> {
+    let mut containers = Vec::new();
     for (holding, image) in &named.containers {
         let below: HashSet<LayerId> = match image.and_then(|image| named.images.get(&image)) {
             Some((_, image)) => needs(image).collect(),
             None => HashSet::new(),
         };
         let size = |id: LayerId| holdings.allocated_bytes[&id];
-        usage.containers.push(ContainerUsage {
+        containers.push(ContainerUsage {
             name: holding.name.name.clone(),
             image: image.and_then(|image| Some(named.images.get(&image)?.0[0].0.clone())),
             bytes: needs(holding).filter(|id| !below.contains(id)).map(size).sum(),
@@ -177,10 +200,19 @@ pub fn usage(store: &Store) -> Result<Usage> {
             in_use: holdings.in_use.contains(&holding.name.top),
         });
     }
-    let by_class = classes(&holdings, &named);
+    containers
+}
+
+fn cache(
+    store: &Store,
+    holdings: &Holdings,
+    named: &Named<'_>,
+    by_class: &HashMap<LayerId, Class>,
+) -> Result<Vec<CacheUsage>> {
+    let mut cache = Vec::new();
     for holding in &named.cache {
         let is_shared = |id: &LayerId| by_class.get(id) != Some(&Class::BuildCache);
-        usage.cache.push(CacheUsage {
+        cache.push(CacheUsage {
             tag: holding.name.name.clone(),
             created: store.layer(holding.name.top)?.annotations.created,
             bytes: needs(holding).map(|id| holdings.allocated_bytes[&id]).sum(),
@@ -190,8 +222,7 @@ pub fn usage(store: &Store) -> Result<Usage> {
                 .sum(),
         });
     }
-    usage.classes = totals(store, &holdings, &named, &by_class)?;
-    Ok(usage)
+    Ok(cache)
 }
 
 /// The layers that a name needs.

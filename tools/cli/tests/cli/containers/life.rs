@@ -1,99 +1,13 @@
 //! `run`, `start`, `exec`, `ps`, `stop`, `logs`, `commit`, and `diff` of a container.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use sapwood::files::{Files, FilesOptions, NewFile, Paths};
-use sapwood::{Annotations, Replace, Store, StoreOptions};
-use sapwood_container::Runtime;
-use sapwood_oci::{Configuration, Image, publish};
+use sapwood::{Store, StoreOptions};
+use sapwood_oci::Image;
 use serde_json::json;
 
-use super::support::{Place, Said};
-
-const BUSYBOX: [&str; 2] = ["/bin/busybox", "/usr/bin/busybox"];
-const APPLETS: [&str; 16] = [
-    "cat", "echo", "env", "id", "kill", "ls", "mkdir", "mv", "ps", "pwd", "rm", "sh", "sleep",
-    "test", "touch", "true",
-];
-
-/// A place with the image `base:1`, where this machine can run containers; else the test says so
-/// loudly.
-pub fn place(test: &str) -> Option<Place> {
-    let busybox = BUSYBOX.iter().find_map(|path| fs::read(path).ok());
-    let why = match () {
-        () if !rustix::process::geteuid().is_root() => "not root",
-        () if !Path::new("/dev/fuse").exists() => "no /dev/fuse",
-        () if Runtime::find(None).is_err() => "no OCI runtime",
-        () if busybox.is_none() => "no busybox",
-        () => "",
-    };
-    let Some(busybox) = busybox.filter(|_| why.is_empty()) else {
-        eprintln!("SKIPPED {test}: {why}");
-        return None;
-    };
-    let place = Place::with_store();
-    let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
-    let files = Files::open(store.create_tree("make").unwrap(), FilesOptions::default()).unwrap();
-    let paths = Paths::new(&files);
-    let bin = paths.create_dir("/bin").unwrap().inode;
-    let program = files.create(bin, b"busybox", &NewFile::regular(0o755)).unwrap().inode;
-    files.write(program, 0, &busybox).unwrap();
-    for applet in APPLETS {
-        files.symlink(bin, applet.as_bytes(), b"busybox", 0, 0).unwrap();
-    }
-    paths.create_dir_all("/etc/old/deep").unwrap();
-    paths.write("/etc/old/deep/file", b"old").unwrap();
-    paths.write("/etc/passwd", b"root:x:0:0::/root:/bin/sh\nwww:x:33:33::/:/bin/sh\n").unwrap();
-    files.snapshot(&Annotations::default()).unwrap();
-    files.close().unwrap();
-    let configuration = json!({
-        "architecture": "amd64", "os": "linux",
-        "config": { "Cmd": ["sh", "-c", "echo of the image; id -u"], "Env": ["A=image"],
-            "User": "www", "StopSignal": "INT" },
-        "rootfs": { "type": "layers", "diff_ids": [] },
-    });
-    let configuration = Configuration::from_value(&configuration).unwrap();
-    publish(&store, Some("make@1"), &configuration, "base:1", Replace::Refuse).unwrap();
-    store.remove("make").unwrap();
-    Some(place)
-}
-
-fn expect(said: &Said, code: i32, text: &str) {
-    assert_eq!(said.code, code, "{}", said.stderr);
-    assert!(said.stderr.contains(text), "{}", said.stderr);
-}
-
-fn text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap()
-}
-
-/// A command that goes on while the test does.
-fn spawn(place: &Place, words: &[&str]) -> Child {
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin("sapwood"));
-    command.args(words).env("SAPWOOD_STORE", place.store()).stdin(Stdio::null());
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
-
-fn status(place: &Place, name: &str) -> String {
-    let listed = place.json(&["ps", "-a"], 0);
-    let containers = listed["containers"].as_array().unwrap();
-    let found = containers.iter().find(|container| container["name"] == name);
-    found.map_or("none".to_owned(), |found| found["status"].as_str().unwrap().to_owned())
-}
-
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
-    for _ in 0..1500 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("{what} did not happen in 30 s");
-}
+use super::{expect, place, spawn, status, text, wait_for};
 
 #[test]
 fn a_run_is_what_the_image_says_unless_told_otherwise() {
@@ -266,34 +180,19 @@ fn signals_reach_the_process() {
     assert_eq!(child.wait().unwrap().code(), Some(9));
 }
 
-/// The command is killed: nothing of the container goes on, what was committed is there, and the
-/// record says what happened.
+/// A tree that is no image has layers that no step tells of: each gets its own.
 #[test]
-fn a_killed_run_leaves_a_volume_and_nothing_that_runs() {
-    let Some(place) = place("a_killed_run_leaves_a_volume_and_nothing_that_runs") else { return };
-    let line = "echo kept > /kept; : > /ready; while :; do sleep 0.05; done";
-    let mut child = spawn(&place, &["run", "-u", "0", "--name", "web", "base:1", "sh", "-c", line]);
-    wait_for("the start", || place.run(&["exec", "web", "test", "-e", "/ready"]).code == 0);
-    place.ok(&["flush", "web"]);
-    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
-    child.wait().unwrap();
-    let rootfs = place.store().join("containers/web/rootfs");
-    let rootfs = rootfs.to_str().unwrap();
-    let is_mounted = || fs::read_to_string("/proc/self/mounts").unwrap().contains(rootfs);
-    wait_for("the end of the mount", || !is_mounted());
-    wait_for("the end of the container", || {
-        let state = place.store().join("containers/web/state");
-        let runtimes = fs::read_dir(state).into_iter().flatten();
-        let mut left = runtimes.flat_map(|runtime| fs::read_dir(runtime.unwrap().path()).unwrap());
-        left.next().is_none()
-    });
-    assert_eq!(status(&place, "web"), "killed");
-    assert_eq!(text(place.ok(&["cat", "web:/kept"])), "kept\n");
-    assert!(text(place.run(&["diff", "web"]).stdout).contains("A /kept"));
-    let mut again = spawn(&place, &["start", "web"]);
-    wait_for("another start", || place.run(&["exec", "web", "true"]).code == 0);
-    place.ok(&["stop", "-t", "0", "web"]);
-    again.wait().unwrap();
-    place.ok(&["rm", "web"]);
-    place.ok(&["check", "--data"]);
+fn an_image_of_a_plain_tree_has_a_step_for_each_layer() {
+    let Some(place) = place("an_image_of_a_plain_tree_has_a_step_for_each_layer") else { return };
+    fs::create_dir_all(place.path("tree")).unwrap();
+    fs::write(place.path("tree/file"), "first").unwrap();
+    place.ok(&["import", "tree", "tree:1"]);
+    place.ok(&["fork", "tree:1", "web"]);
+    place.ok(&["cp", "tree/file", "web:/second"]);
+    place.ok(&["commit", "web", "image:1", "-m", "the second"]);
+    let told = place.json(&["history", "image:1"], 0);
+    let steps = told["history"].as_array().unwrap();
+    assert_eq!(steps.len(), 2, "{told}");
+    assert_eq!((&steps[0]["comment"], steps[1]["comment"].is_null()), (&json!("the second"), true));
+    assert_ne!(steps[0]["layer"], steps[1]["layer"]);
 }
