@@ -49,7 +49,7 @@ fn cut_everywhere(name: &str, stages: &[Stage]) -> (usize, usize) {
         assert_eq!(observe(&tree.files).expect("sound"), model.observed());
         commits.push((start, disk.log_len(), model.observed()));
     }
-    let policy = Policy { exhaustive_max: 9, samples: 24 * factor(), seed: 5 };
+    let policy = Policy { exhaustive_max: 9, samples: 48 * factor(), seed: 5 };
     let mut seen: HashMap<u64, Option<Observed>> = HashMap::new();
     let mut tried = 0;
     for point in commits[0].1..=disk.log_len() {

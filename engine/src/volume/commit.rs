@@ -283,7 +283,7 @@ impl Volume {
         } else {
             (Some(self.write_sources(&cut.top, &cut.sources, fresh)?), Vec::new())
         };
-        let after_next = self.allocate_piece(&cut.top, crate::units::PAGE_BYTES, fresh)?.first;
+        let after_next = self.allocate_head(&cut.top, fresh)?;
         let record = Record {
             sequence: journal.sequence + 1,
             previous: journal.chain,
@@ -365,10 +365,17 @@ impl Volume {
         let count = self.block_size.blocks_for(bytes);
         let mut state = self.state.write();
         state.check_poison("write a piece of metadata")?;
-        let grow = &mut |first, blocks| top.grow(first, blocks);
-        let range = state.allocator.allocate_contiguous(count, &self.epochs, grow)?;
+        let range = state.allocator.allocate_contiguous(count, &self.epochs, top)?;
         fresh.push(range);
         Ok(range)
+    }
+
+    fn allocate_head(&self, top: &Top, fresh: &mut Vec<BlockRange>) -> Result<FileBlock> {
+        let mut state = self.state.write();
+        state.check_poison("find a place for a record")?;
+        let range = state.allocator.allocate_head(&self.epochs, top)?;
+        fresh.push(range);
+        Ok(range.first)
     }
 
     /// Gives back blocks that nothing came to refer to.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::allocator::SHORT_BLOCKS_MAX;
 use super::buffer::Bufferful;
 use super::epoch::OwnedPin;
 use super::top::Top;
@@ -86,7 +87,8 @@ impl Spill {
     }
 
     /// Writes all blocks, each stretch of the file with as few calls as there can be, and asks
-    /// the host to begin with its write-back.
+    /// the host to begin with its write-back; a few are left to the sync that is about to come,
+    /// which then writes them and the record in one piece.
     pub fn write(&self, top: &Top) -> Result<()> {
         let bytes = Arc::clone(&self.bytes.lock());
         let size = 1_usize << self.block_log2;
@@ -104,6 +106,9 @@ impl Spill {
                     Error::io("write blocks", error).in_file(&top.path).at_offset(at)
                 })?;
                 written += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
+            }
+            if self.blocks.len() as u64 <= SHORT_BLOCKS_MAX {
+                continue;
             }
             top.medium.start_writeback(offset, written).map_err(|error| {
                 Error::io("begin to write back", error).in_file(&top.path).at_offset(offset)

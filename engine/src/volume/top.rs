@@ -10,6 +10,7 @@ use crate::layer::{FileSource, Layer, LayerFile, ReadPolicy};
 use crate::medium::Medium;
 use crate::units::{BlockSize, FileBlock, LayerId};
 
+use super::allocator::Space;
 use super::home::LayerHandle;
 
 /// The open layer of a volume.
@@ -55,9 +56,10 @@ impl Top {
     pub fn sync(&self, operation: &str) -> Result<()> {
         self.medium.sync().map_err(|error| Error::io(operation, error).in_file(&self.path))
     }
+}
 
-    /// Makes the file hold `blocks` blocks more from `first` on.
-    pub fn grow(&self, first: FileBlock, blocks: u64) -> Result<()> {
+impl Space for Top {
+    fn grow(&self, first: FileBlock, blocks: u64) -> Result<()> {
         let offset = first.byte_offset(self.block_size);
         let bytes = blocks.checked_mul(self.block_size.bytes());
         let bytes = bytes.filter(|bytes| offset.checked_add(*bytes).is_some());
@@ -67,6 +69,11 @@ impl Top {
         self.medium
             .allocate(offset, bytes)
             .map_err(|error| Error::io("grow a layer", error).in_file(&self.path).at_offset(offset))
+    }
+
+    fn fill(&self, first: FileBlock, blocks: u64) -> Result<()> {
+        let zeros = vec![0; (blocks << self.block_size.log2()) as usize];
+        self.write(first, &zeros, "write blocks ahead")
     }
 }
 

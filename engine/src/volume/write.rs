@@ -274,9 +274,7 @@ impl Volume {
         }
         let count = state.buffer.len() as u64;
         let top = Arc::clone(&state.top);
-        let ranges = state
-            .allocator
-            .allocate(count, &self.epochs, &mut |first, blocks| top.grow(first, blocks))?;
+        let ranges = state.allocator.allocate(count, &self.epochs, &*top)?;
         let spare = std::mem::take(&mut state.spare);
         let full = state.buffer.take(spare);
         let places: Vec<FileBlock> = ranges

@@ -101,7 +101,10 @@ fn a_live_volume_is_looked_into_as_of_its_last_commit() {
     let before = outside.snapshot_of("web@1").unwrap();
     let changed = |after: &Snapshot, before: &Snapshot| -> Vec<u64> {
         let changes = after.changes_since(before).unwrap();
-        changes.map(|change| change.unwrap().start.0).collect()
+        changes
+            .map(|change| change.unwrap())
+            .flat_map(|change| change.start.0..change.start.0 + change.length)
+            .collect()
     };
     let seen = outside.snapshot_of("web").unwrap();
     assert_eq!(changed(&seen, &before), [1, 2]);

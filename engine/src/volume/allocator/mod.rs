@@ -5,12 +5,16 @@
 //! sync after both slots were changed (INV-01). After an unclean close the blocks below the
 //! end of the file are unknown: new ones come from past it until the map was counted.
 
+mod short;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::epoch::Epochs;
 use crate::error::Result;
 use crate::format::FreeSpace;
 use crate::units::FileBlock;
+pub use short::SHORT_BLOCKS_MAX;
+use short::Trail;
 
 /// Consecutive blocks of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,15 @@ const SCAN_WORDS_MAX: usize = 1 << 14;
 const PUNCH_BYTES_MIN: u64 = 256 << 10;
 /// Free space that is kept for the next writes rather than given back, in bytes.
 const KEEP_BYTES: u64 = 16 << 20;
+
+/// The file whose blocks are handed out.
+pub trait Space {
+    /// Makes it hold `blocks` blocks more from `first` on.
+    fn grow(&self, first: FileBlock, blocks: u64) -> Result<()>;
+
+    /// Writes zeros over `blocks` free blocks from `first` on.
+    fn fill(&self, first: FileBlock, blocks: u64) -> Result<()>;
+}
 
 /// What a count of all extents and pieces found: one bit a block, and the extents beyond the first.
 #[derive(Debug)]
@@ -70,12 +83,13 @@ pub struct Allocator {
     block_log2: u32,
     /// Set: in use, or waiting.
     used: Vec<u64>,
-    /// Set: the host may hold space for it.
-    backed: Vec<u64>,
+    /// Set: it was written before, so the host holds space for it.
+    written: Vec<u64>,
     /// The blocks that the file holds.
     blocks: u64,
     free: u64,
     cursor: u64,
+    trail: Trail,
     /// Freed, by the epoch in which that was.
     waiting: VecDeque<(u64, BlockRange)>,
     /// Named by a header until the sync that follows the change of both slots.
@@ -119,10 +133,11 @@ impl Allocator {
         Allocator {
             block_log2,
             used: Vec::new(),
-            backed: Vec::new(),
+            written: Vec::new(),
             blocks: 0,
             free: 0,
             cursor: 0,
+            trail: Trail::default(),
             waiting: VecDeque::new(),
             until_sync: Vec::new(),
             shared: BTreeMap::new(),
@@ -160,15 +175,20 @@ impl Allocator {
         self.blocks - self.free - waiting.map(|range| range.count).sum::<u64>()
     }
 
-    /// `count` blocks for data in as few stretches as there are, leaving the reserve alone;
-    /// `grow(first, blocks)` makes the file hold more. Nothing is taken where it fails.
+    /// `count` blocks for data in as few stretches as there are, leaving the reserve alone.
+    /// Nothing is taken where it fails.
     pub fn allocate(
         &mut self,
         count: u64,
         epochs: &Epochs,
-        grow: &mut dyn FnMut(FileBlock, u64) -> Result<()>,
+        space: &dyn Space,
     ) -> Result<Vec<BlockRange>> {
         self.reclaim(epochs);
+        if count <= SHORT_BLOCKS_MAX
+            && let Some(taken) = self.allocate_short(count, space)?
+        {
+            return Ok(taken);
+        }
         let reserve = RESERVE_BLOCKS;
         let mut taken = Vec::new();
         let mut left = count;
@@ -179,23 +199,10 @@ impl Allocator {
                 self.collect(left.min(self.free - reserve), shortest, SCAN_WORDS_MAX, &mut taken);
         }
         if left > 0 {
-            let need = left + reserve;
-            let first = FileBlock(self.blocks);
-            let step = ((self.blocks << self.block_log2) / GROWTH_DIVISOR)
-                .clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX)
-                .next_power_of_two()
-                >> self.block_log2;
-            let grown = grow(first, need.next_multiple_of(step.max(1)));
-            let grown = match grown {
-                Ok(()) => Ok(need.next_multiple_of(step.max(1))),
-                // A full host may still have room for just what is needed.
-                Err(_) => grow(first, need).map(|()| need),
-            };
-            match grown {
-                Ok(blocks) => {
-                    let past = self.blocks + blocks;
-                    self.extend(past);
-                    self.cursor = first.0;
+            let first = self.blocks;
+            match self.grow_by(left + reserve, space) {
+                Ok(()) => {
+                    self.cursor = first;
                     left -= self.collect(left, 1, usize::MAX, &mut taken);
                 }
                 Err(error) => {
@@ -215,12 +222,33 @@ impl Allocator {
         Ok(taken)
     }
 
+    /// Makes the file longer by a step that fits its length, and by `need` blocks at least.
+    fn grow_by(&mut self, need: u64, space: &dyn Space) -> Result<()> {
+        let step = ((self.blocks << self.block_log2) / GROWTH_DIVISOR)
+            .clamp(GROWTH_BYTES_MIN, GROWTH_BYTES_MAX)
+            .next_power_of_two()
+            >> self.block_log2;
+        self.grow_stepwise(need, step, space)
+    }
+
+    fn grow_stepwise(&mut self, need: u64, step: u64, space: &dyn Space) -> Result<()> {
+        let first = FileBlock(self.blocks);
+        let mut blocks = need.next_multiple_of(step.max(1));
+        if space.grow(first, blocks).is_err() {
+            // A full host may still have room for just what is needed.
+            blocks = need;
+            space.grow(first, blocks)?;
+        }
+        self.extend(first.0 + blocks);
+        Ok(())
+    }
+
     /// `count` consecutive blocks: for a piece of metadata.
     pub fn allocate_contiguous(
         &mut self,
         count: u64,
         epochs: &Epochs,
-        grow: &mut dyn FnMut(FileBlock, u64) -> Result<()>,
+        space: &dyn Space,
     ) -> Result<BlockRange> {
         self.reclaim(epochs);
         if self.free >= count
@@ -232,17 +260,7 @@ impl Allocator {
         // A free tail counts towards the piece.
         let tail = self.free_tail();
         let need = count - (self.blocks - tail).min(count);
-        let step = (GROWTH_BYTES_MIN >> self.block_log2).max(1);
-        let first = FileBlock(self.blocks);
-        let grown = match grow(first, need.next_multiple_of(step)) {
-            Ok(()) => need.next_multiple_of(step),
-            Err(_) => {
-                grow(first, need)?;
-                need
-            }
-        };
-        let past = self.blocks + grown;
-        self.extend(past);
+        self.grow_stepwise(need, GROWTH_BYTES_MIN >> self.block_log2, space)?;
         let range = BlockRange { first: FileBlock(tail), count };
         self.take(range);
         Ok(range)
@@ -356,7 +374,7 @@ impl Allocator {
                 continue;
             }
             let start = at;
-            while at < self.blocks && !self.is_used(at) && self.is_backed(at) && at - start < spare
+            while at < self.blocks && !self.is_used(at) && self.is_written(at) && at - start < spare
             {
                 at += 1;
             }
@@ -377,7 +395,7 @@ impl Allocator {
             self.give(range);
             if punched {
                 for block in range.first.0..range.first.0 + range.count {
-                    self.backed[block as usize / 64] &= !(1 << (block % 64));
+                    self.written[block as usize / 64] &= !(1 << (block % 64));
                 }
             }
         }
@@ -471,7 +489,7 @@ impl Allocator {
     fn extend(&mut self, blocks: u64) {
         let words = blocks.div_ceil(64) as usize;
         self.used.resize(words, 0);
-        self.backed.resize(words, 0);
+        self.written.resize(words, 0);
         self.free += blocks - self.blocks;
         self.blocks = blocks;
     }
@@ -485,7 +503,7 @@ impl Allocator {
                 "INV-01: block {block} taken twice"
             );
             self.used[block as usize / 64] |= bit;
-            self.backed[block as usize / 64] |= bit;
+            self.written[block as usize / 64] |= bit;
         }
         self.free -= range.count;
     }
@@ -507,8 +525,8 @@ impl Allocator {
         self.used[block as usize / 64] >> (block % 64) & 1 == 1
     }
 
-    fn is_backed(&self, block: u64) -> bool {
-        self.backed[block as usize / 64] >> (block % 64) & 1 == 1
+    fn is_written(&self, block: u64) -> bool {
+        self.written[block as usize / 64] >> (block % 64) & 1 == 1
     }
 }
 
@@ -516,64 +534,80 @@ impl Allocator {
 mod tests {
     use super::*;
 
-    fn grow(_: FileBlock, _: u64) -> Result<()> {
-        Ok(())
+    struct Endless;
+
+    impl Space for Endless {
+        fn grow(&self, _: FileBlock, _: u64) -> Result<()> {
+            Ok(())
+        }
+
+        fn fill(&self, _: FileBlock, _: u64) -> Result<()> {
+            Ok(())
+        }
     }
 
-    fn full(_: FileBlock, _: u64) -> Result<()> {
-        Err(crate::Error::new(crate::ErrorKind::NoSpace, "grow"))
+    struct Full;
+
+    impl Space for Full {
+        fn grow(&self, _: FileBlock, _: u64) -> Result<()> {
+            Err(crate::Error::new(crate::ErrorKind::NoSpace, "grow"))
+        }
+
+        fn fill(&self, _: FileBlock, _: u64) -> Result<()> {
+            Ok(())
+        }
     }
 
     #[test]
     fn a_block_waits_for_reads_before_it_is_handed_out_again() {
         let epochs = Epochs::default();
         let mut allocator = Allocator::fresh(12, 2, 10);
-        let taken = allocator.allocate_contiguous(8, &epochs, &mut full).unwrap();
+        let taken = allocator.allocate_contiguous(8, &epochs, &Full).unwrap();
         assert_eq!(taken, BlockRange { first: FileBlock(2), count: 8 });
         let pin = epochs.pin();
         allocator.release(taken, &epochs);
-        assert!(allocator.allocate_contiguous(1, &epochs, &mut full).is_err());
+        assert!(allocator.allocate_contiguous(1, &epochs, &Full).is_err());
         drop(pin);
-        assert_eq!(allocator.allocate_contiguous(8, &epochs, &mut full).unwrap(), taken);
+        assert_eq!(allocator.allocate_contiguous(8, &epochs, &Full).unwrap(), taken);
     }
 
     #[test]
     fn data_leaves_the_reserve_to_metadata() {
         let epochs = Epochs::default();
         let mut allocator = Allocator::fresh(12, 2, 2 + RESERVE_BLOCKS);
-        assert!(allocator.allocate(1, &epochs, &mut full).is_err());
-        assert!(allocator.allocate_contiguous(RESERVE_BLOCKS, &epochs, &mut full).is_ok());
+        assert!(allocator.allocate(1, &epochs, &Full).is_err());
+        assert!(allocator.allocate_contiguous(RESERVE_BLOCKS, &epochs, &Full).is_ok());
     }
 
     #[test]
     fn a_shared_block_goes_with_its_last_extent() {
         let epochs = Epochs::default();
         let mut allocator = Allocator::fresh(12, 2, 3);
-        let block = allocator.allocate_contiguous(1, &epochs, &mut full).unwrap();
+        let block = allocator.allocate_contiguous(1, &epochs, &Full).unwrap();
         allocator.share(block);
         allocator.release(block, &epochs);
-        assert!(allocator.allocate_contiguous(1, &epochs, &mut full).is_err());
+        assert!(allocator.allocate_contiguous(1, &epochs, &Full).is_err());
         allocator.release(block, &epochs);
-        assert_eq!(allocator.allocate_contiguous(1, &epochs, &mut full).unwrap(), block);
+        assert_eq!(allocator.allocate_contiguous(1, &epochs, &Full).unwrap(), block);
     }
 
     #[test]
     fn what_a_header_named_waits_for_the_sync() {
         let epochs = Epochs::default();
         let mut allocator = Allocator::fresh(12, 2, 3);
-        let block = allocator.allocate_contiguous(1, &epochs, &mut full).unwrap();
+        let block = allocator.allocate_contiguous(1, &epochs, &Full).unwrap();
         allocator.release_after_sync(block);
-        assert!(allocator.allocate_contiguous(1, &epochs, &mut full).is_err());
+        assert!(allocator.allocate_contiguous(1, &epochs, &Full).is_err());
         let due = allocator.begin_sync();
         allocator.end_sync(due, &epochs);
-        assert_eq!(allocator.allocate_contiguous(1, &epochs, &mut full).unwrap(), block);
+        assert_eq!(allocator.allocate_contiguous(1, &epochs, &Full).unwrap(), block);
     }
 
     #[test]
     fn a_saved_allocator_comes_back_the_same() {
         let epochs = Epochs::default();
         let mut allocator = Allocator::fresh(12, 2, 100);
-        let taken = allocator.allocate(40, &epochs, &mut grow).unwrap();
+        let taken = allocator.allocate(40, &epochs, &Endless).unwrap();
         allocator.release(BlockRange { first: FileBlock(10), count: 5 }, &epochs);
         allocator.share(BlockRange { first: taken[0].first, count: 1 });
         let saved = allocator.save(7, &[]);
