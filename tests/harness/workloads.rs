@@ -256,3 +256,31 @@ pub fn deep_chain() -> Vec<Step> {
     steps.push(flush("disk"));
     steps
 }
+
+/// Layers of every kind, small: what a store of this version looks like to later ones.
+pub fn of_every_kind() -> Vec<Step> {
+    vec![
+        Step::Create { volume: name("disk"), blocks: 6 },
+        write("disk", 0, 5, 1),
+        snapshot("disk", "base:1"),
+        write("disk", 1, 2, 2),
+        Step::Discard { volume: name("disk"), block: 3, blocks: 1 },
+        snapshot("disk", "base:2"),
+        write("disk", 1, 1, 3),
+        Step::Zero { volume: name("disk"), block: 0, blocks: 1 },
+        snapshot("disk", "base:3"),
+        Step::Seal { tag: name("base:3") },
+        Step::RemoveTag { tag: name("base:2") },
+        Step::RemoveSnapshot { volume: name("disk"), number: 2 },
+        Step::Collect,
+        Step::Import { tag: name("image:1"), blocks: 4, value: 4, snapshots: 2 },
+        fork("image:1", "fork"),
+        Step::CloneFrom { volume: name("fork"), tag: name("base:3"), from: 1, to: 0, blocks: 2 },
+        flush("fork"),
+        Step::Flatten { tag: name("base:3"), flat: name("flat:1") },
+        write("disk", 2, 1, 5),
+        flush("disk"),
+        write("disk", 4, 2, 6),
+        flush("disk"),
+    ]
+}
