@@ -9,14 +9,12 @@ use std::path::{Path, PathBuf};
 use sapwood::files::{Files, FilesOptions};
 use sapwood::{Annotations, Error, ErrorKind, LayerId, Replace, Result, Snapshot, Store};
 use sapwood_container::Place;
-use sapwood_oci::CACHE_KEY_LABEL;
+use sapwood_oci::{BUILD_CACHE_PREFIX, CACHE_KEY_LABEL};
 
 /// What the names of these volumes begin with.
 const VOLUME_PREFIX: &str = "building:";
 /// The folder of a store for what programs of builds need while they run.
 const FOLDERS: &str = "building";
-/// What the names of the tags begin with that keep layers.
-pub const CACHE_PREFIX: &str = "build-cache:";
 /// How many digits of a layer's id a tag has.
 const TAG_DIGITS: usize = 16;
 
@@ -95,7 +93,7 @@ impl Workshop {
 /// Keeps a layer with all below it, by a tag.
 fn keep(store: &Store, layer: LayerId) -> Result<()> {
     let id = layer.to_string();
-    store.tag(&id, &format!("{CACHE_PREFIX}{}", &id[..TAG_DIGITS]), Replace::Move)?;
+    store.tag(&id, &format!("{BUILD_CACHE_PREFIX}{}", &id[..TAG_DIGITS]), Replace::Move)?;
     Ok(())
 }
 

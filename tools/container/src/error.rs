@@ -48,6 +48,10 @@ impl Error {
     }
 }
 
+/// Words for a file that is there and cannot be executed; `crun` has the last ones for directories.
+const NOT_EXECUTABLE: &[&str] =
+    &["permission denied", "format error", "is a directory", "operation not permitted"];
+
 /// Runtimes tell why a command was not executed in words only.
 fn exit_code_of(said: &str) -> u8 {
     let said = said.to_ascii_lowercase();
@@ -55,9 +59,7 @@ fn exit_code_of(said: &str) -> u8 {
     match () {
         () if !says(&["exec"]) || says(&["mount"]) => exit_code::FAILED,
         () if says(&["not found", "no such file"]) => exit_code::NO_COMMAND,
-        () if says(&["permission denied", "format error", "is a directory"]) => {
-            exit_code::NOT_EXECUTABLE
-        }
+        () if says(NOT_EXECUTABLE) => exit_code::NOT_EXECUTABLE,
         () => exit_code::FAILED,
     }
 }

@@ -67,6 +67,6 @@ pub use save::{
 pub use squash::squash;
 pub use time::written as written_time;
 pub use usage::{
-    BUILD_CACHE_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage, ImageUsage, Usage, usage,
-    usage_of_tags,
+    BUILD_CACHE_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage, ImageUsage,
+    KEPT_DIRECTORIES, Usage, allocated_bytes, usage, usage_of_tags,
 };

@@ -16,6 +16,8 @@ pub struct PruneOptions {
     pub unused_images: bool,
     /// These containers, too.
     pub containers: BTreeSet<String>,
+    /// What builds left stays.
+    pub keep_cache: bool,
     /// Only tell what would go.
     pub dry_run: bool,
 }
@@ -55,7 +57,9 @@ pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
     let named = Named::of(store, &holdings)?;
     let garbage_bytes = store.collect(&GcOptions { dry_run: true })?.freed_bytes();
     let mut pruned = Pruned { garbage_bytes, ..Pruned::default() };
-    pruned.cache.0 = named.cache.iter().map(|holding| holding.name.name.clone()).collect();
+    if !options.keep_cache {
+        pruned.cache.0 = named.cache.iter().map(|holding| holding.name.name.clone()).collect();
+    }
     pruned.layers.0 = nameless_layers(store, &holdings)?;
     pruned.containers.0 = options.containers.clone();
     if options.unused_images {

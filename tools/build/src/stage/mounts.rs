@@ -1,11 +1,9 @@
 //! What a program of `RUN` sees besides the tree.
 
-use std::fs::{self, File, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
 use sapwood::{Error, ErrorKind, Result};
 use sapwood_container::{Access, Content, Job, Mount as JobMount, Place};
 use sapwood_fuse::{AccessTimes, Audience, Mount as Served, MountOptions};
@@ -15,6 +13,7 @@ use crate::cache::Inputs;
 use crate::containerfile::{Instruction, Mount, MountKind, Problem, Run};
 use crate::copy::{Looked, Placing, Target, digest};
 use crate::error::Stop;
+use crate::kept::{Kept, Sharing, keep};
 use crate::options::Secret;
 use crate::origin::{Group, Origin, Selection, select};
 use crate::workshop::Workshop;
@@ -32,16 +31,6 @@ enum What {
     Cache { id: String, sharing: Sharing, permissions: u32, owner: (u32, u32) },
     Memory { size_bytes: Option<u64> },
     Secret { bytes: Vec<u8>, permissions: u16, owner: (u32, u32) },
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sharing {
-    /// Several use it at once.
-    Shared,
-    /// Who comes second gets another one.
-    Private,
-    /// Who comes second waits.
-    Locked,
 }
 
 impl StageBuild<'_> {
@@ -181,8 +170,8 @@ impl StageBuild<'_> {
 #[derive(Default)]
 pub(super) struct Mounted {
     served: Vec<(Served, Option<Workshop>)>,
-    /// Held as long as directories that stay are used.
-    locks: Vec<File>,
+    /// Held as long as they are used.
+    kept: Vec<Kept>,
 }
 
 impl Mounted {
@@ -201,9 +190,9 @@ impl Mounted {
                     self.bind(stage, origin, group, looked, *access, directory)?
                 }
                 What::Cache { id, sharing, permissions, owner } => {
-                    let caches = stage.build.store.path().join("build-caches");
-                    let (path, lock) = kept_directory(&caches, id, *sharing, *permissions, *owner)?;
-                    self.locks.push(lock);
+                    let kept = keep(stage.build.store, id, *sharing, *permissions, *owner)?;
+                    let path = kept.path.clone();
+                    self.kept.push(kept);
                     Content::Host(path)
                 }
                 What::Memory { size_bytes } => {
@@ -295,40 +284,6 @@ impl Mounted {
         }
         ended
     }
-}
-
-/// A directory that stays from build to build, and the lock that is held on it.
-fn kept_directory(
-    caches: &Path,
-    id: &str,
-    sharing: Sharing,
-    permissions: u32,
-    (user, group): (u32, u32),
-) -> Result<(PathBuf, File)> {
-    let folder = caches.join(&blake3::hash(id.as_bytes()).to_hex()[..32]);
-    let failed =
-        |error: std::io::Error| Error::io("make a directory that stays", error).in_file(&folder);
-    fs::create_dir_all(&folder).map_err(failed)?;
-    for number in 0.. {
-        let lock = File::create(folder.join(format!("{number}.lock"))).map_err(failed)?;
-        let operation = match sharing {
-            Sharing::Shared => FlockOperation::LockShared,
-            Sharing::Locked => FlockOperation::LockExclusive,
-            Sharing::Private => FlockOperation::NonBlockingLockExclusive,
-        };
-        match flock(&lock, operation) {
-            Err(rustix::io::Errno::WOULDBLOCK) => continue,
-            locked => locked.map_err(|errno| failed(errno.into()))?,
-        }
-        let directory = folder.join(number.to_string());
-        if !directory.try_exists().map_err(failed)? {
-            fs::create_dir(&directory).map_err(failed)?;
-            fs::set_permissions(&directory, Permissions::from_mode(permissions)).map_err(failed)?;
-            chown(&directory, Some(user), Some(group)).map_err(failed)?;
-        }
-        return Ok((directory, lock));
-    }
-    Err(Error::new(ErrorKind::NoSpace, "make a directory that stays: all numbers are taken"))
 }
 
 /// A size in bytes: a number, or one with k, m or g.

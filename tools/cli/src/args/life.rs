@@ -46,6 +46,9 @@ pub struct PruneArgs {
     /// Remove containers that nobody has open, too
     #[arg(long)]
     pub containers: bool,
+    /// Leave what builds left for the next one: layers, and directories that their programs keep
+    #[arg(long)]
+    pub keep_cache: bool,
     /// Say what would go, and change nothing
     #[arg(long)]
     pub dry_run: bool,

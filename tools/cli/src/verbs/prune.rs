@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use sapwood_build::{RemovedDirectories, remove_abandoned, remove_kept_directories};
 use sapwood_oci::{PruneOptions, prune, usage};
 use serde::Serialize;
 
 use crate::args::PruneArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
+use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::reports::short;
 
@@ -18,9 +20,17 @@ struct Gone {
     freed_bytes: u64,
     garbage_bytes: u64,
     build_cache: Part,
+    kept_directories: Directories,
+    stale_containers: u64,
     layers: Part,
     images: Part,
     containers: Part,
+}
+
+#[derive(Serialize)]
+struct Directories {
+    removed: u64,
+    freed_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -48,6 +58,16 @@ impl Report for Gone {
                 writeln!(text, "  {}", if is_layer { short(name) } else { name })?;
             }
         }
+        let Directories { removed, freed_bytes } = self.kept_directories;
+        if removed > 0 {
+            let (one, several) = ("directory that builds kept", "directories that builds kept");
+            let what = if removed == 1 { one } else { several };
+            writeln!(text, "{verb} {removed} {what}: {}", units.size(freed_bytes))?;
+        }
+        if self.stale_containers > 0 {
+            let records = counted(self.stale_containers, "record");
+            writeln!(text, "{verb} {records} of containers that are gone")?;
+        }
         if self.garbage_bytes > 0 {
             writeln!(text, "of what was removed before: {}", units.size(self.garbage_bytes))?;
         }
@@ -67,7 +87,16 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
         // What is beside their volumes goes first.
         containers.iter().try_for_each(|name| sapwood_container::remove_record(&store, name))?;
     }
-    let options = PruneOptions { unused_images: args.all, containers, dry_run: args.dry_run };
+    let (dry_run, keep_cache) = (args.dry_run, args.keep_cache);
+    if !dry_run {
+        remove_abandoned(&store)?;
+    }
+    let stale_containers = sapwood_container::remove_stale(&store, dry_run)?;
+    let directories = match keep_cache {
+        true => RemovedDirectories::default(),
+        false => remove_kept_directories(&store, dry_run)?,
+    };
+    let options = PruneOptions { unused_images: args.all, containers, keep_cache, dry_run };
     let pruned = prune(&store, &options)?;
     let part = |(names, freed_bytes): &(BTreeSet<String>, u64)| Part {
         removed: names.iter().cloned().collect(),
@@ -77,7 +106,12 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
     let removed = layers.iter().map(ToString::to_string).collect();
     context.print(&Gone {
         dry_run: args.dry_run,
-        freed_bytes: pruned.freed_bytes(),
+        freed_bytes: pruned.freed_bytes() + directories.freed_bytes,
+        kept_directories: Directories {
+            removed: directories.count,
+            freed_bytes: directories.freed_bytes,
+        },
+        stale_containers,
         garbage_bytes: pruned.garbage_bytes,
         build_cache: part(&pruned.cache),
         layers: Part { removed, freed_bytes: *freed_bytes },

@@ -119,6 +119,53 @@ fn a_killed_build_leaves_nothing() {
     place.ok(&["check", "--data"]);
 }
 
+#[test]
+fn what_programs_of_builds_keep_is_counted_and_pruned() {
+    let test = "what_programs_of_builds_keep_is_counted_and_pruned";
+    let Some(place) = super::containers::place(test) else { return };
+    let context = place.path("context");
+    fs::create_dir(&context).unwrap();
+    let build = |round: u32| {
+        let text = format!(
+            "FROM base:1\nUSER 0\nRUN --mount=type=cache,target=/kept : {round}; \
+             echo {round} >> /kept/rounds; cat /kept/rounds > /out\n"
+        );
+        fs::write(context.join("Containerfile"), text).unwrap();
+        place.ok(&["build", "-q", "-t", "built:1", "context"]);
+        String::from_utf8(place.ok(&["cat", "built:1:/out"])).unwrap()
+    };
+    build(1);
+    assert_eq!(build(2), "1\n2\n");
+    let kept = |told: &serde_json::Value| {
+        let classes = told["classes"].as_array().unwrap();
+        let found = classes.iter().find(|class| class["class"] == "kept directories");
+        (found.unwrap()["count"].clone(), found.unwrap()["reclaimable_bytes"].as_u64().unwrap())
+    };
+    let (count, bytes) = kept(&place.json(&["df", "-v"], 0));
+    assert!(count == 1 && bytes > 0, "{count} {bytes}");
+
+    // What has no volume any more is nobody's.
+    fs::create_dir_all(place.store().join("containers/gone/rootfs")).unwrap();
+    let told = place.json(&["prune", "--keep-cache"], 0);
+    assert_eq!(
+        (&told["stale_containers"], &told["kept_directories"]["removed"]),
+        (&1.into(), &0.into())
+    );
+    assert!(!place.store().join("containers/gone").exists());
+    assert_eq!(build(3), "1\n2\n3\n");
+
+    let told = place.json(&["prune", "--dry-run"], 0);
+    let done = place.json(&["prune"], 0);
+    assert_eq!(done["kept_directories"], told["kept_directories"]);
+    assert_eq!(
+        (&done["kept_directories"]["removed"], done["freed_bytes"] == told["freed_bytes"]),
+        (&1.into(), true)
+    );
+    assert_eq!(kept(&place.json(&["df", "-v"], 0)).0, 0);
+    assert_eq!(place.run(&["run", "--rm", "built:1", "cat", "/out"]).stdout, b"1\n2\n3\n");
+    assert_eq!(build(4), "4\n");
+}
+
 /// Whether some process has this in its command line.
 fn runs(marker: &str) -> bool {
     let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);

@@ -39,6 +39,10 @@ fn expect_schema(document: &Value, verb: &str) {
 fn every_verb_speaks_json() {
     let place = Place::empty();
     std::fs::write(place.path("base.img"), pattern(1, 1 << 20)).unwrap();
+    std::fs::create_dir(place.path("context")).unwrap();
+    std::fs::write(place.path("context/file"), "made").unwrap();
+    let text = "FROM scratch\nCOPY file /made\nCMD [\"/made\"]\n";
+    std::fs::write(place.path("context/Containerfile"), text).unwrap();
     let commands: &[(&[&str], i32)] = &[
         (&["init"], 0),
         (&["create", "scratch", "1M"], 0),
@@ -85,6 +89,22 @@ fn every_verb_speaks_json() {
         (&["cp", "-r", "folder", "box:/folder"], 0),
         (&["diff", "box:1", "box", "--patch"], 1),
         (&["rm", "box:/link"], 0),
+        (&["build", "--explain", "-t", "made:1", "context"], 0),
+        (&["commit", "box", "box:2", "-m", "c"], 0),
+        (&["images"], 0),
+        (&["history", "made:1"], 0),
+        (&["inspect", "made:1"], 0),
+        (&["rebase", "box:2", "--from", "box:1", "--onto", "made:1", "-t", "moved:1"], 1),
+        (
+            &["rebase", "box:2", "--from", "box:1", "--onto", "made:1", "-t", "moved:1", "--force"],
+            0,
+        ),
+        (&["squash", "moved:1", "-t", "squashed:1"], 0),
+        (&["report", "made:1", "-o", "page.html"], 0),
+        (&["ps", "-a"], 0),
+        (&["df", "--verbose"], 0),
+        (&["prune", "--dry-run"], 0),
+        (&["prune", "--all", "--containers"], 0),
         (&["completions", "bash"], 0),
         (&["man"], 0),
     ];

@@ -9,6 +9,7 @@ mod interrupted;
 mod json;
 mod life;
 mod mount;
+mod real_image;
 mod saves;
 mod support;
 mod tour;

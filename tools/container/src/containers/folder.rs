@@ -54,6 +54,14 @@ impl Lock {
     ///
     /// Errors: [`ErrorKind::Locked`] where somebody has it: the container runs.
     pub fn take(folder: &Path, name: &Name) -> Result<Lock> {
+        Lock::take_if_free(folder)?.ok_or_else(|| {
+            let error = Error::new(ErrorKind::Locked, "lock a container");
+            error.about("container", format!("{name}, which runs"), "one that does not")
+        })
+    }
+
+    /// Takes the folder, which is made; none where somebody has it.
+    pub fn take_if_free(folder: &Path) -> Result<Option<Lock>> {
         let failed = |error: io::Error| Error::io("lock a container", error).in_file(folder);
         loop {
             fs::create_dir_all(folder).map_err(failed)?;
@@ -62,19 +70,12 @@ impl Lock {
                 opened => opened.map_err(failed)?,
             };
             match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => {
-                    let error = Error::new(ErrorKind::Locked, "lock a container");
-                    return Err(error.about(
-                        "container",
-                        format!("{name}, which runs"),
-                        "one that does not",
-                    ));
-                }
+                Err(Errno::WOULDBLOCK) => return Ok(None),
                 locked => locked.map_err(|error| failed(error.into()))?,
             }
             // Whoever had it before may have removed it.
             if is_same(&opened, folder).map_err(failed)? {
-                return Ok(Lock { _folder: opened });
+                return Ok(Some(Lock { _folder: opened }));
             }
         }
     }

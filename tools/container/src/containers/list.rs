@@ -1,8 +1,9 @@
 //! Which containers there are, and what they do.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -143,9 +144,45 @@ pub fn remove_record(store: &Store, name: &str) -> Result<()> {
     }
     let _lock = Lock::take(&folder, &name)?;
     clear(store, &name)?;
-    match fs::remove_dir_all(&folder) {
+    remove_folder(&folder)
+}
+
+/// Removes what is beside volumes that are gone: records, and what is left of containers. How many
+/// there were. With `dry_run` they are counted only.
+pub fn remove_stale(store: &Store, dry_run: bool) -> Result<u64> {
+    let all = folder::all(store);
+    let failed = |error| Error::io("list containers", error).in_file(&all);
+    let entries = match fs::read_dir(&all) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(failed)?,
+    };
+    let folders: Vec<_> =
+        entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<_>>()?;
+    let of_volumes = || -> Result<HashSet<PathBuf>> {
+        let names = store.names()?.into_iter().map(|entry| Name::new(entry.name));
+        names.map(|name| Ok(folder::of(store, &name?))).collect()
+    };
+    let mut removed = 0;
+    let with_volume = of_volumes()?;
+    for folder in folders.into_iter().filter(|folder| !with_volume.contains(folder)) {
+        // Whoever makes a container has its folder before there is a volume.
+        let Some(_lock) = Lock::take_if_free(&folder)? else { continue };
+        if of_volumes()?.contains(&folder) {
+            continue;
+        }
+        removed += 1;
+        if !dry_run {
+            Place::in_folder(&folder).clear_abandoned()?;
+            remove_folder(&folder)?;
+        }
+    }
+    Ok(removed)
+}
+
+fn remove_folder(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(|error| Error::io("remove a container", error).in_file(&folder)),
+        removed => removed.map_err(|error| Error::io("remove a container", error).in_file(folder)),
     }
 }
 

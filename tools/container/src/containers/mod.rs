@@ -14,7 +14,8 @@ pub use differences::{Letter, differences};
 pub use exec::{Exec, ExecSettings, exec};
 pub use held::{HeldContainer, NewContainer, create, hold};
 pub use list::{
-    Container, Status, container, list, output_file, remove, remove_record, signal, wait_for_end,
+    Container, Status, container, list, output_file, remove, remove_record, remove_stale, signal,
+    wait_for_end,
 };
 pub use record::Record;
 pub use running::RunningContainer;

@@ -13,8 +13,10 @@ const COMPARE_BYTES: usize = 1 << 18;
 pub enum Became {
     /// It was not there, and is.
     Added,
-    /// It is there with another content, or other attributes.
+    /// It is there with another content.
     Changed,
+    /// It is there with other permissions, another owner, or other extended attributes.
+    Attributes,
     /// It is another kind of file.
     Replaced,
     /// It is not there any more.
@@ -27,6 +29,7 @@ impl Became {
         match self {
             Became::Added => "added",
             Became::Changed => "changed",
+            Became::Attributes => "attributes",
             Became::Replaced => "replaced",
             Became::Removed => "removed",
         }
@@ -131,8 +134,8 @@ impl Finder<'_> {
             && became(self.new, new.as_ref(), Some(self.top), top.as_ref())?.is_some()
         {
             let layers = became(Some(self.old), old.as_ref(), Some(self.top), top.as_ref())?;
-            // What the layers only gave other attributes is whole in them; and what is new in a
-            // directory that they remove goes with it.
+            // What the layers only gave other times is whole in them; and what is new in a directory
+            // that they remove goes with it.
             let same = if top.is_some() { Became::Changed } else { Became::Removed };
             self.tell(path, base, layers.unwrap_or(same));
         }
@@ -173,7 +176,7 @@ impl Finder<'_> {
     }
 }
 
-/// What became of a file, as far as content, kind and being there go.
+/// What became of a file; times do not count.
 fn became(
     before: Option<&FilesView>,
     old: Option<&Attributes>,
@@ -193,7 +196,18 @@ fn became(
         FileKind::CharDevice | FileKind::BlockDevice => old.device == new.device,
         FileKind::Directory | FileKind::Fifo | FileKind::Socket => true,
     };
-    Ok((!is_same).then_some(Became::Changed))
+    if !is_same {
+        return Ok(Some(Became::Changed));
+    }
+    let plain = |file: &Attributes| (file.permissions, file.owner, file.group);
+    let has_same = plain(old) == plain(new)
+        && extended_attributes(before, old.inode)? == extended_attributes(after, new.inode)?;
+    Ok((!has_same).then_some(Became::Attributes))
+}
+
+fn extended_attributes(view: &FilesView, inode: Inode) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let names = view.extended_attribute_names(inode)?.into_iter();
+    names.map(|name| Ok((name.to_vec(), view.extended_attribute(inode, &name)?))).collect()
 }
 
 fn same_content(

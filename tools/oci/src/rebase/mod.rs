@@ -54,7 +54,7 @@ pub struct Rebased {
 ///
 /// Each layer does what its archive would: names are added, replaced and hidden. No content is
 /// copied, blocks are shared. A path is in conflict where the new base has it otherwise than the old
-/// one (in its content or kind, there or not there), and the layers change it to something else
+/// one (in its content, kind or attributes, there or not there), and the layers change it to something else
 /// again. The configuration is the image's; the history is the new base's, and then the image's own.
 ///
 /// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput) where the two have no layer in common

@@ -12,11 +12,19 @@ use sapwood::{Error, Result, Store};
 /// The unit in which the host tells what it has allocated.
 const SECTOR_BYTES: u64 = 512;
 
+/// The folder of a store for the directories that `RUN --mount=type=cache` mounts: each in a folder for
+/// its id, under a number, beside its lock.
+pub const KEPT_DIRECTORIES: &str = "build-caches";
+/// How far below that they are.
+const KEPT_DEPTH: usize = 2;
+
 /// What was measured.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Beside {
     pub indexes: u64,
     pub index_bytes: u64,
+    pub directories: u64,
+    pub directory_bytes: u64,
     pub other_bytes: u64,
 }
 
@@ -32,33 +40,57 @@ pub fn measure(store: &Store, holdings: &Holdings) -> Result<Beside> {
         let layer = root.join("layers").join(format!("{id}.layer"));
         seen.extend(look(&layer)?.map(|facts| facts.ino()));
     }
-    found.other_bytes += facts.blocks() * SECTOR_BYTES;
-    let mut left = vec![root.to_owned()];
-    while let Some(folder) = left.pop() {
-        let told = |error| Error::io("measure a store", error).in_file(&folder);
-        let entries = match fs::read_dir(&folder) {
+    let (index, kept) = (root.join("index"), root.join(KEPT_DIRECTORIES));
+    walk(root, &mut |path, file| {
+        if file.dev() != facts.dev() || !seen.insert(file.ino()) {
+            return false;
+        }
+        let bytes = file.blocks() * SECTOR_BYTES;
+        if path.starts_with(&kept) {
+            let depth = path.components().count() - kept.components().count();
+            found.directories += u64::from(depth == KEPT_DEPTH && file.is_dir());
+            found.directory_bytes += bytes;
+        } else if path.parent() == Some(&index) {
+            found.indexes += 1;
+            found.index_bytes += bytes;
+        } else {
+            found.other_bytes += bytes;
+        }
+        true
+    })?;
+    Ok(found)
+}
+
+/// What the host has allocated for a directory and all below it.
+pub fn allocated_bytes(folder: &Path) -> Result<u64> {
+    let mut seen = HashSet::new();
+    let mut bytes = 0;
+    walk(folder, &mut |_, file| {
+        let is_new = seen.insert((file.dev(), file.ino()));
+        bytes += if is_new { file.blocks() * SECTOR_BYTES } else { 0 };
+        is_new
+    })?;
+    Ok(bytes)
+}
+
+/// Shows a file and all below it, if it is a directory and the answer is yes.
+fn walk(top: &Path, each: &mut dyn FnMut(&Path, &fs::Metadata) -> bool) -> Result<()> {
+    let mut left = vec![top.to_owned()];
+    while let Some(path) = left.pop() {
+        let Some(file) = look(&path)? else { continue };
+        if !each(&path, &file) || !file.is_dir() {
+            continue;
+        }
+        let told = |error| Error::io("measure a store", error).in_file(&path);
+        let entries = match fs::read_dir(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries.map_err(told)?,
         };
         for entry in entries {
-            let path = entry.map_err(told)?.path();
-            let Some(file) = look(&path)? else { continue };
-            if file.dev() != facts.dev() || !seen.insert(file.ino()) {
-                continue;
-            }
-            let bytes = file.blocks() * SECTOR_BYTES;
-            if file.is_dir() {
-                found.other_bytes += bytes;
-                left.push(path);
-            } else if folder == root.join("index") {
-                found.indexes += 1;
-                found.index_bytes += bytes;
-            } else {
-                found.other_bytes += bytes;
-            }
+            left.push(entry.map_err(told)?.path());
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// `None` where it went meanwhile.

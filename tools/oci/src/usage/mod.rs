@@ -10,6 +10,8 @@ use sapwood::{GcOptions, LayerId, NameKind, Result, Store};
 use crate::Sha256;
 use crate::image::{IMAGE_LABEL, list};
 
+pub use beside::{KEPT_DIRECTORIES, allocated_bytes};
+
 /// What the tags begin with that keep the layers of build steps.
 pub const BUILD_CACHE_PREFIX: &str = "build-cache:";
 
@@ -86,6 +88,8 @@ pub enum Class {
     Others,
     /// Of the rest, those that builds left.
     BuildCache,
+    /// Directories that programs of builds keep for the next one.
+    BuildDirectories,
     /// Layers that no name needs: snapshots without a name, and what was removed.
     Unnamed,
     /// Merged indexes, which can be made again.
@@ -96,11 +100,12 @@ pub enum Class {
 
 impl Class {
     /// All of them, in order.
-    pub const ALL: [Class; 7] = [
+    pub const ALL: [Class; 8] = [
         Class::Images,
         Class::Containers,
         Class::Others,
         Class::BuildCache,
+        Class::BuildDirectories,
         Class::Unnamed,
         Class::Indexes,
         Class::Beside,
@@ -113,6 +118,7 @@ impl Class {
             Class::Containers => "containers",
             Class::Others => "other trees and disks",
             Class::BuildCache => "build cache",
+            Class::BuildDirectories => "kept directories",
             Class::Unnamed => "without a name",
             Class::Indexes => "indexes",
             Class::Beside => "names and bookkeeping",
@@ -309,6 +315,7 @@ fn totals(
         *bytes.entry(by_class[id]).or_default() += allocated;
     }
     let beside = beside::measure(store, holdings)?;
+    bytes.insert(Class::BuildDirectories, beside.directory_bytes);
     bytes.insert(Class::Indexes, beside.index_bytes);
     bytes.insert(Class::Beside, beside.other_bytes);
 
@@ -345,6 +352,7 @@ fn totals(
         class(Class::Containers, containers, containers - idle.len(), frees(&idle)?),
         class(Class::Others, others, others, 0),
         class(Class::BuildCache, pins.len(), 0, frees(&pins)?),
+        class(Class::BuildDirectories, beside.directories as usize, 0, beside.directory_bytes),
         class(Class::Unnamed, unnamed, 0, garbage),
         class(Class::Indexes, beside.indexes as usize, beside.indexes as usize, 0),
         class(Class::Beside, 0, 0, 0),

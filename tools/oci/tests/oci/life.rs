@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use sapwood::files::{Files, FilesOptions, FilesView, Inode, Paths, RenameMode, compare};
+use sapwood::files::{
+    Files, FilesOptions, FilesView, Inode, Paths, RenameMode, SetAttributes, SetMode, compare,
+};
 use sapwood::{ErrorKind, GcOptions, Replace, Store};
 use sapwood_oci::{
     BUILD_CACHE_PREFIX, Became, Class, Image, PruneOptions, RebaseOptions, history, prune, rebase,
@@ -441,6 +443,67 @@ fn what_both_sides_changed_is_listed_and_nothing_is_made() {
     assert_eq!(read(moved.view(), "usr/lib/large"), large);
     assert!(listing(moved.view()).iter().all(|(path, _)| !path.starts_with("usr/share/doc")));
     assert_eq!(read(moved.view(), "app/program"), noise(500_000, 3));
+}
+
+#[test]
+fn attributes_that_both_sides_changed_are_in_conflict() {
+    let (_folder, store) = store();
+    let at = |files: &Files, path: &str| Paths::new(files).resolve(path).unwrap();
+    let set = |files: &Files, path: &str, set: SetAttributes| {
+        files.set_attributes(at(files, path), &set).unwrap();
+    };
+    let permissions =
+        |permissions| SetAttributes { permissions: Some(permissions), ..SetAttributes::default() };
+    let owner = |owner| SetAttributes { owner: Some(owner), ..SetAttributes::default() };
+    let extended = |files: &Files, value: &[u8]| {
+        files.set_extended_attribute(at(files, "c"), b"user.x", value, SetMode::Any).unwrap();
+    };
+    let rootfs = |files: &Files| {
+        ["a", "b", "c", "d"].iter().for_each(|name| write(files, name, b"same"));
+        Paths::new(files).create_dir_all("e").unwrap();
+    };
+    build(&store, None, "base:1", &[("ADD rootfs", &rootfs)]);
+    build(
+        &store,
+        Some("base:1"),
+        "app:1",
+        &[("RUN set", &|files| {
+            set(files, "a", permissions(0o700));
+            set(files, "b", owner(7));
+            extended(files, b"app");
+            write(files, "d", b"other");
+            set(files, "e", permissions(0o700));
+        })],
+    );
+    build(
+        &store,
+        None,
+        "base:2",
+        &[("ADD rootfs", &|files| {
+            rootfs(files);
+            set(files, "a", permissions(0o755));
+            // To the same as there.
+            set(files, "b", owner(7));
+            extended(files, b"base");
+            set(files, "d", permissions(0o600));
+            set(files, "e", owner(7));
+        })],
+    );
+    let options = RebaseOptions { from: Some("base:1"), ..REFUSE };
+    let (image, onto) = (open(&store, "app:1"), open(&store, "base:2"));
+    let done = rebase(&store, &image, &onto, "app:2", &options).unwrap();
+    let told: Vec<_> = done
+        .conflicts
+        .iter()
+        .map(|one| (str::from_utf8(&one.path).unwrap(), one.base.as_str(), one.layers.as_str()))
+        .collect();
+    let expected = [
+        ("a", "attributes", "attributes"),
+        ("c", "attributes", "attributes"),
+        ("d", "attributes", "changed"),
+        ("e", "attributes", "attributes"),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]

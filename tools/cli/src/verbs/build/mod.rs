@@ -29,7 +29,7 @@ struct StepOfReport {
     #[serde(flatten)]
     step: sapwood_build::Step,
     outcome: sapwood_build::Outcome,
-    seconds: f64,
+    elapsed_microseconds: u64,
     layer: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -55,7 +55,8 @@ pub fn run(args: &BuildArgs, context: &Context<'_>) -> Result<Verdict> {
     let steps = report.steps.into_iter().map(|(step, report)| {
         let StepReport { outcome, elapsed, layer, reason } = report;
         let layer = layer.map(|layer| layer.to_string());
-        StepOfReport { step, outcome, seconds: elapsed.as_secs_f64(), layer, reason }
+        let elapsed_microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        StepOfReport { step, outcome, elapsed_microseconds, layer, reason }
     });
     context.print(&Built {
         tags: &options.tags,
