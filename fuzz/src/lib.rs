@@ -2,6 +2,7 @@
 //! trees of files.
 
 pub mod archive;
+pub mod images;
 pub mod repair;
 pub mod trees;
 pub mod world;

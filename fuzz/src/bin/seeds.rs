@@ -14,7 +14,7 @@ use sapwood::medium::{Host, MemoryHost, OpenMode};
 use sapwood::store::{Replace, Store};
 use sapwood::units::PAGE_BYTES;
 use sapwood::volume::CloneSource;
-use sapwood_fuzz::archive;
+use sapwood_fuzz::{archive, images};
 use sapwood_fuzz::world::{BLOCK, options};
 
 const PAGE: usize = PAGE_BYTES as usize;
@@ -27,6 +27,13 @@ fn main() -> Result<(), Box<dyn Error>> {
             write(target, name, &[&[1][..], &stream].concat())?;
         }
     }
+    for (name, layout) in images::seeds() {
+        write("oci_load", name, &layout)?;
+    }
+    // A header of five bytes, and then what the fifth file has.
+    let frames = [&[11, 0, 0, 0][..], b"heads", &[6, 0, 0, 0], b"end"].concat();
+    let contents = [&2_u32.to_le_bytes()[..], &5000_u64.to_le_bytes()].concat();
+    write("residue", "one", &[&[1, contents.len() as u8], &contents[..], &frames].concat())?;
     let mut pages = Vec::new();
     for (folder, how) in [("layers", 1), ("index", 2), ("names", 3)] {
         let mut files = host.list(Path::new(folder))?;

@@ -27,7 +27,9 @@ impl Configuration {
     pub fn read(json: &[u8]) -> Result<Configuration> {
         let operation = "read an image configuration";
         let bad = |found: &dyn std::fmt::Display, expected| {
-            Error::invalid(operation, "configuration", found, expected)
+            // What is wrong may be quoted, and there may be much of it.
+            let found: String = found.to_string().chars().take(300).collect();
+            Error::invalid(operation, "configuration", found.escape_debug(), expected)
         };
         if json.len() as u64 > CONFIGURATION_BYTES_MAX {
             let expected = "at most 8 MiB";

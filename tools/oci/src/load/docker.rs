@@ -9,7 +9,7 @@ use sapwood::{Error, Result};
 use serde::Deserialize;
 
 use super::archive::{Archive, TarFile, missing, read_file};
-use super::document::DOCUMENT_BYTES_MAX;
+use super::document::{DOCUMENT_BYTES_MAX, brief};
 use super::names::familiar;
 use super::platform::Platform;
 use super::source::{ImageSource, digest_of};
@@ -53,7 +53,7 @@ impl DockerArchive {
         let json = read_file(&archive, MANIFEST, DOCUMENT_BYTES_MAX)?;
         let path = archive.path().join(MANIFEST);
         let entries: Vec<Entry> = serde_json::from_slice(&json).map_err(|error| {
-            Error::invalid(OPERATION, "manifest", error, "a list of images").in_file(path)
+            Error::invalid(OPERATION, "manifest", brief(&error), "a list of images").in_file(path)
         })?;
         let mut opened = DockerArchive { archive, images: Vec::new(), places: HashMap::new() };
         for entry in entries {

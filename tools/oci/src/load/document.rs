@@ -73,8 +73,12 @@ pub fn expect_image(manifest: &ImageManifest) -> Result<()> {
 
 /// A media type for people.
 pub fn shown(media_type: &MediaType) -> String {
-    let text: String = media_type.to_string().chars().take(100).collect();
-    format!("{:?}", text)
+    format!("{:?}", media_type.to_string().chars().take(100).collect::<String>())
+}
+
+/// What is wrong with a document, for people: it may quote as much of it as there is.
+pub fn brief(error: &serde_json::Error) -> String {
+    error.to_string().chars().take(300).flat_map(char::escape_debug).collect()
 }
 
 /// The bytes that a descriptor leads to belong to a document: both have to agree what it is.
@@ -92,7 +96,7 @@ fn read<T: DeserializeOwned>(
     };
     let mut value: Value = match serde_json::from_slice(json) {
         Ok(value) => value,
-        Err(error) => return bad("document", error.to_string(), "JSON"),
+        Err(error) => return bad("document", brief(&error), "JSON"),
     };
     let Some(members) = value.as_object_mut() else {
         return bad("document", "no object".to_owned(), "an object");
@@ -119,7 +123,7 @@ fn read<T: DeserializeOwned>(
         }
     }
     members.entry(list).or_insert_with(|| Value::Array(Vec::new()));
-    serde_json::from_value(value).or_else(|error| bad("document", error.to_string(), "its fields"))
+    serde_json::from_value(value).or_else(|error| bad("document", brief(&error), "its fields"))
 }
 
 fn expect_version(version: u32) -> Result<()> {

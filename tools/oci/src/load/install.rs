@@ -93,6 +93,8 @@ pub fn install(
 ) -> Result<Image> {
     let parts = Parts::read(source, manifest, options)?;
     if let Some(image) = parts.standing(store, tag)? {
+        let layers = parts.layers.len();
+        progress(Progress::Begun { layers, known: layers });
         return Ok(image);
     }
     let made = parts.install(store, source, tag, options, progress);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::archive::{Archive, missing, read_file};
 use super::document::{
-    DOCUMENT_BYTES_MAX, DocumentKind, is_attestation, read_index, read_manifest, shown,
+    DOCUMENT_BYTES_MAX, DocumentKind, brief, is_attestation, read_index, read_manifest, shown,
 };
 use super::install::read_configuration_of;
 use super::names::familiar;
@@ -60,7 +60,10 @@ impl<A: Archive> Layout<A> {
         let header = read_file(&archive, LAYOUT, LAYOUT_BYTES_MAX)?;
         let about = |error: Error, name| error.in_file(archive.path().join(name));
         let header: Header = serde_json::from_slice(&header).map_err(|error| {
-            about(Error::invalid(operation, "header", error, "the version of a layout"), LAYOUT)
+            about(
+                Error::invalid(operation, "header", brief(&error), "the version of a layout"),
+                LAYOUT,
+            )
         })?;
         if !header.version.starts_with("1.") {
             let error = Error::new(ErrorKind::Unsupported, operation);

@@ -1,9 +1,12 @@
 //! Images in stores.
 
+mod attacks;
 mod crafted;
 mod life;
 mod load;
 mod model;
 mod page;
+mod peers_in;
+mod residue;
 mod save;
 mod support;
