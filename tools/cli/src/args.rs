@@ -4,6 +4,7 @@ mod build;
 pub mod container;
 mod image;
 mod life;
+mod registry;
 mod tree;
 
 use std::ffi::OsString;
@@ -22,6 +23,7 @@ pub use self::image::{SaveArgs, SaveFormat};
 pub use self::life::{
     DfArgs, HistoryArgs, ImagesArgs, InspectArgs, PruneArgs, RebaseArgs, ReportArgs, SquashArgs,
 };
+pub use self::registry::{PullArgs, PushArgs, RegistryArgs};
 pub use self::tree::{
     BlameArgs, CatArgs, CpArgs, LnArgs, LsArgs, MkdirArgs, StatArgs, TreeOptions,
 };
@@ -119,6 +121,10 @@ pub enum Verb {
     Build(BuildArgs),
     /// Write images out, for other tools and other stores
     Save(SaveArgs),
+    /// Bring an image in from a registry: what of it is not here
+    Pull(PullArgs),
+    /// Send an image to a registry: what of it is not there
+    Push(PushArgs),
     /// Make a volume on top of a snapshot
     Fork(ForkArgs),
     /// Freeze what a volume holds
@@ -224,6 +230,8 @@ impl Verb {
             Verb::Export(_) => "export",
             Verb::Build(_) => "build",
             Verb::Save(_) => "save",
+            Verb::Pull(_) => "pull",
+            Verb::Push(_) => "push",
             Verb::Fork(_) => "fork",
             Verb::Snapshot(_) => "snapshot",
             Verb::Seal(_) => "seal",

@@ -8,6 +8,7 @@ mod error;
 mod image;
 mod output;
 mod picture;
+mod registry;
 mod reports;
 mod tree;
 mod unfinished;

@@ -39,6 +39,7 @@ mod image;
 mod load;
 mod prune;
 mod rebase;
+mod registry;
 mod report;
 mod save;
 mod squash;
@@ -53,12 +54,16 @@ pub use image::{
     KnownLayers, list, publish, read_configuration,
 };
 pub use load::{
-    ArchiveForm, ImageArchive, ImageSource, Input, Listed, LoadOptions, Platform, Progress,
-    install, load, open_archive,
+    ArchiveForm, ImageArchive, ImageSource, Input, Listed, LoadOptions, PARTIAL_PREFIX, Platform,
+    Progress, install, load, open_archive,
 };
 pub use oci_spec::image as spec;
 pub use prune::{PruneOptions, Pruned, prune};
 pub use rebase::{Became, Conflict, Rebase, RebaseOptions, Rebased, rebase};
+pub use registry::{
+    Credential, CredentialFiles, Proxy, PullOptions, Pulled, PushOptions, PushStep, Pushed,
+    PushedLayer, RegistryOptions, RemoteReference, Security, Way, pull, push,
+};
 pub use report::{Report, report};
 pub use save::{
     OutgoingImage, OutgoingLayer, Save, SavedImage, WrittenLayer, manifest_of, save_docker_archive,

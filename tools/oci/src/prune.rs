@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sapwood::store::{Holdings, Removal};
+use sapwood::store::{Holding, Holdings, Removal};
 use sapwood::{ErrorKind, GcOptions, LayerId, LayerKind, Result, Store};
 
 use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, IMAGE_LABEL};
+use crate::load::PARTIAL_PREFIX;
 use crate::rebase::REBASED_LABEL;
 use crate::usage::{Named, unused_images};
 
-/// What is taken away besides what builds left and layers without a name.
+/// What is taken away besides what builds and broken pulls left, and layers without a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PruneOptions {
     /// Images, too, that no container stands on.
@@ -27,7 +28,7 @@ pub struct PruneOptions {
 pub struct Pruned {
     /// What was garbage already: the space of what was removed before.
     pub garbage_bytes: u64,
-    /// Tags that kept what builds left, and what their going frees.
+    /// Tags that kept what builds and broken pulls left, and what their going frees.
     pub cache: (BTreeSet<String>, u64),
     /// Layers of images that no name's history holds, and what their going frees.
     pub layers: (BTreeSet<LayerId>, u64),
@@ -45,7 +46,7 @@ impl Pruned {
     }
 }
 
-/// Takes away what builds left for the next one, and layers of images that no name needs: those under
+/// Takes away what builds and broken pulls left for the next one, and layers of images that no name needs: those under
 /// tags that were moved, and those that an import, build or rebase left when it was killed; and what
 /// else the options say. Then collects. What one part frees is told apart from the others: the space
 /// that comes back with it over that of those before.
@@ -58,7 +59,13 @@ pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
     let garbage_bytes = store.collect(&GcOptions { dry_run: true })?.freed_bytes();
     let mut pruned = Pruned { garbage_bytes, ..Pruned::default() };
     if !options.keep_cache {
-        pruned.cache.0 = named.cache.iter().map(|holding| holding.name.name.clone()).collect();
+        // What an image that is coming in has so far is not left by anybody.
+        let is_left = |holding: &&&Holding| {
+            let name = &holding.name;
+            !(name.name.starts_with(PARTIAL_PREFIX) && holdings.in_use.contains(&name.top))
+        };
+        let left = named.cache.iter().filter(is_left);
+        pruned.cache.0 = left.map(|holding| holding.name.name.clone()).collect();
     }
     pruned.layers.0 = nameless_layers(store, &holdings)?;
     pruned.containers.0 = options.containers.clone();

@@ -2,6 +2,7 @@
 
 pub mod colour;
 pub mod json;
+pub mod layers;
 pub mod progress;
 pub mod size;
 pub mod table;
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 use self::colour::Palette;
 use self::json::Document;
+use self::layers::LayerProgress;
 use self::progress::Progress;
 use self::size::Units;
 use crate::args::Global;
@@ -104,6 +106,11 @@ impl Output {
     /// A bar on standard error for `total` bytes, or a spinner where that is not known.
     pub fn progress(&self, what: &'static str, total: Option<u64>) -> Progress {
         Progress::new(what, total, self.json || self.quiet)
+    }
+
+    /// Lines on standard error for the layers of an image.
+    pub fn layer_progress(&self) -> LayerProgress {
+        LayerProgress::new(self.json || self.quiet)
     }
 
     /// Prints a report on standard output.

@@ -34,6 +34,8 @@ mod mkdir;
 mod mount;
 mod prune;
 mod ps;
+mod pull;
+mod push;
 mod ranges;
 mod read;
 mod rebase;
@@ -70,6 +72,8 @@ pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
         Verb::Export(args) => export::run(args, context),
         Verb::Build(args) => build::run(args, context),
         Verb::Save(args) => save::run(args, context),
+        Verb::Pull(args) => pull::run(args, context),
+        Verb::Push(args) => push::run(args, context),
         Verb::Fork(args) => fork::run(args, context),
         Verb::Snapshot(args) => snapshot::run(args, context),
         Verb::Seal(args) => seal::run(args, context),

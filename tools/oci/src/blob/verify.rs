@@ -87,7 +87,7 @@ impl<R: Read> Verifying<R> {
         let read = loop {
             match self.input.read(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read.map_err(|error| Error::io("read a blob", error))?,
+                read => break read.map_err(told)?,
             }
         };
         let so_far = self.read_bytes.get() + read as u64;
@@ -121,6 +121,11 @@ impl<R: Read> Read for Verifying<R> {
             io::Error::other("a blob that is not the one asked for")
         })
     }
+}
+
+/// What the input says; an error of ours that came through a reader is that error again.
+fn told(error: io::Error) -> Error {
+    error.downcast().unwrap_or_else(|error| Error::io("read a blob", error))
 }
 
 fn wrong(

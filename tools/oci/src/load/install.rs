@@ -9,6 +9,7 @@ use sapwood::{Annotations, Error, LayerId, NameKind, Replace, Result, Store};
 use sapwood_archive::{ImportOptions, import_layer_recorded};
 
 use super::document::expect_image;
+use super::partial::{Partial, forget_partial};
 use super::platform::Platform;
 use super::source::{ImageSource, digest_of, read_small};
 use super::stream::{Allowance, LayerBlob, LayerStream};
@@ -37,11 +38,19 @@ pub struct LoadOptions {
     pub replace: Replace,
     /// How many bytes the tars of its layers may be, all together.
     pub unpacked_bytes_max: Option<u64>,
+    /// Keep what was verified of an image that does not come in whole, under a tag that begins with
+    /// [`PARTIAL_PREFIX`](crate::PARTIAL_PREFIX); it goes when the image is whole.
+    pub keep_partial: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> LoadOptions {
-        LoadOptions { platform: None, replace: Replace::Refuse, unpacked_bytes_max: None }
+        LoadOptions {
+            platform: None,
+            replace: Replace::Refuse,
+            unpacked_bytes_max: None,
+            keep_partial: false,
+        }
     }
 }
 
@@ -92,15 +101,19 @@ pub fn install(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Image> {
     let parts = Parts::read(source, manifest, options)?;
-    if let Some(image) = parts.standing(store, tag)? {
-        let layers = parts.layers.len();
-        progress(Progress::Begun { layers, known: layers });
-        return Ok(image);
-    }
-    let made = parts.install(store, source, tag, options, progress);
-    if made.is_err() {
+    let made = match parts.standing(store, tag)? {
+        Some(image) => {
+            let layers = parts.layers.len();
+            progress(Progress::Begun { layers, known: layers });
+            Ok(image)
+        }
+        None => parts.install(store, source, tag, options, progress),
+    };
+    match &made {
+        Ok(image) if options.keep_partial => forget_partial(store, image)?,
+        Ok(_) => {}
         // Where that fails too, a later collection does it.
-        let _ = store.discard_unfinished();
+        Err(_) => drop(store.discard_unfinished()),
     }
     made
 }
@@ -156,7 +169,7 @@ impl Parts {
             let descriptor = descriptor.clone();
             layers.push(LayerBlob { descriptor, digest, compression, diff_id: *diff_id });
         }
-        let annotations = annotations(&configuration, &layers, &chain_ids);
+        let annotations = annotations(source, &configuration, &layers, &chain_ids);
         Ok(Parts { configuration, layers, chain_ids, annotations })
     }
 
@@ -194,7 +207,7 @@ impl Parts {
         };
         let (volume, tag_of_making) = making.into_parts();
         let files = Files::open(volume, FilesOptions::default())?;
-        self.apply_from(first, &files, source, options, progress)?;
+        self.apply_from(first, store, &files, source, options, progress)?;
         finish(store, files, tag_of_making, &self.configuration)
     }
 
@@ -202,12 +215,14 @@ impl Parts {
     fn apply_from(
         &self,
         first: usize,
+        store: &Store,
         files: &Files,
         source: &dyn ImageSource,
         options: &LoadOptions,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<()> {
         let allowance = Allowance::new(options.unpacked_bytes_max);
+        let mut partial = Partial::new(store);
         let cores = thread::available_parallelism().map_or(1, usize::from);
         thread::scope(|scope| {
             let mut ahead = VecDeque::new();
@@ -233,7 +248,10 @@ impl Parts {
                 let diff_id = self.layers[at].diff_id;
                 let about = |error: Error| error.in_file(format!("layer {diff_id}"));
                 stream.finish(applied, diff_id).map_err(about)?;
-                files.snapshot(&self.annotations[at])?;
+                let snapshot = files.snapshot(&self.annotations[at])?;
+                if options.keep_partial {
+                    partial.keep(&snapshot)?;
+                }
                 progress(Progress::Applied { layer: at });
             }
             Ok(())
@@ -243,6 +261,7 @@ impl Parts {
 
 /// What is said of each layer, by the history as far as it speaks of as many layers as there are.
 fn annotations(
+    source: &dyn ImageSource,
     configuration: &Configuration,
     layers: &[LayerBlob],
     chain_ids: &[Sha256],
@@ -257,10 +276,13 @@ fn annotations(
             created_by: said.and_then(|said| said.created_by().as_deref()).map(cut),
             comment: said.and_then(|said| said.comment().as_deref()).filter(not_empty).map(cut),
             labels: [
-                (DIFF_ID_LABEL.to_owned(), layer.diff_id.to_string()),
-                (CHAIN_ID_LABEL.to_owned(), chain_ids[at].to_string()),
+                Some((DIFF_ID_LABEL.to_owned(), layer.diff_id.to_string())),
+                Some((CHAIN_ID_LABEL.to_owned(), chain_ids[at].to_string())),
+                source.label(&layer.descriptor),
             ]
-            .into(),
+            .into_iter()
+            .flatten()
+            .collect(),
         }
     };
     layers.iter().enumerate().map(annotate).collect()

@@ -7,13 +7,11 @@ use sapwood::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
 use super::archive::{Archive, missing, read_file};
-use super::document::{
-    DOCUMENT_BYTES_MAX, DocumentKind, brief, is_attestation, read_index, read_manifest, shown,
-};
-use super::install::read_configuration_of;
+use super::document::{DOCUMENT_BYTES_MAX, DocumentKind, brief, is_attestation, read_index};
 use super::names::familiar;
-use super::platform::{Platform, choose};
-use super::source::{ImageSource, digest_of, read_small};
+use super::platform::Platform;
+use super::select::select_manifest;
+use super::source::{ImageSource, digest_of};
 use super::{ImageArchive, Listed};
 
 /// The file that says that it is a layout.
@@ -22,10 +20,6 @@ pub const LAYOUT: &str = "oci-layout";
 pub const INDEX: &str = "index.json";
 /// What stands in [`LAYOUT`] is some bytes.
 const LAYOUT_BYTES_MAX: u64 = 4 << 10;
-/// How many indexes may lead to one another.
-const DEPTH_MAX: usize = 4;
-/// How many images, for one platform each, one image may be the choice between.
-const CHOICES_MAX: usize = 1_000;
 
 /// The annotation with the whole name of an image, as containerd and Docker write it.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
@@ -85,49 +79,6 @@ impl<A: Archive> Layout<A> {
         }
         Ok(Layout { archive, images })
     }
-
-    /// The manifests that a descriptor leads to, each with the platform that is said of it.
-    fn manifests(
-        &self,
-        entry: &Descriptor,
-        depth: usize,
-        found: &mut Vec<(Descriptor, Option<Platform>)>,
-    ) -> Result<()> {
-        let operation = "look for the image of a platform";
-        let about = |error: Error| error.in_file(entry.digest().to_string());
-        match DocumentKind::of(entry.media_type()) {
-            Some(DocumentKind::Manifest) if found.len() < CHOICES_MAX => {
-                found.push((entry.clone(), entry.platform().as_ref().map(Platform::of_spec)));
-                Ok(())
-            }
-            Some(DocumentKind::Index) if depth < DEPTH_MAX => {
-                let json = read_small(self, entry, "index", DOCUMENT_BYTES_MAX)?;
-                let index = read_index(&json, Some(entry.media_type())).map_err(about)?;
-                let images = index.manifests().iter().filter(|entry| !is_attestation(entry));
-                images
-                    .filter(|entry| DocumentKind::of(entry.media_type()).is_some())
-                    .try_for_each(|entry| self.manifests(entry, depth + 1, found))
-            }
-            Some(DocumentKind::Manifest) => {
-                let expected = format!("at most {CHOICES_MAX}");
-                Err(about(Error::invalid(operation, "manifests", "more", expected)))
-            }
-            Some(DocumentKind::Index) => {
-                let expected = format!("at most {DEPTH_MAX} that lead to one another");
-                Err(about(Error::invalid(operation, "indexes", "more", expected)))
-            }
-            None => {
-                let error = Error::new(ErrorKind::Unsupported, operation);
-                Err(about(error.about("media type", shown(entry.media_type()), "an image's")))
-            }
-        }
-    }
-
-    fn read_manifest(&self, descriptor: &Descriptor) -> Result<ImageManifest> {
-        let json = read_small(self, descriptor, "manifest", DOCUMENT_BYTES_MAX)?;
-        read_manifest(&json, Some(descriptor.media_type()))
-            .map_err(|error| error.in_file(descriptor.digest().to_string()))
-    }
 }
 
 impl<A: Archive> ImageSource for Layout<A> {
@@ -148,26 +99,7 @@ impl<A: Archive> ImageArchive for Layout<A> {
     }
 
     fn manifest(&self, at: usize, wanted: Option<&Platform>) -> Result<ImageManifest> {
-        let mut found = Vec::new();
-        for entry in &self.images[at].entries {
-            self.manifests(entry, 0, &mut found)?;
-        }
-        if let (None, [(only, _)]) = (wanted, &found[..]) {
-            return self.read_manifest(only);
-        }
-        let mut platforms = Vec::new();
-        for (descriptor, platform) in &found {
-            platforms.push(match platform {
-                Some(platform) => platform.clone(),
-                None => {
-                    let manifest = self.read_manifest(descriptor)?;
-                    Platform::of_configuration(read_configuration_of(self, &manifest)?.get())
-                }
-            });
-        }
-        let machine = Platform::of_the_machine();
-        let chosen = choose(&platforms, wanted.unwrap_or(&machine))?;
-        self.read_manifest(&found[chosen].0)
+        select_manifest(self, &self.images[at].entries, wanted)
     }
 }
 

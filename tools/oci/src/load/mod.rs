@@ -8,8 +8,10 @@ mod input;
 mod install;
 mod layout;
 mod names;
+mod partial;
 pub mod platform;
 mod root;
+mod select;
 pub mod source;
 mod stream;
 
@@ -24,7 +26,9 @@ use root::RootTar;
 
 pub use input::Input;
 pub use install::{LoadOptions, Progress, install};
+pub use partial::PARTIAL_PREFIX;
 pub use platform::Platform;
+pub use select::select_manifest;
 pub use source::ImageSource;
 
 use crate::Image;

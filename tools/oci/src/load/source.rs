@@ -14,6 +14,11 @@ pub trait ImageSource: Sync {
     ///
     /// Errors: [`NotFound`](sapwood::ErrorKind::NotFound) where there is none.
     fn open_blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>>;
+
+    /// A label, beside the usual ones, for the layer that comes of a blob; its name and its value.
+    fn label(&self, _layer: &Descriptor) -> Option<(String, String)> {
+        None
+    }
 }
 
 /// Reads a blob whole, which is expected to be small, and verifies it.

@@ -9,6 +9,7 @@ use sapwood::{GcOptions, LayerId, NameKind, Result, Store};
 
 use crate::Sha256;
 use crate::image::{IMAGE_LABEL, list};
+use crate::load::PARTIAL_PREFIX;
 
 pub use beside::{KEPT_DIRECTORIES, allocated_bytes};
 
@@ -22,7 +23,7 @@ pub struct Usage {
     pub images: Vec<ImageUsage>,
     /// The containers, by name.
     pub containers: Vec<ContainerUsage>,
-    /// What keeps layers of builds, by name.
+    /// What keeps layers of builds, and of pulls that broke, by name.
     pub cache: Vec<CacheUsage>,
     /// All that takes space, by what it is for.
     pub classes: Vec<ClassUsage>,
@@ -268,7 +269,8 @@ impl<'a> Named<'a> {
         };
         for holding in &holdings.names {
             let (name, top) = (&holding.name.name, holding.name.top);
-            if name.starts_with(BUILD_CACHE_PREFIX) && holding.name.kind == NameKind::Tag {
+            let is_left = [BUILD_CACHE_PREFIX, PARTIAL_PREFIX].iter().any(|p| name.starts_with(p));
+            if is_left && holding.name.kind == NameKind::Tag {
                 named.cache.push(holding);
             } else if let Some(digest) = digests.get(name) {
                 let image = named.images.entry(top).or_insert((Vec::new(), holding));

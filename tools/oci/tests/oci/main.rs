@@ -7,6 +7,7 @@ mod load;
 mod model;
 mod page;
 mod peers_in;
+mod registry;
 mod residue;
 mod save;
 mod support;

@@ -1,0 +1,63 @@
+//! The words of the verbs that speak to registries.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args};
+
+use super::image::CompressionWord;
+
+#[derive(Args, Debug)]
+pub struct PullArgs {
+    /// The image: HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]; without a host one of docker.io
+    #[arg(value_name = "REFERENCE")]
+    pub reference: String,
+    /// The tag that it gets here [default: REFERENCE as it is written, without a digest]
+    #[arg(value_name = "TAG")]
+    pub tag: Option<String>,
+    /// The platform, where there is a choice [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub platform: Option<String>,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+#[derive(Args, Debug)]
+pub struct PushArgs {
+    /// The image
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// Where it goes: HOST[:PORT]/REPOSITORY[:TAG]; without a host to docker.io
+    #[arg(value_name = "REFERENCE")]
+    pub reference: String,
+    /// How layers are compressed that the registry does not have as they came
+    #[arg(long, value_enum, default_value = "gzip")]
+    pub compression: CompressionWord,
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// How a registry is spoken to.
+#[derive(Args, Debug)]
+pub struct RegistryArgs {
+    /// Whether the registry needs a certificate that verifies [default: yes; plain HTTP to this
+    /// machine's own addresses]
+    #[arg(
+        long,
+        value_name = "true|false",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
+    pub tls_verify: Option<bool>,
+    /// Speak plain HTTP
+    #[arg(long, conflicts_with = "tls_verify")]
+    pub plain_http: bool,
+    /// Trust the certificates in this file, in PEM, in place of the machine's own
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Look for credentials in this file [default: $REGISTRY_AUTH_FILE or
+    /// $XDG_RUNTIME_DIR/containers/auth.json, then config.json in $DOCKER_CONFIG or ~/.docker]
+    #[arg(long, value_name = "FILE")]
+    pub auth_file: Option<PathBuf>,
+}
