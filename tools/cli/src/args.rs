@@ -19,7 +19,7 @@ use crate::tree::Word;
 
 pub use self::build::BuildArgs;
 pub use self::container::{CommitArgs, ExecArgs, LogsArgs, PsArgs, RunArgs, StartArgs, StopArgs};
-pub use self::image::{SaveArgs, SaveFormat};
+pub use self::image::{LoadArgs, SaveArgs, SaveFormat};
 pub use self::life::{
     DfArgs, HistoryArgs, ImagesArgs, InspectArgs, PruneArgs, RebaseArgs, ReportArgs, SquashArgs,
 };
@@ -117,6 +117,8 @@ pub enum Verb {
     Import(ImportArgs),
     /// Write a disk out as an image; a tree as a directory, a tar stream or an image layer
     Export(ExportArgs),
+    /// Bring images in: an OCI layout, a docker archive, a root filesystem
+    Load(LoadArgs),
     /// Build an image from a Containerfile, a layer an instruction
     Build(BuildArgs),
     /// Write images out, for other tools and other stores
@@ -228,6 +230,7 @@ impl Verb {
             Verb::Create(_) => "create",
             Verb::Import(_) => "import",
             Verb::Export(_) => "export",
+            Verb::Load(_) => "load",
             Verb::Build(_) => "build",
             Verb::Save(_) => "save",
             Verb::Pull(_) => "pull",
@@ -658,6 +661,7 @@ mod tests {
             &["create", "a", "1G"],
             &["import", "a", "b"],
             &["export", "a", "b"],
+            &["load", "a"],
             &["build", "."],
             &["save", "i", "f"],
             &["fork", "a", "b"],

@@ -3,7 +3,58 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use sapwood_oci::Compression;
+use sapwood_oci::{ArchiveForm, Compression, Platform};
+
+use crate::output::size::parse_size;
+
+#[derive(Args, Debug)]
+pub struct LoadArgs {
+    /// The archive or folder, or `-` for standard input
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// The tag of the image [default: its names in the archive]
+    #[arg(value_name = "TAG")]
+    pub tag: Option<String>,
+    /// The image to take of several, by its name in the archive [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub image: Option<String>,
+    /// The form [default: what is in it says]
+    #[arg(long, value_enum)]
+    pub format: Option<LoadFormat>,
+    /// The platform, OS/ARCHITECTURE[/VARIANT] [default: where there is a choice this machine's]
+    #[arg(long, value_parser = str::parse::<Platform>)]
+    pub platform: Option<Platform>,
+    /// Refuse what unpacks to more than this
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub limit: Option<u64>,
+    /// Move the tag if it is there already
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// The form of images that come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LoadFormat {
+    /// A folder in OCI's layout
+    Oci,
+    /// The same as a tar
+    OciArchive,
+    /// What `docker save` makes
+    DockerArchive,
+    /// A root filesystem alone, as a tar
+    Tar,
+}
+
+impl From<LoadFormat> for ArchiveForm {
+    fn from(format: LoadFormat) -> ArchiveForm {
+        match format {
+            LoadFormat::Oci => ArchiveForm::Layout,
+            LoadFormat::OciArchive => ArchiveForm::LayoutTar,
+            LoadFormat::DockerArchive => ArchiveForm::Docker,
+            LoadFormat::Tar => ArchiveForm::Root,
+        }
+    }
+}
 
 #[derive(Args, Debug)]
 pub struct SaveArgs {

@@ -8,6 +8,7 @@ pub mod size;
 pub mod table;
 pub mod time;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -104,7 +105,7 @@ impl Output {
     }
 
     /// A bar on standard error for `total` bytes, or a spinner where that is not known.
-    pub fn progress(&self, what: &'static str, total: Option<u64>) -> Progress {
+    pub fn progress(&self, what: impl Into<Cow<'static, str>>, total: Option<u64>) -> Progress {
         Progress::new(what, total, self.json || self.quiet)
     }
 

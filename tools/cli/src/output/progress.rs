@@ -1,5 +1,6 @@
 //! Progress of long work, on standard error and on terminals only.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,7 +12,7 @@ pub struct Progress {
 
 impl Progress {
     /// A bar for `total` bytes, a spinner where that is not known, nothing where `hidden`.
-    pub fn new(what: &'static str, total: Option<u64>, hidden: bool) -> Progress {
+    pub fn new(what: impl Into<Cow<'static, str>>, total: Option<u64>, hidden: bool) -> Progress {
         // indicatif draws nothing on what is not a terminal.
         let target =
             if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };

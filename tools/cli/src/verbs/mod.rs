@@ -25,6 +25,7 @@ mod import;
 mod init;
 mod inspect;
 mod ln;
+mod load;
 mod log;
 mod logs;
 mod ls;
@@ -70,6 +71,7 @@ pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
         Verb::Create(args) => create::run(args, context),
         Verb::Import(args) => import::run(args, context),
         Verb::Export(args) => export::run(args, context),
+        Verb::Load(args) => load::run(args, context),
         Verb::Build(args) => build::run(args, context),
         Verb::Save(args) => save::run(args, context),
         Verb::Pull(args) => pull::run(args, context),

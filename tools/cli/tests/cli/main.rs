@@ -8,6 +8,7 @@ mod images;
 mod interrupted;
 mod json;
 mod life;
+mod load;
 mod mount;
 mod real_image;
 mod saves;
