@@ -8,3 +8,4 @@ mod refusals;
 mod running;
 mod set;
 mod support;
+mod trips;

@@ -7,6 +7,7 @@ mod load;
 mod model;
 mod page;
 mod peers_in;
+mod peers_out;
 mod registry;
 mod residue;
 mod save;
