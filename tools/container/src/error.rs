@@ -101,6 +101,7 @@ mod tests {
             (r#"unable to start container process: exec: "/etc/passwd": permission denied"#, 126),
             ("exec /x: exec format error", 126),
             ("open executable: Permission denied", 126),
+            ("open executable: Operation not permitted", 126),
             (
                 r#"error mounting "/exec" to rootfs at "/x": stat /exec: no such file or directory"#,
                 125,

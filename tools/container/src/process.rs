@@ -1,6 +1,9 @@
 //! What runs in a container, and as whom.
 
+use std::io;
+
 use oci_spec::runtime as oci;
+use rustix::termios::tcgetwinsize;
 use sapwood::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +43,7 @@ impl Process {
         let mut process = oci::Process::default();
         process
             .set_terminal(Some(self.terminal))
-            .set_console_size(None)
+            .set_console_size(self.terminal.then(terminal_size).flatten())
             .set_user(user)
             .set_args(Some(self.arguments.clone()))
             .set_env(Some(self.full_environment(account, hostname)))
@@ -94,6 +97,13 @@ impl Process {
         }
         environment
     }
+}
+
+/// The size of this process's terminal, where it has one: not all runtimes look for themselves.
+fn terminal_size() -> Option<oci::Box> {
+    let found = tcgetwinsize(io::stdin()).ok()?;
+    let size = oci::BoxBuilder::default();
+    size.height(u64::from(found.ws_row)).width(u64::from(found.ws_col)).build().ok()
 }
 
 /// The directory as an absolute path without `.` and `..`, as others clean it.

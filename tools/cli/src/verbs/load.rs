@@ -61,6 +61,7 @@ pub fn run(args: &LoadArgs, context: &Context<'_>) -> Result<Verdict> {
         platform: args.platform.clone(),
         replace: if args.force { Replace::Move } else { Replace::Refuse },
         unpacked_bytes_max: args.limit,
+        ..LoadOptions::default()
     };
     let spinner = context.output.progress("opening", None);
     let archive = open_archive(&store, input, args.format.map(Into::into), &options)?;

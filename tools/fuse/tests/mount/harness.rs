@@ -248,6 +248,7 @@ fn serve_as_ordered(
             "suid" => options.set_user_id = true,
             "no-access-times" => options.access_times = AccessTimes::Off,
             "volatile" => options.durability = Durability::OnUnmount,
+            "threads" => options.threads = value.parse().expect("a number"),
             "quota" => options.quota_bytes = Some(value.parse().expect("a number")),
             "users" => options.users = map(value),
             "groups" => options.groups = map(value),

@@ -13,6 +13,7 @@ mod options;
 mod points;
 mod posix;
 mod postgres;
+mod pressure;
 mod programs;
 mod random;
 mod suites;

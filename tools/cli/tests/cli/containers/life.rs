@@ -39,7 +39,7 @@ fn a_run_is_what_the_image_says_unless_told_otherwise() {
     let said = place.run(&["run", "--rm", "--entrypoint", "echo", "base:1", "-n", "x"]);
     assert_eq!((said.code, text(said.stdout).as_str()), (0, "x"));
     expect(&place.run(&["run", "--rm", "base:1", "nothing"]), 127, "nothing");
-    expect(&place.run(&["run", "--rm", "base:1", "/etc/passwd"]), 126, "permission denied");
+    expect(&place.run(&["run", "--rm", "base:1", "/etc/passwd"]), 126, "ermission denied");
     expect(&place.run(&["run", "--rm", "nowhere:1"]), 125, "nowhere:1");
     expect(&place.run(&["run", "--rm", "-u", "no\nbody", "base:1"]), 125, "no\\nbody");
     expect(&place.run(&["run", "--rm", "--runtime", "docker", "base:1"]), 125, "runc, crun, youki");
