@@ -78,8 +78,11 @@ fn what_looks_at_every_layer_looks_at_each_a_few_times() {
             assert!(many <= 4 * few && many <= 40 * 160, "{name}: {few}, then {many} calls");
         }
         let remove: fn(&Store) = |store| drop(store.remove("vm").unwrap());
-        let (few, many) = (calls(&small.0, remove), calls(&large.0, remove));
-        assert!(many <= 4 * few, "removal: {few}, then {many} calls");
+        // It stops at the first name that holds all of it, which may be any of them.
+        for (made, layers) in [(small, 40), (large, 160)] {
+            let calls = calls(&made.0, remove);
+            assert!(calls <= 12 * layers, "removal: {calls} calls on {layers} layers");
+        }
     }
 }
 
