@@ -664,6 +664,8 @@ mod tests {
             &["load", "a"],
             &["build", "."],
             &["save", "i", "f"],
+            &["pull", "r"],
+            &["push", "i", "r"],
             &["fork", "a", "b"],
             &["snapshot", "a"],
             &["seal", "a"],
