@@ -176,7 +176,7 @@ fn the_manual_and_completions() {
     assert!(page.contains("sapwood\\-fork"), "{page}");
     assert_eq!(place.run(&["man", "frobnicate"]).code, 2);
     place.ok(&["man", "--directory", "pages"]);
-    assert_eq!(super::support::files_in(&place.path("pages"), ".1").len(), 53);
+    assert_eq!(super::support::files_in(&place.path("pages"), ".1").len(), 56);
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = String::from_utf8(place.ok(&["completions", shell])).unwrap();
         assert!(script.contains("snapshot"), "{shell}");
