@@ -6,6 +6,8 @@
 //! end of the file are unknown: new ones come from past it until the map was counted.
 
 mod short;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -527,94 +529,5 @@ impl Allocator {
 
     fn is_written(&self, block: u64) -> bool {
         self.written[block as usize / 64] >> (block % 64) & 1 == 1
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct Endless;
-
-    impl Space for Endless {
-        fn grow(&self, _: FileBlock, _: u64) -> Result<()> {
-            Ok(())
-        }
-
-        fn fill(&self, _: FileBlock, _: u64) -> Result<()> {
-            Ok(())
-        }
-    }
-
-    struct Full;
-
-    impl Space for Full {
-        fn grow(&self, _: FileBlock, _: u64) -> Result<()> {
-            Err(crate::Error::new(crate::ErrorKind::NoSpace, "grow"))
-        }
-
-        fn fill(&self, _: FileBlock, _: u64) -> Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn a_block_waits_for_reads_before_it_is_handed_out_again() {
-        let epochs = Epochs::default();
-        let mut allocator = Allocator::fresh(12, 2, 10);
-        let taken = allocator.allocate_contiguous(8, &epochs, &Full).unwrap();
-        assert_eq!(taken, BlockRange { first: FileBlock(2), count: 8 });
-        let pin = epochs.pin();
-        allocator.release(taken, &epochs);
-        assert!(allocator.allocate_contiguous(1, &epochs, &Full).is_err());
-        drop(pin);
-        assert_eq!(allocator.allocate_contiguous(8, &epochs, &Full).unwrap(), taken);
-    }
-
-    #[test]
-    fn data_leaves_the_reserve_to_metadata() {
-        let epochs = Epochs::default();
-        let mut allocator = Allocator::fresh(12, 2, 2 + RESERVE_BLOCKS);
-        assert!(allocator.allocate(1, &epochs, &Full).is_err());
-        assert!(allocator.allocate_contiguous(RESERVE_BLOCKS, &epochs, &Full).is_ok());
-    }
-
-    #[test]
-    fn a_shared_block_goes_with_its_last_extent() {
-        let epochs = Epochs::default();
-        let mut allocator = Allocator::fresh(12, 2, 3);
-        let block = allocator.allocate_contiguous(1, &epochs, &Full).unwrap();
-        allocator.share(block);
-        allocator.release(block, &epochs);
-        assert!(allocator.allocate_contiguous(1, &epochs, &Full).is_err());
-        allocator.release(block, &epochs);
-        assert_eq!(allocator.allocate_contiguous(1, &epochs, &Full).unwrap(), block);
-    }
-
-    #[test]
-    fn what_a_header_named_waits_for_the_sync() {
-        let epochs = Epochs::default();
-        let mut allocator = Allocator::fresh(12, 2, 3);
-        let block = allocator.allocate_contiguous(1, &epochs, &Full).unwrap();
-        allocator.release_after_sync(block);
-        assert!(allocator.allocate_contiguous(1, &epochs, &Full).is_err());
-        let due = allocator.begin_sync();
-        allocator.end_sync(due, &epochs);
-        assert_eq!(allocator.allocate_contiguous(1, &epochs, &Full).unwrap(), block);
-    }
-
-    #[test]
-    fn a_saved_allocator_comes_back_the_same() {
-        let epochs = Epochs::default();
-        let mut allocator = Allocator::fresh(12, 2, 100);
-        let taken = allocator.allocate(40, &epochs, &Endless).unwrap();
-        allocator.release(BlockRange { first: FileBlock(10), count: 5 }, &epochs);
-        allocator.share(BlockRange { first: taken[0].first, count: 1 });
-        let saved = allocator.save(7, &[]);
-        assert_eq!(FreeSpace::decode(&saved.encode()).unwrap(), saved);
-        let mut again = Allocator::saved(12, &saved, 100);
-        assert_eq!(again.free, 100 - 2 - 35);
-        again.release(BlockRange { first: taken[0].first, count: 1 }, &epochs);
-        assert_eq!(again.free, 100 - 2 - 35, "the block has another extent");
     }
 }
