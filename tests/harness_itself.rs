@@ -29,9 +29,10 @@ fn workload() -> Vec<Step> {
 
 fn cut<const MISTAKE: usize>() -> Result<(), String> {
     let policy = Policy { exhaustive_max: 6, samples: 40, seed: 1 };
-    let thoroughness = Thoroughness { policy, nested_one_in: 2, nested_policy: policy };
+    let thoroughness =
+        Thoroughness { policy, nested_one_in: 2, nested_policy: policy, mapped_one_in: 4 };
     cut_everywhere::<Toy<MISTAKE>>(&workload(), &thoroughness).map(|tally| {
-        assert!(tally.distinct > 20 && tally.points > 20, "{tally:?}");
+        assert!(tally.distinct > 20 && tally.points > 20 && tally.mapped > 2, "{tally:?}");
     })
 }
 

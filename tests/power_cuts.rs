@@ -24,8 +24,9 @@ fn every_workload_survives_power_cuts_at_every_point() {
     });
     let total = total.into_inner().unwrap();
     println!(
-        "{} distinct states of the disk after a power cut, {} tried at {} points",
-        total.distinct, total.tried, total.points
+        "{} distinct states of the disk after a power cut, {} tried at {} points, {} in mapped files",
+        total.distinct, total.tried, total.points, total.mapped
     );
     assert!(total.distinct >= 200_000, "only {} distinct states", total.distinct);
+    assert!(total.mapped >= 500, "only {} states in mapped files", total.mapped);
 }

@@ -1,8 +1,10 @@
 //! Power cuts at every point of a workload, and again during the recovery from them.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 
+use sapwood::medium::{FileHost, Host, Network};
 use sapwood::testing::{CrashDisk, CrashState, Policy};
 
 use super::expect::{Allowed, Expectation};
@@ -18,6 +20,8 @@ pub struct Thoroughness {
     pub nested_one_in: u64,
     /// What is tried at those.
     pub nested_policy: Policy,
+    /// One in so many states is made of real files, too, which are read through maps.
+    pub mapped_one_in: u64,
 }
 
 impl Thoroughness {
@@ -28,6 +32,7 @@ impl Thoroughness {
             policy: Policy { exhaustive_max: 12, samples: 80 * factor, seed },
             nested_one_in: 16,
             nested_policy: Policy { exhaustive_max: 4, samples: 4 * factor, seed },
+            mapped_one_in: 97,
         }
     }
 }
@@ -46,6 +51,8 @@ pub struct Tally {
     pub tried: usize,
     /// Points of workloads and of recoveries at which power was cut.
     pub points: usize,
+    /// Distinct states that were recovered once more in files that were mapped.
+    pub mapped: usize,
 }
 
 impl Tally {
@@ -53,6 +60,7 @@ impl Tally {
         self.distinct += other.distinct;
         self.tried += other.tried;
         self.points += other.points;
+        self.mapped += other.mapped;
     }
 }
 
@@ -174,6 +182,10 @@ impl Cutter {
         let disk = state.disk();
         let found = self.answer(state.fingerprint(), recover::<S>(&disk));
         let shown = found.compare(allowed)?;
+        if state.fingerprint().is_multiple_of(self.thoroughness.mapped_one_in) {
+            self.tally.mapped += 1;
+            recover_from_files::<S>(state, &found).map_err(|what| format!("in files: {what}"))?;
+        }
         if state.fingerprint().is_multiple_of(self.thoroughness.nested_one_in) {
             self.cut_recovery::<S>(&disk, shown, allowed)?;
             go_on::<S>(&disk)?;
@@ -216,6 +228,34 @@ fn recover<S: Subject>(disk: &Arc<CrashDisk>) -> Found {
     let shown = S::open(disk.host()).and_then(|subject| subject.observe());
     disk.kill();
     Found { looked, shown }
+}
+
+/// That the same state in real files, which are mapped where the disk in memory is read, shows the
+/// same, before and after it is recovered.
+fn recover_from_files<S: Subject>(state: &CrashState, found: &Found) -> Result<(), String> {
+    let folder = real_folder();
+    let host = FileHost::open_root(folder.path(), Network::Allow);
+    let host: Arc<dyn Host> = Arc::new(host.map_err(|error| error.to_string())?);
+    state.write_to(&*host).map_err(|error| error.to_string())?;
+    if S::look(host.clone()) != found.looked {
+        return Err("somebody who looks in is shown something else".to_owned());
+    }
+    let subject = S::open(host)?;
+    match (subject.observe(), &found.shown) {
+        (Ok(seen), Ok(expected)) if seen == *expected => Ok(()),
+        (Ok(seen), Ok(expected)) => Err(seen.difference(expected)),
+        (seen, expected) => Err(format!("{:?}, not {:?}", seen.err(), expected.as_ref().err())),
+    }
+}
+
+/// A folder in memory, where the machine has one: thousands of these are made and synced.
+fn real_folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => tempfile::tempdir_in(memory),
+        false => tempfile::tempdir(),
+    }
+    .expect("a temporary folder")
 }
 
 /// That the store goes on from here: every volume takes a commit, and shows it when opened again.

@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
+use std::io;
 use std::sync::Arc;
 
 use super::disk::CrashDisk;
@@ -330,6 +331,12 @@ impl CrashState {
     /// A process on such a machine.
     pub fn host(&self) -> Arc<dyn Host> {
         self.disk().host()
+    }
+
+    /// Makes the same names and bytes on another host, which holds nothing: on one of real files,
+    /// which can be mapped.
+    pub fn write_to(&self, host: &dyn Host) -> io::Result<()> {
+        self.image.write_to(host)
     }
 
     /// 64 bits that stand for all names and bytes: equal for states that cannot be told apart.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::medium::names::NameTree;
 use crate::medium::sparse::{Page, SPARSE_PAGE_BYTES, SparseBytes, mix, pieces};
+use crate::medium::{Host, OpenMode};
 
 /// A file, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -236,6 +237,34 @@ impl Image {
         let named: std::collections::BTreeSet<FileNumber> =
             self.names.files().map(|(_, file)| *file).collect();
         self.files.retain(|file, _| named.contains(file));
+    }
+
+    /// Makes all of it on a host that holds nothing: holes stay holes, and a file with several
+    /// names is one.
+    pub(super) fn write_to(&self, host: &dyn Host) -> io::Result<()> {
+        // A folder comes before what is in it.
+        for path in self.names.folders().filter(|path| !path.as_os_str().is_empty()) {
+            host.create_folder(path)?;
+        }
+        let mut made: BTreeMap<FileNumber, &Path> = BTreeMap::new();
+        for (path, number) in self.names.files() {
+            if let Some(first) = made.get(number) {
+                host.link(first, path)?;
+                continue;
+            }
+            let file = host.open(path, OpenMode::CreateNew)?;
+            let content = self.view(*number);
+            file.set_length(content.length())?;
+            let mut at = 0;
+            while let Some((start, end)) = content.next_data(at) {
+                let mut bytes = vec![0; (end - start) as usize];
+                content.read(start, &mut bytes)?;
+                file.write_at(start, &bytes)?;
+                at = end;
+            }
+            made.insert(*number, path);
+        }
+        Ok(())
     }
 
     /// 64 bits that stand for all names and all bytes under them.
