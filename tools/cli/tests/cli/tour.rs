@@ -1,5 +1,9 @@
 //! The tour, from end to end.
 
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
 use super::support::Place;
 
 #[test]
@@ -36,6 +40,59 @@ fn the_tour_ends_well_on_a_directory_and_leaves_nothing() {
     assert!(freed >= 8 << 20, "{freed} bytes came back");
     assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0);
     assert!(!place.store().exists(), "the tour keeps to its own store");
+}
+
+/// A command that finds no `mkfs.ext4`, wherever it looks; `None` where it cannot be hidden.
+fn without_mkfs(place: &Place) -> Option<Command> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(["/sbin", "/usr/sbin"].map(PathBuf::from));
+    let mut script = "set -e; ".to_owned();
+    for program in folders.map(|folder| folder.join("mkfs.ext4")).filter(|path| path.exists()) {
+        let program = program.display();
+        // Hidden by one bind, the same folder under another name has none left to hide.
+        write!(script, "[ ! -f {program} ] || mount --bind /dev/null {program}; ").unwrap();
+    }
+    let hidden = |then: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &format!("{script}{then}")]);
+        command
+    };
+    let tried = hidden("true").output();
+    tried.is_ok_and(|output| output.status.success()).then(|| {
+        let mut command = hidden("exec \"$0\" \"$@\"");
+        command.arg(env!("CARGO_BIN_EXE_sapwood")).arg("--store").arg(place.store());
+        command.current_dir(place.path("."));
+        command
+    })
+}
+
+#[test]
+fn the_tour_shows_the_same_without_mkfs() {
+    let place = Place::empty();
+    std::fs::create_dir(place.path("files")).unwrap();
+    std::fs::write(place.path("files/large"), super::support::pattern(1, 3 << 20)).unwrap();
+    let Some(mut command) = without_mkfs(&place) else {
+        eprintln!("skipped: mkfs.ext4 is hidden by a mount of this process, which takes root");
+        return;
+    };
+    let output = command.args(["tour", "files", "--forks", "3"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for shown in [
+        "There is no mkfs.ext4 here",
+        "| sapwood import - base:1",
+        "$ sapwood map vm-1",
+        "$ sapwood log vm-1 --graph",
+        "$ sapwood diff vm-1@2 vm-1",
+        "$ sapwood du vm-1",
+        "only here",
+        "blocks punched, others stand on it",
+        "$ sapwood check --data",
+        "$ sapwood blame box:2:/large",
+    ] {
+        assert!(text.contains(shown), "{shown} is missing in: {text}");
+    }
+    assert!(!text.contains("$ mkfs.ext4"), "{text}");
 }
 
 #[test]

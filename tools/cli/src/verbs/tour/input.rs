@@ -100,6 +100,7 @@ impl Input {
             shell.run(&format!("sapwood import {MADE_IMAGE} base:1"))?;
             return size_of(&self.folder.join(MADE_IMAGE));
         }
+        shell.say("There is no mkfs.ext4 here: what goes in is a tar stream of the files.")?;
         let typed = format!("tar -c -C {} . | sapwood import - base:1", quoted(&files.root));
         let mut length = 0;
         shell.run_fed(&typed, "sapwood import - base:1", 0, |pipe| {
