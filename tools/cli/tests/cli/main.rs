@@ -11,6 +11,7 @@ mod life;
 mod load;
 mod mount;
 mod real_image;
+mod registries;
 mod saves;
 mod support;
 mod tour;
