@@ -93,6 +93,8 @@ fn skopeo(folder: &Path, image: &Path) -> Duration {
     let took = timed(|| {
         run(Command::new("skopeo").arg("--policy").arg(&policy).args(["copy", &from, &to]));
     });
+    // The storage stays mounted on itself.
+    let _ = Command::new("umount").arg(folder.join("root/overlay")).status();
     clear(folder);
     took
 }
