@@ -1,0 +1,83 @@
+//! What snapshots, crashes and intervals leave.
+
+use super::*;
+
+#[test]
+fn a_snapshot_shows_the_tree_as_it_was_and_a_fork_goes_on_from_there() {
+    let store = store();
+    let live = files(&store);
+    let inode = make(&live, ROOT, "file");
+    live.write(inode, 0, &[1; 1 << 20]).unwrap();
+    let snapshot = live.snapshot(&Annotations::default()).unwrap();
+    live.write(inode, 4096, &[2; 4096]).unwrap();
+    make(&live, ROOT, "later");
+    let before = FilesView::open(snapshot.clone()).unwrap();
+    assert_eq!(names(&before, ROOT), ["file"]);
+    assert!(content(&before, inode).iter().all(|&byte| byte == 1));
+    assert_eq!(content(&live, inode)[4096..8192], [2; 4096]);
+
+    let fork = store.fork_snapshot(&snapshot, "fork").unwrap();
+    let fork = Files::open(fork, FilesOptions::default()).unwrap();
+    fork.unlink(ROOT, b"file").unwrap();
+    let made = make(&fork, ROOT, "made");
+    assert_ne!(made, inode, "a number of an ancestor is not given again");
+    fork.close().unwrap();
+    live.close().unwrap();
+    let view = |name: &str| FilesView::open(store.snapshot_of(name).unwrap()).unwrap();
+    assert_eq!(names(&view("fork"), ROOT), ["made"]);
+    assert_eq!(names(&view("tree"), ROOT), ["file", "later"]);
+    expect_error(
+        FilesView::open(
+            store
+                .create_volume("disk", 1 << 20)
+                .and_then(|disk| disk.snapshot(&Annotations::default()))
+                .unwrap(),
+        ),
+        ErrorKind::InvalidInput,
+    );
+}
+
+#[test]
+fn what_was_not_flushed_is_lost_whole_and_nothing_else() {
+    let store = store();
+    let files = files(&store);
+    let inode = make(&files, ROOT, "kept");
+    files.write(inode, 0, &[1; 5000]).unwrap();
+    files.flush().unwrap();
+    // So many changes that pages are written out before any commit.
+    for number in 0..40_000 {
+        make(&files, ROOT, &number.to_string());
+    }
+    files.write(inode, 0, &[2; 100_000]).unwrap();
+    drop(files);
+    let volume = store.open_volume("tree").unwrap();
+    let files = Files::open(volume, FilesOptions::default()).unwrap();
+    assert_eq!(names(&files, ROOT), ["kept"]);
+    assert_eq!(content(&files, inode), [1; 5000]);
+}
+
+#[test]
+fn an_interval_commits_without_being_asked() {
+    let store = store();
+    let commit_interval = Some(std::time::Duration::from_millis(1));
+    let options = FilesOptions { commit_interval, ..FilesOptions::default() };
+    let files = Files::open(store.create_tree("tree").unwrap(), options).unwrap();
+    for number in 0..3 {
+        let before = files.volume().counters().commits;
+        make(&files, ROOT, &number.to_string());
+        while files.volume().counters().commits == before {
+            std::thread::yield_now();
+        }
+    }
+    drop(files);
+    // Whoever has the last handle gives the lock back: that may be the thread itself.
+    let volume = loop {
+        match store.open_volume("tree") {
+            Err(error) if error.kind() == ErrorKind::Locked => std::thread::yield_now(),
+            volume => break volume.unwrap(),
+        }
+    };
+    let files = Files::open(volume, options).unwrap();
+    assert_eq!(names(&files, ROOT), ["0", "1", "2"]);
+    files.close().unwrap();
+}

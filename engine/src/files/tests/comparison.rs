@@ -1,0 +1,113 @@
+//! What changed between two trees.
+
+use super::*;
+
+/// The changes as lines: letter, path, where from, and what is different.
+fn told(before: &FilesView, after: &FilesView) -> Vec<String> {
+    let text = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    changes(before, after)
+        .unwrap()
+        .iter()
+        .filter(|change| !change.is_only_of_names())
+        .map(|change| {
+            let (from, difference) = match &change.kind {
+                ChangeKind::Renamed { from, difference } => (text(from) + " -> ", *difference),
+                ChangeKind::Modified(difference) => (String::new(), *difference),
+                _ => (String::new(), Difference::default()),
+            };
+            let content = if difference.content { " content" } else { "" };
+            let attributes = if difference.attributes { " attributes" } else { "" };
+            format!("{} {from}{}{content}{attributes}", change.letter(), text(&change.path))
+        })
+        .collect()
+}
+
+#[test]
+fn changes_are_told_by_name_exactly_whatever_pages_split_or_join() {
+    let store = store();
+    let files = files(&store);
+    let directory = make_directory(&files, ROOT, "d");
+    for number in 0..3000 {
+        let inode = make(&files, directory, &format!("{number:04}"));
+        files.write(inode, 0, &vec![1; number % 50 * 100]).unwrap();
+    }
+    let deep = make_directory(&files, directory, "deep");
+    let big = make(&files, deep, "big");
+    files.write(big, 0, &[1; 100_000]).unwrap();
+    files.link(big, ROOT, "second".as_bytes()).unwrap();
+    let view = || FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap();
+    let first = view();
+    assert!(told(&first, &view()).is_empty());
+
+    files.write(big, 50_000, b"changed").unwrap();
+    let small = files.lookup(directory, b"0017").unwrap();
+    files.write(small, 3, b"x").unwrap();
+    let own = SetAttributes { owner: Some(9), ..Default::default() };
+    files.set_attributes(files.lookup(directory, b"0018").unwrap(), &own).unwrap();
+    files.unlink(directory, b"0019").unwrap();
+    files.rename(directory, b"0020", ROOT, b"moved", RenameMode::Replace).unwrap();
+    files.rename(ROOT, b"d", ROOT, b"e", RenameMode::Replace).unwrap();
+    files.rename(directory, b"0021", directory, b"0022", RenameMode::Replace).unwrap();
+    let made = make(&files, deep, "new");
+    files.set_extended_attribute(made, b"user.a", b"1", SetMode::Any).unwrap();
+    let second = view();
+    assert_eq!(
+        told(&first, &second),
+        [
+            "D d/0019",
+            "D d/0021",
+            "R d -> e",
+            "M e/0017 content",
+            "M e/0018 attributes",
+            "M e/0022 content attributes",
+            "M e/deep/big content",
+            "A e/deep/new",
+            "R d/0020 -> moved",
+            "M second content",
+        ]
+    );
+    // Backwards, the same the other way round; and of many removals each one.
+    assert_eq!(told(&second, &first).len(), 10);
+    for number in 100..2900 {
+        files.unlink(directory, format!("{number:04}").as_bytes()).unwrap();
+    }
+    let third = view();
+    let gone = told(&second, &third);
+    assert_eq!(gone.len(), 2800);
+    assert!(gone.iter().all(|line| line.starts_with("D e/")));
+    assert_eq!(told(&third, &second).iter().filter(|line| line.starts_with("A e/")).count(), 2800);
+}
+
+#[test]
+fn trees_without_a_common_origin_are_compared_by_walking_them() {
+    let fixed =
+        FilesOptions { clock: || Time { seconds: 9, nanoseconds: 0 }, ..Default::default() };
+    let store = store();
+    let make_tree = |name: &str| {
+        let files = Files::open(store.create_tree(name).unwrap(), fixed).unwrap();
+        let paths = Paths::new(&files);
+        paths.create_dir_all("a/b").unwrap();
+        paths.write("a/b/file", &[1; 10_000]).unwrap();
+        paths.write("a/small", b"small").unwrap();
+        paths.symlink("a/b", "link").unwrap();
+        files
+    };
+    let (one, other) = (make_tree("one"), make_tree("other"));
+    assert_eq!(compare(&one, &other).unwrap(), []);
+    let paths = Paths::new(&other);
+    other.write(paths.resolve("a/b/file").unwrap(), 9_999, b"x").unwrap();
+    other.set_extended_attribute(Inode::ROOT, b"user.a", b"", SetMode::Any).unwrap();
+    paths.remove_file("a/small").unwrap();
+    paths.create_dir("a/small").unwrap();
+    paths.write("a/small/new", b"").unwrap();
+    paths.remove_file("link").unwrap();
+    let told: Vec<_> = compare(&one, &other)
+        .unwrap()
+        .iter()
+        .map(|change| format!("{} {}", change.letter(), String::from_utf8_lossy(&change.path)))
+        .collect();
+    assert_eq!(told, ["M ", "M a/b/file", "M a/small", "A a/small/new", "D link"]);
+    let view = |files: &Files| FilesView::open(files.snapshot(&Annotations::default()).unwrap());
+    let (one, other) = (view(&one).unwrap(), view(&other).unwrap());
+    expect_error(changes(&one, &other), ErrorKind::InvalidInput);
+}

@@ -1,0 +1,64 @@
+//! Paths, and what they cannot reach.
+
+use super::*;
+
+#[test]
+fn paths_stay_inside_the_tree() {
+    let files = files(&store());
+    let paths = Paths::new(&files);
+    paths.create_dir_all("a/b/c").unwrap();
+    paths.write("a/b/file", b"inside").unwrap();
+    paths.symlink("/../../../a/b", "a/up").unwrap();
+    paths.symlink("../../..", "a/b/c/out").unwrap();
+    paths.symlink("loop", "loop").unwrap();
+    paths.symlink("nowhere", "dangling").unwrap();
+    for path in ["a/b/file", "/a/up/file", "../../a/./b//file", "a/b/c/out/../a/up/file"] {
+        assert_eq!(paths.read(path).unwrap(), b"inside", "{path}");
+    }
+    assert_eq!(paths.resolve("a/b/c/out/..").unwrap(), ROOT);
+    expect_error(paths.resolve("loop"), ErrorKind::SymlinkLoop);
+    assert_eq!(paths.symlink_metadata("loop").unwrap().kind, FileKind::Symlink);
+    expect_error(paths.resolve("a/b/file/x"), ErrorKind::NotADirectory);
+    expect_error(paths.resolve("a/b/file/"), ErrorKind::NotADirectory);
+    expect_error(paths.resolve(""), ErrorKind::NotFound);
+    expect_error(paths.resolve("a/none/x"), ErrorKind::NotFound);
+    assert!(!paths.exists("dangling").unwrap());
+    // A write through a symlink makes what it leads to.
+    paths.write("dangling", b"made").unwrap();
+    assert_eq!(paths.read("nowhere").unwrap(), b"made");
+    assert_eq!(paths.copy("nowhere", "a/copy").unwrap(), 4);
+    expect_error(paths.copy("nowhere", "dangling"), ErrorKind::InvalidInput);
+    expect_error(paths.copy("a/b", "a/copied"), ErrorKind::IsADirectory);
+    assert!(!paths.exists("a/copied").unwrap());
+    paths.hard_link("a/copy", "a/link").unwrap();
+    paths.rename("a/link", "a/b/moved").unwrap();
+    expect_error(paths.create_dir("a"), ErrorKind::AlreadyExists);
+    expect_error(paths.create_dir_all("a/copy/x"), ErrorKind::NotADirectory);
+    expect_error(paths.remove_dir("/"), ErrorKind::InvalidInput);
+    let mut walked = Vec::new();
+    paths
+        .walk("/", |path, _| {
+            walked.push(String::from_utf8_lossy(path).into_owned());
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    let expected = [
+        "",
+        "a",
+        "a/b",
+        "a/b/c",
+        "a/b/c/out",
+        "a/b/file",
+        "a/b/moved",
+        "a/copy",
+        "a/up",
+        "dangling",
+        "loop",
+        "nowhere",
+    ];
+    assert_eq!(walked, expected);
+    paths.remove_dir_all("a").unwrap();
+    paths.remove_dir_all("loop").unwrap();
+    paths.remove_file("dangling").unwrap();
+    assert_eq!(names(&files, ROOT), ["nowhere"]);
+}

@@ -1,0 +1,143 @@
+//! Who wrote what, and what a check finds.
+
+use super::*;
+
+#[test]
+fn blame_tells_which_layer_wrote_each_range_and_small_file() {
+    let store = store();
+    let files = files(&store);
+    let big = make(&files, ROOT, "big");
+    let [old, new] = ["old", "new"].map(|name| make(&files, ROOT, name));
+    files.write(big, 0, &[1; 10 * 4096]).unwrap();
+    files.write(old, 0, b"small").unwrap();
+    files.write(new, 0, b"before").unwrap();
+    let first = files.snapshot(&Annotations::default()).unwrap();
+    files.write(big, 4096, &[2; 4096]).unwrap();
+    files.zero(big, 6 * 4096, 4096, SizeChange::Keep).unwrap();
+    files.write(new, 0, b"behind").unwrap();
+    let second = files.snapshot(&Annotations::default()).unwrap();
+    let [a, b] = [first.layer_id(), second.layer_id()];
+    let view = FilesView::open(second).unwrap();
+    let told: Vec<_> = blame(&store, &view, big)
+        .unwrap()
+        .iter()
+        .map(|range| (range.start / 4096, range.end / 4096, range.layer))
+        .collect();
+    let expected =
+        [(0, 1, Some(a)), (1, 2, Some(b)), (2, 6, Some(a)), (6, 7, None), (7, 10, Some(a))];
+    assert_eq!(told, expected);
+    // Both stand in one page, which the second layer wrote anew.
+    assert_eq!(blame(&store, &view, old).unwrap()[0].layer, Some(a));
+    assert_eq!(blame(&store, &view, new).unwrap()[0].layer, Some(b));
+    let shares = shares(&view).unwrap();
+    assert_eq!((shares[&a].content_bytes, shares[&b].content_bytes), (8 * 4096, 4096));
+    let usage = usage(&view).unwrap();
+    assert_eq!((usage.files, usage.inline_bytes, usage.block_bytes), (4, 11, 9 * 4096));
+    expect_sound(&view);
+}
+
+#[test]
+fn check_finds_what_does_not_fit_together() {
+    let store = store();
+    let files = files(&store);
+    let directory = make_directory(&files, ROOT, "d");
+    let file = make(&files, directory, "file");
+    files.link(file, ROOT, b"second").unwrap();
+    files.write(file, 0, b"content").unwrap();
+    files.set_extended_attribute(file, b"user.a", &[1; 3000], SetMode::Any).unwrap();
+    make(&files, ROOT, "other");
+    expect_sound(&FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap());
+    use crate::format::files::{ItemKind, Key};
+    let entries = |inode| Key::range(ItemKind::Entry, inode);
+    let key_of = |kind, inode: Inode| {
+        let mut found = None;
+        let (first, last) = Key::range(kind, inode.0);
+        files
+            .core
+            .look(|reader| {
+                reader.pages.scan(first, last, |key, value| {
+                    found = Some((key, value.to_vec()));
+                    Ok(ControlFlow::Break(()))
+                })
+            })
+            .unwrap();
+        found.expect("an item")
+    };
+    let record = |inode| files.core.look(|reader| reader.record(inode)).unwrap();
+    let inode_key = |inode: Inode| Key::new(ItemKind::Inode, inode.0, 0);
+    let (name_key, name) = key_of(ItemKind::Entry, directory);
+    let (piece_key, piece) = key_of(ItemKind::Content, file);
+    let (attribute_key, _) = key_of(ItemKind::Attribute, file);
+    let (link_key, _) = key_of(ItemKind::Link, file);
+    let with_links = |inode, links| {
+        let record = crate::format::files::InodeRecord { links, ..record(inode) };
+        (inode_key(inode), Some(record.encode().to_vec()))
+    };
+    let circle = {
+        let mut circle = record(directory);
+        circle.name.directory = directory.0;
+        circle.encode().to_vec()
+    };
+    let last_piece = Key::new(ItemKind::Attribute, file.0, attribute_key.sub() + 3);
+    let spoiled: Vec<(Key, Option<Vec<u8>>)> = vec![
+        with_links(file, 3),
+        with_links(directory, 3),
+        (inode_key(file), None),
+        (inode_key(directory), Some(circle)),
+        (name_key, None),
+        (Key::new(ItemKind::Entry, directory.0, name_key.sub() + 512), Some(name.clone())),
+        (name_key, Some([&name[..4], &[4], &name[5..]].concat())),
+        (piece_key, Some(piece[1..].to_vec())),
+        (piece_key, None),
+        (Key::new(ItemKind::Content, file.0, 5), Some(piece.clone())),
+        (last_piece, None),
+        (attribute_key, None),
+        (link_key, None),
+        (Key::new(ItemKind::Orphan, file.0, 0), Some(Vec::new())),
+        (Key::new(ItemKind::Orphan, 77, 0), Some(Vec::new())),
+        (Key::new(ItemKind::Free, file.0, 0), Some(vec![0; 4])),
+        (inode_key(Inode(900)), Some(record(file).encode().to_vec())),
+        (entries(ROOT.0).0, Some(name)),
+    ];
+    for (at, (key, value)) in spoiled.into_iter().enumerate() {
+        let fork = store.fork("tree@1", &format!("spoiled-{at}")).unwrap();
+        let fork = Files::open(fork, FilesOptions::default()).unwrap();
+        {
+            let core = &fork.core;
+            let mut tree = core.tree.write();
+            tree.transaction(&core.cache, &core.volume, |change| match value {
+                Some(value) => change.put(key, &value),
+                None => change.remove(key).map(|there| assert!(there)),
+            })
+            .unwrap();
+            core.volume.note_change_above();
+        }
+        let snapshot = fork.snapshot(&Annotations::default()).unwrap();
+        let report = check(&FilesView::open(snapshot).unwrap()).unwrap();
+        assert!(!report.is_sound(), "{at}: {key:?}");
+    }
+}
+
+/// A made-up tree in which a directory stands below itself once had a walk that never ended.
+#[test]
+fn a_directory_with_a_second_name_is_refused_by_whoever_goes_down() {
+    let store = store();
+    let files = files(&store);
+    let above = make_directory(&files, ROOT, "above");
+    let below = make_directory(&files, above, "below");
+    let sound = files.snapshot(&Annotations::default()).unwrap();
+    files
+        .core
+        .operate("make a circle", |operation| {
+            operation.change(|editor| editor.put_name(below, b"circle", above, FileKind::Directory))
+        })
+        .unwrap();
+    let walk = |files: &dyn ReadFiles| {
+        Paths::new(files).walk("/", |_, _| Ok(ControlFlow::Continue(()))).map(drop)
+    };
+    expect_error(walk(&files), ErrorKind::Corrupt);
+    expect_error(Paths::new(&files).remove_dir_all("above"), ErrorKind::Corrupt);
+    let circle = FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap();
+    expect_error(compare(&FilesView::open(sound).unwrap(), &circle), ErrorKind::Corrupt);
+    assert!(!check(&circle).unwrap().is_sound());
+}
