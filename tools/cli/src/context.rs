@@ -23,13 +23,13 @@ pub struct Context<'a> {
     /// How reports are printed.
     pub output: &'a Output,
     /// The verb as it was typed.
-    pub verb: &'static str,
+    pub verb: &'a str,
     global: &'a Global,
 }
 
 impl<'a> Context<'a> {
     /// A run of `verb`.
-    pub fn new(global: &'a Global, verb: &'static str, output: &'a Output) -> Context<'a> {
+    pub fn new(global: &'a Global, verb: &'a str, output: &'a Output) -> Context<'a> {
         Context { output, verb, global }
     }
 

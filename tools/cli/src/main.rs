@@ -16,24 +16,21 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::args::Command;
 use crate::error::{CliError, Exit};
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let command = match Command::try_parse() {
+    let (command, verb) = match Command::read(std::env::args_os()) {
         Ok(command) => command,
         Err(refusal) => return answer_refusal(&refusal),
     };
     let output = Output::new(&command.global);
-    let verb = command.verb.name();
-    let code = match verbs::run(&command, &output) {
+    let code = match verbs::run(&command, &verb, &output) {
         Ok(verdict) => verdict.exit_code(),
         Err(CliError::ReaderGone) => Exit::Done as u8,
         Err(error) => {
-            output.print_error(Some(verb), &error);
+            output.print_error(Some(&verb), &error);
             error.exit_code()
         }
     };

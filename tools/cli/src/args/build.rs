@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::volume::parse_pair;
+
 #[derive(Args, Debug)]
 pub struct BuildArgs {
     /// The directory that files are copied from
@@ -21,10 +23,10 @@ pub struct BuildArgs {
     #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
     pub arguments: Vec<String>,
     /// A further directory that `--from=NAME` means
-    #[arg(long = "build-context", value_name = "NAME=DIR", value_parser = super::parse_label)]
+    #[arg(long = "build-context", value_name = "NAME=DIR", value_parser = parse_pair)]
     pub contexts: Vec<(String, String)>,
     /// A label for the image, as often as needed
-    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = super::parse_label)]
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_pair)]
     pub labels: Vec<(String, String)>,
     /// A secret for `RUN --mount=type=secret`: a file, or a variable of the environment
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]")]

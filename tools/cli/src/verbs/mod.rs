@@ -63,9 +63,9 @@ use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::Output;
 
-/// Runs a command.
-pub fn run(command: &Command, output: &Output) -> Result<Verdict> {
-    let context = &Context::new(&command.global, command.verb.name(), output);
+/// Runs a command, whose verb was typed so.
+pub fn run(command: &Command, verb: &str, output: &Output) -> Result<Verdict> {
+    let context = &Context::new(&command.global, verb, output);
     match &command.verb {
         Verb::Init(args) => init::run(args, context),
         Verb::Create(args) => create::run(args, context),
