@@ -31,11 +31,17 @@ const CALLS: &str = "?open,?openat,?openat2,?creat,?write,?writev,?pwrite64,?pwr
     ?mkdir,?mkdirat,?rmdir,?mknod,?mknodat,?chmod,?fchmod,?fchmodat,?chown,?fchown,?fchownat,\
     ?setxattr,?fsetxattr,?removexattr,?fremovexattr,?utimensat,?ioctl,?io_uring_enter";
 
+/// How often a worker is started to be killed at one call. A removal opens files until it has seen
+/// enough, in the order in which the host lists names that are drawn: the last number of a call
+/// may not come every time.
+const TRIES_MAX: usize = 40;
+
 /// The workloads under their names; a worker is told the number of its own. The last one, by far
 /// the longest and with calls on several threads, is killed at random moments only.
 fn all_workloads() -> Vec<(&'static str, Vec<Step>)> {
     let mut all = workloads::all();
     all.push(("sealing and flattening of forks", workloads::sealing_and_flattening_of_forks()));
+    all.push(("small commits", workloads::small_commits()));
     all.push(("deep chain", workloads::deep_chain()));
     all
 }
@@ -212,21 +218,16 @@ fn a_writer_killed_at_any_system_call_loses_nothing() {
         println!("{name}: {} calls that change the store: {calls:?}", places.len());
         kills.extend(places.into_iter().map(|place| (workload, place)));
     }
-    let killed = AtomicUsize::new(0);
     many_at_once(kills.len(), |number| {
         let (workload, place) = &kills[number];
-        let end =
-            kill_at(place, *workload).unwrap_or_else(|what| panic!("{}: {what}", all[*workload].0));
-        if end == End::Killed {
-            killed.fetch_add(1, Ordering::Relaxed);
-        }
+        let was_killed = (0..TRIES_MAX).any(|_| {
+            let end = kill_at(place, *workload);
+            end.unwrap_or_else(|what| panic!("{}: {what}", all[*workload].0)) == End::Killed
+        });
+        assert!(was_killed, "{place:?} of workload {workload} is not made in {TRIES_MAX} tries");
     });
-    // How many files are opened depends a little on ids that are drawn, and on the order in which
-    // the host lists them: the last number of a call may not come every time.
-    let killed = killed.into_inner();
-    println!("{killed} kills at {} system calls", kills.len());
-    assert!(killed >= 1400, "only {killed} kills");
-    assert!(100 * killed >= 98 * kills.len(), "{killed} of {} are made every time", kills.len());
+    println!("{} kills at system calls", kills.len());
+    assert!(kills.len() >= 1500, "only {} kills", kills.len());
 }
 
 #[test]

@@ -244,6 +244,25 @@ pub fn sealing_and_flattening_of_forks() -> Vec<Step> {
     steps
 }
 
+/// Many commits of a few blocks, which go into places that were written before; for real processes.
+pub fn small_commits() -> Vec<Step> {
+    let mut steps = vec![Step::Create { volume: name("disk"), blocks: 64 }];
+    for round in 0..24 {
+        for piece in 0..1 + round % 3 {
+            steps.push(write("disk", (round * 29 + piece * 17) % 62, 1 + round % 2, round + 1));
+        }
+        steps.push(flush("disk"));
+    }
+    steps.push(Step::Discard { volume: name("disk"), block: 8, blocks: 16 });
+    steps.push(Step::Checkpoint { volume: name("disk") });
+    steps.push(Step::Reopen);
+    for round in 0..8 {
+        steps.push(write("disk", round * 7, 1, 100 + round));
+        steps.push(flush("disk"));
+    }
+    steps
+}
+
 /// A chain so deep that its merged index is written to a file; for real processes.
 pub fn deep_chain() -> Vec<Step> {
     let mut steps = vec![Step::Create { volume: name("disk"), blocks: 4 }];

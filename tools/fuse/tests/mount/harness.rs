@@ -142,7 +142,7 @@ impl Served {
             vec![store.to_str().expect("text"), name, directory.to_str().expect("text")];
         orders.extend(words);
         let mut child = Command::new(std::env::current_exe().expect("this program"))
-            .args(["harness::serve", "--exact", "--ignored", "--nocapture"])
+            .args(["harness::serve", "--exact", "--nocapture"])
             .env(ORDERS, orders.join("\n"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -211,7 +211,6 @@ impl Drop for Served {
 
 /// The process that serves; not a test, and without orders nothing at all.
 #[test]
-#[ignore = "started by the tests, as a process of its own"]
 fn serve() {
     let Ok(orders) = std::env::var(ORDERS) else { return };
     let orders: Vec<_> = orders.split('\n').collect();
