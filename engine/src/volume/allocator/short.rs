@@ -87,16 +87,22 @@ impl Allocator {
     /// Writes zeros over a free stretch of at least `count` blocks; whether there was one.
     fn write_ahead(&mut self, count: u64, space: &dyn Space) -> Result<bool> {
         let wanted = (AHEAD_BYTES >> self.block_log2).max(count);
-        if self.find_stretch(count).is_none() {
-            // A host that is full is dealt with by those who need the blocks.
-            if self.grow_by(count, space).is_err() {
-                return Ok(false);
+        let first = match self.find_stretch(count) {
+            Some(found) => found.first.0,
+            None => {
+                // Not looked for once more: a large file is not looked at as far as its end.
+                let tail = self.free_tail();
+                let need = count.saturating_sub(self.blocks - tail);
+                // A host that is full is dealt with by those who need the blocks.
+                if need > 0 && self.grow_by(need, space).is_err() {
+                    return Ok(false);
+                }
+                tail
             }
-        }
-        let Some(found) = self.find_stretch(count) else { return Ok(false) };
-        let (first, most) = (found.first.0, (found.first.0 + wanted).min(self.blocks));
+        };
+        let most = (first + wanted).min(self.blocks);
         let end = (first..most).find(|&block| self.is_used(block)).unwrap_or(most);
-        match space.fill(found.first, end - first) {
+        match space.fill(FileBlock(first), end - first) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::NoSpace => return Ok(false),
             Err(error) => return Err(error),
@@ -161,6 +167,7 @@ impl Allocator {
 mod tests {
     use std::cell::Cell;
 
+    use super::super::GROWTH_BYTES_MAX;
     use super::*;
 
     /// A file that counts the blocks that were filled ahead, and has room for so many.
@@ -232,6 +239,26 @@ mod tests {
         }
         assert!(fills < 100, "{fills} for 2000 blocks");
         assert!(allocator.blocks() < 4000, "{} for 2000 blocks", allocator.blocks());
+    }
+
+    /// Each commit that found no stretch once made the file longer by a whole step, of which it used
+    /// nothing: the end of a large file was too far away to be found.
+    #[test]
+    fn a_large_file_whose_free_blocks_are_scattered_does_not_grow_with_each_commit() {
+        let (epochs, file) = (Epochs::default(), file(u64::MAX));
+        let blocks = 1 << 21;
+        let mut allocator = Allocator::fresh(12, blocks, blocks);
+        // As a volume that was closed and opened again: nothing is known to have been written.
+        for block in (0..blocks).step_by(8) {
+            allocator.give(BlockRange { first: FileBlock(block), count: 1 });
+        }
+        allocator.written.fill(0);
+        for commit in 0..200 {
+            allocator.allocate(1 + commit % 3, &epochs, &file).unwrap();
+            allocator.allocate_head(&epochs, &file).unwrap();
+        }
+        let grown = (allocator.blocks() - blocks) << 12;
+        assert!(grown <= 2 * GROWTH_BYTES_MAX, "{grown} bytes for 600 blocks");
     }
 
     #[test]
