@@ -118,15 +118,11 @@ impl Volume {
         end: BlockAddress,
     ) -> Result<parking_lot::RwLockWriteGuard<'_, State>> {
         loop {
-            let mut state = self.state_to_change("clone a range")?;
+            let state = self.state_to_change("clone a range")?;
             if state.buffer.addresses(start, end).is_empty() {
                 return Ok(state);
             }
-            let spill = self.start_spill(&mut state)?;
-            drop(state);
-            if let Some(spill) = spill {
-                self.finish_spill(&spill)?;
-            }
+            self.spill_buffer(state)?;
         }
     }
 

@@ -191,7 +191,13 @@ impl Volume {
         let mut guard = self.state.write();
         let state = &mut *guard;
         state.check_poison("flush")?;
-        let own = self.start_spill(state)?;
+        let own = match self.start_spill(state) {
+            Ok(own) => own,
+            Err(error) => {
+                drop(guard);
+                return self.fail(error);
+            }
+        };
         if state.pending.is_empty()
             && state.volume_bytes == state.volume_bytes_committed
             && state.sources.len() == state.sources_committed

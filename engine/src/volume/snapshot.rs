@@ -78,7 +78,13 @@ impl Volume {
         let mut guard = self.state.write();
         let state = &mut *guard;
         state.check_poison("snapshot")?;
-        let own = self.start_spill(state)?;
+        let own = match self.start_spill(state) {
+            Ok(own) => own,
+            Err(error) => {
+                drop(guard);
+                return self.fail(error);
+            }
+        };
         state.freezing = true;
         Ok(CutAside::take(state, own))
     }

@@ -236,7 +236,7 @@ impl Volume {
     }
 
     /// Writes a full buffer out, or waits until one that is on its way has arrived.
-    fn make_room(&self, mut state: RwLockWriteGuard<'_, State>) -> Result<()> {
+    fn make_room(&self, state: RwLockWriteGuard<'_, State>) -> Result<()> {
         if state.freezing || state.spills.len() >= SPILLS_MAX {
             if !state.freezing
                 && let Some(spill) = state.spills.iter().find(|spill| spill.claim()).map(Arc::clone)
@@ -258,15 +258,22 @@ impl Volume {
             }
             return Ok(());
         }
-        let spill = self.start_spill(&mut state)?;
-        drop(state);
-        if let Some(spill) = spill {
-            self.finish_spill(&spill)?;
-        }
+        self.spill_buffer(state)?;
         self.bound_pending()
     }
 
-    /// Gives each block of the buffer a place and sets the buffer aside.
+    /// Writes what is in the buffer into the file.
+    pub(super) fn spill_buffer(&self, mut state: RwLockWriteGuard<'_, State>) -> Result<()> {
+        let spill = self.start_spill(&mut state);
+        drop(state);
+        match spill.or_else(|error| self.fail(error))? {
+            Some(spill) => self.finish_spill(&spill),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives each block of the buffer a place and sets the buffer aside. What goes wrong may be a
+    /// write: the caller gives the state back and lets it fail.
     pub(super) fn start_spill(&self, state: &mut State) -> Result<Option<Arc<Spill>>> {
         if state.buffer.is_empty() {
             state.buffer.take(Vec::new());

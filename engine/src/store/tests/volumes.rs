@@ -4,6 +4,7 @@ use super::*;
 use crate::ErrorKind;
 use crate::chain::ReadRequest;
 use crate::testing::{CrashDisk, Fault, FaultHost, FaultKind, Repeat};
+use crate::volume::CloneSource;
 
 #[test]
 fn a_fork_sees_its_snapshot_and_its_writes_stay_its_own() {
@@ -237,4 +238,37 @@ fn a_snapshot_without_room_changes_nothing_or_says_that_it_did() {
         }
     }
     assert!(outcomes.contains("nothing happened") && outcomes.contains("poisoned"), "{outcomes:?}");
+}
+
+/// Zeros that are written ahead of a commit once failed without consequences: a volume went on
+/// after a device error.
+#[test]
+fn a_device_error_while_blocks_are_written_poisons() {
+    let works: [fn(&Volume) -> crate::Result<()>; 3] = [
+        |web| web.flush(),
+        |web| web.snapshot(&Annotations::default()).map(drop),
+        |web| web.clone_range(CloneSource::Own, 0, 8 * BLOCK as u64, BLOCK as u64),
+    ];
+    for work in works {
+        let mut failed = 0;
+        for after in 0.. {
+            let faults = FaultHost::new(Arc::new(MemoryHost::new()));
+            let host: Arc<dyn Host> = faults.clone();
+            let web = store_on(&host).create_volume("web", DISK).unwrap();
+            fill(&web, 0, 4, 1);
+            let kind = FaultKind::DeviceError;
+            faults.arm(Fault { kind, after, repeat: Repeat::Once });
+            let result = work(&web);
+            let was_injected = faults.injected() > 0;
+            faults.disarm();
+            if let Err(error) = result {
+                failed += 1;
+                let kind = web.write_at(0, &[2]).unwrap_err().kind();
+                assert_eq!(kind, ErrorKind::Poisoned, "after {after}: {error}");
+            } else if !was_injected {
+                break;
+            }
+        }
+        assert!(failed > 1, "{failed}");
+    }
 }
