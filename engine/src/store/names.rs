@@ -62,14 +62,16 @@ pub fn each(host: &dyn Host) -> Result<impl Iterator<Item = Result<FoundName>>> 
             Some(NamesEntry::Aside) | None => {}
         }
     }
-    let read = move |(escaped, durable): (String, bool)| {
-        let entry = match durable {
-            true => read_durable(host, &paths::name_of_escaped(&escaped), None),
-            false => read_fresh(host, &paths::fresh_name_of_escaped(&escaped), None),
-        };
-        entry.map(|entry| entry.map(|entry| FoundName { entry, durable })).transpose()
+    let read = move |(escaped, is_durable): (String, bool)| {
+        let fresh = paths::fresh_name_of_escaped(&escaped);
+        if !is_durable && let Some(entry) = read_fresh(host, &fresh, None)? {
+            return Ok(Some(FoundName { entry, durable: false }));
+        }
+        // One that was fresh may have become durable since the folder was listed.
+        let entry = read_durable(host, &paths::name_of_escaped(&escaped), None)?;
+        Ok(entry.map(|entry| FoundName { entry, durable: true }))
     };
-    Ok(is_durable.into_iter().filter_map(read))
+    Ok(is_durable.into_iter().filter_map(move |file| read(file).transpose()))
 }
 
 /// Makes the name stand for `entry`, durably, whatever it stood for before.
@@ -334,6 +336,18 @@ mod tests {
             assert_eq!(named.identity == top.identity, is_top);
             remove(&host, &name).unwrap();
         }
+    }
+
+    /// Such a name was once told by neither of its files: the one was listed, the other there.
+    #[test]
+    fn a_name_that_becomes_durable_while_all_are_read_is_among_them() {
+        let host = host();
+        let name = Name::new("web").unwrap();
+        write_fresh(&host, &name, &entry(&name, 1)).unwrap();
+        let all = each(&host).unwrap();
+        write(&host, &name, &entry(&name, 1)).unwrap();
+        let durable = FoundName { entry: entry(&name, 1), durable: true };
+        assert_eq!(all.collect::<Result<Vec<_>>>().unwrap(), [durable]);
     }
 
     #[test]
