@@ -13,7 +13,7 @@ use super::handle::Store;
 use super::locks::StoreLock;
 use super::usage::{Usage, usage_of_name};
 use crate::error::Result;
-use crate::format::NameKind;
+use crate::format::{NameEntry, NameKind};
 use crate::units::LayerId;
 
 impl Store {
@@ -69,15 +69,15 @@ impl<'a> Histories<'a> {
             }
         }
         for (place, found) in census.names.iter().enumerate() {
-            histories.add(place, found.entry.top);
+            histories.add(place, &found.entry);
         }
         histories
     }
 
     /// Each layer is met once by its first name, and once more by its second.
-    fn add(&mut self, place: usize, top: LayerId) {
+    fn add(&mut self, place: usize, entry: &NameEntry) {
         let mut path = Vec::new();
-        for id in self.census.history_from(Some(top)) {
+        for id in self.census.history_of(entry) {
             let holder = self.holders.entry(id).or_insert(Some(place));
             if *holder != Some(place) && holder.take().is_none() {
                 break;
@@ -107,7 +107,9 @@ impl<'a> Histories<'a> {
                 return None;
             }
             let garbage_bytes = self.garbage_bytes.get(&id).copied().unwrap_or(0);
-            exclusive_bytes += self.census.layers[&id].allocated_bytes - garbage_bytes;
+            // A host that compresses may have allocated less than the stretches are long.
+            let allocated_bytes = self.census.layers[&id].allocated_bytes;
+            exclusive_bytes += allocated_bytes.saturating_sub(garbage_bytes);
             children = 1;
             next = self.census.parent_of(id);
         }

@@ -200,10 +200,9 @@ impl Census {
     /// The layers from what a name leads to down, those that are there.
     pub fn history_of(&self, entry: &NameEntry) -> impl Iterator<Item = LayerId> {
         let is_there = self.layers.get(&entry.top).is_some_and(|top| top.header.is_some());
-        let lost_top = entry.kind == NameKind::Volume && !is_there;
-        self.history_from(match lost_top {
-            true => entry.parent.and_then(|parent| self.locate(&parent).first().copied()),
-            false => Some(entry.top),
+        self.history_from(match is_there {
+            true => Some(entry.top),
+            false => entry.parent.and_then(|parent| self.locate(&parent).first().copied()),
         })
     }
 

@@ -173,6 +173,13 @@ fn all_names_at_once_take_what_each_by_itself_takes() {
     flat.close().unwrap();
     store.remove("flat").unwrap();
     expect_same_usage(&store, "a tag that holds its snapshot alone");
+    let fork = store.fork("flat:1", "lost").unwrap();
+    let top = fork.layer_id();
+    fork.close().unwrap();
+    host.remove(&paths::layer(top)).unwrap();
+    let usage = store.usage_of("flat:1").unwrap();
+    assert_eq!(usage.exclusive_bytes, 0, "a volume whose top is lost goes on from it");
+    assert!(store.usage_of_names().unwrap().contains(&("flat:1".to_owned(), usage)));
 }
 
 #[test]
