@@ -71,15 +71,13 @@ pub(super) fn write_tag(
         old => old.map(|found| found.entry.top),
     };
     headers::settle(host, header.layer)?;
+    // What a name leads to is no longer being made, though a crash may have left it marked so: what
+    // it led to until now as long as it does, and what it leads to from now on once that is durable.
+    old.map_or(Ok(()), |old| unmark(inner, old))?;
     let name = tag.to_string();
     let (top, parent) = (header.layer, Some(header.layer_ref()));
     names::write(host, tag, &NameEntry { name, kind: NameKind::Tag, top, parent })?;
-    // What a name leads to, or led to, is no longer being made, though a crash may have left it
-    // marked so.
-    for id in old.into_iter().chain([top]) {
-        unmark(inner, id)?;
-    }
-    Ok(())
+    unmark(inner, top)
 }
 
 /// That a snapshot was not removed.

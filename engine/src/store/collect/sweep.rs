@@ -22,8 +22,8 @@ pub fn unlink_and_mark(host: &dyn Host, plan: &Plan) -> Result<()> {
     for path in &plan.litter {
         remove(host, path)?;
     }
-    if !plan.unlink.is_empty() && plan.litter.iter().any(|path| path.starts_with(folder)) {
-        // Stale marks: what shows them to be that may be among the layers that go.
+    if plan.litter.iter().any(|path| path.starts_with(folder)) {
+        // Stale marks: what shows them to be that may be among the layers that go, now or later.
         sync()?;
     }
     for (id, _) in &plan.unlink {

@@ -7,6 +7,7 @@ use crate::inspect::{CheckOptions, Severity, check};
 use crate::medium::OpenMode;
 use crate::store::{GcOptions, Making, Replace, paths};
 use crate::testing::{CrashDisk, Policy};
+use crate::units::LayerId;
 
 const REAL: GcOptions = GcOptions { dry_run: false };
 
@@ -171,4 +172,64 @@ fn a_collection_cut_short_leaves_no_part_of_what_was_unfinished() {
             assert_eq!(["kept", "kept@1"].map(history), [2, 1]);
         }
     }
+}
+
+/// A making whose tag went on to another snapshot, and a mark on the lowest of its snapshots as a
+/// crash may have left it: what keeps the three is that nobody removed them.
+fn three_without_a_tag(host: &Arc<dyn Host>, store: &Store) -> [LayerId; 3] {
+    let (making, snapshots) = three_snapshots(store);
+    give(making, &snapshots[2]);
+    let other = store.make("other", DISK, Replace::Refuse).unwrap();
+    drop(other.finish(&Annotations::default()).unwrap());
+    store.tag("other", "image", Replace::Move).unwrap();
+    let ids = snapshots.each_ref().map(Snapshot::layer_id);
+    mark(host, ids[0]);
+    ids
+}
+
+fn mark(host: &Arc<dyn Host>, id: LayerId) {
+    host.open(&paths::making(id), OpenMode::CreateNew).unwrap();
+    host.sync_folder(paths::LAYERS.as_ref()).unwrap();
+}
+
+/// That a collection after a power cut anywhere since `begin` leaves the layer.
+fn expect_to_stay(disk: &Arc<CrashDisk>, begin: usize, id: LayerId) {
+    let policy = Policy { exhaustive_max: 12, samples: 40, seed: 3 };
+    for point in begin..=disk.log_len() {
+        for state in disk.states_at(point, &policy) {
+            let host: Arc<dyn Host> = state.host();
+            reopened(&host).collect(&REAL).unwrap();
+            assert!(host.facts(&paths::layer(id)).is_ok(), "{}", state.describe());
+        }
+    }
+}
+
+/// A mark that a collection took away was once not gone for good while nothing else went.
+#[test]
+fn a_stale_mark_that_was_taken_away_does_not_come_back() {
+    let disk = CrashDisk::new();
+    let host: Arc<dyn Host> = disk.host();
+    let store = store_on(&host);
+    let [kept, middle, top] = three_without_a_tag(&host, &store);
+    let begin = disk.log_len();
+    store.collect(&REAL).unwrap();
+    // What has shown the mark to be stale goes with the next collection.
+    store.remove(&top.to_string()).unwrap();
+    store.remove(&middle.to_string()).unwrap();
+    store.collect(&REAL).unwrap();
+    expect_to_stay(&disk, begin, kept);
+}
+
+/// It once counted as unfinished after a power cut between the tag's move and the mark's removal.
+#[test]
+fn what_a_tag_led_to_stays_while_it_moves_whatever_marks_a_crash_left() {
+    let disk = CrashDisk::new();
+    let host: Arc<dyn Host> = disk.host();
+    let store = store_on(&host);
+    let [.., top] = three_without_a_tag(&host, &store);
+    store.tag(&top.to_string(), "image", Replace::Move).unwrap();
+    mark(&host, top);
+    let begin = disk.log_len();
+    store.tag("other", "image", Replace::Move).unwrap();
+    expect_to_stay(&disk, begin, top);
 }
