@@ -90,6 +90,11 @@ fn several_snapshots_of_a_making_stay_or_go_together() {
     outside.collect(&REAL).unwrap();
     let history = |reference| byte_of(&outside.snapshot_of(reference).unwrap(), 0);
     assert_eq!(["image", "image@1", "image@2"].map(history), [3, 2, 1]);
+    store.remove("image").unwrap();
+    outside.discard_unfinished().unwrap();
+    assert_eq!(files_of_layers(&host), 3, "what was removed is for a collection");
+    outside.collect(&REAL).unwrap();
+    assert_eq!(files_of_layers(&host), 0);
 }
 
 #[test]

@@ -173,6 +173,13 @@ fn all_names_at_once_take_what_each_by_itself_takes() {
     flat.close().unwrap();
     store.remove("flat").unwrap();
     expect_same_usage(&store, "a tag that holds its snapshot alone");
+    let lender = store.snapshot_of("flat:1").unwrap();
+    other.clone_range(CloneSource::Snapshot(&lender), 0, 0, 2 * BLOCK as u64).unwrap();
+    other.flush().unwrap();
+    drop(lender);
+    expect_same_usage(&store, "a tag whose snapshot lends blocks");
+    other.close().unwrap();
+    store.remove("other").unwrap();
     let fork = store.fork("flat:1", "lost").unwrap();
     let top = fork.layer_id();
     fork.close().unwrap();

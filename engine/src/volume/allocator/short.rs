@@ -262,6 +262,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_scattered_is_used_up_before_the_file_grows() {
+        let (epochs, file) = (Epochs::default(), file(u64::MAX));
+        let blocks = 1 << 12;
+        let mut allocator = Allocator::fresh(12, blocks, blocks);
+        for block in (0..blocks).step_by(2) {
+            allocator.give(BlockRange { first: FileBlock(block), count: 1 });
+        }
+        while allocator.free > blocks / SPARE_DIVISOR {
+            assert_eq!((file.filled.get(), allocator.blocks()), (0, blocks));
+            allocator.allocate(3, &epochs, &file).unwrap();
+            allocator.allocate_head(&epochs, &file).unwrap();
+        }
+    }
+
+    #[test]
     fn a_full_host_gives_what_there_is() {
         let (epochs, file) = (Epochs::default(), file(0));
         let mut allocator = Allocator::fresh(12, 4, 4 + RESERVE_BLOCKS + 5);
