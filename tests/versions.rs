@@ -13,7 +13,7 @@ use std::sync::Arc;
 use sapwood::format::{Features, Header};
 use sapwood::inspect::{CheckOptions, check};
 use sapwood::medium::{FileHost, Host, Network};
-use sapwood::store::{Store, StoreOptions};
+use sapwood::store::{GcOptions, Store, StoreOptions};
 use sapwood::{Error, ErrorKind, LayerState};
 
 use crate::harness::expect::Expectation;
@@ -172,6 +172,31 @@ fn read_only_compatible_features_are_read_and_not_written() {
         .map(|path| fs::read(path).unwrap())
         .collect();
     assert!(before == after, "a refusal has written");
+}
+
+/// Removing, sealing and thinning once wrote to such layers, which were only refused where open.
+#[test]
+fn frozen_layers_with_read_only_compatible_features_are_not_written() {
+    let (folder, host) = copy();
+    let store = open(&host);
+    let id = store.resolve("base:1").unwrap().layer.to_string();
+    store.remove("base:1").unwrap();
+    store.remove(&id).unwrap();
+    let dry = GcOptions { dry_run: true };
+    assert!(!store.collect(&dry).unwrap().thinned.is_empty(), "nobody sees all of it");
+    let paths = layers(folder.path(), LayerState::Frozen);
+    let features = Features { read_only_compatible: UNKNOWN, ..Features::default() };
+    paths.iter().for_each(|path| add_features(path, features));
+    let read = || paths.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>();
+    let before = read();
+    let store = open(&host);
+    assert!(store.collect(&GcOptions::default()).unwrap().thinned.is_empty());
+    let below = store.resolve("image:1@1").unwrap().layer;
+    let path = folder.path().join(format!("layers/{below}.layer"));
+    expect_refused(store.seal("image:1"), &path, "read-only compatible");
+    expect_refused(store.remove("image:1@1"), &path, "read-only compatible");
+    assert!(before == read(), "a refusal has written");
+    store.fork("image:1", "fresh").unwrap().close().unwrap();
 }
 
 #[test]

@@ -80,6 +80,15 @@ impl Features {
     pub const INCOMPATIBLE_KNOWN: u64 = 0;
     /// The read-only compatible features known here: none yet.
     pub const READ_ONLY_COMPATIBLE_KNOWN: u64 = 0;
+
+    /// Whether this version may write to the file.
+    pub fn are_writable(&self) -> bool {
+        self.unknown_to_writers() == 0
+    }
+
+    fn unknown_to_writers(&self) -> u64 {
+        self.read_only_compatible & !Features::READ_ONLY_COMPATIBLE_KNOWN
+    }
 }
 
 /// What a layer's addresses hold.
@@ -167,6 +176,21 @@ impl Header {
             freeze_generation: self.freeze_generation,
             map_checksum: self.map_checksum(),
             digest: self.digest,
+        }
+    }
+
+    /// That this version may write to the file, for `operation`.
+    ///
+    /// Errors: [`ErrorKind::Unsupported`].
+    pub fn expect_writable(&self, operation: &str) -> Result<()> {
+        let unknown = self.features.unknown_to_writers();
+        match unknown {
+            0 => Ok(()),
+            _ => Err(Error::new(ErrorKind::Unsupported, operation).about(
+                "read-only compatible features",
+                format!("{unknown:#x}"),
+                "known ones",
+            )),
         }
     }
 

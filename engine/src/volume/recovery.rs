@@ -15,7 +15,7 @@ use super::replay::{Device, Replayed, replay};
 use super::top::Top;
 use super::{BlockRange, Volume};
 use crate::chain::View;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::page::PageKind;
 use crate::format::{FreeSpace, Header, LayerRef, LayerState, NameEntry};
 use crate::layer::{HeaderSlots, mend_header, read_blob, read_header_uncached};
@@ -53,13 +53,8 @@ impl Volume {
             drop(handle);
             return Volume::on_parent(home, Some(reference), options);
         }
-        let unknown = header.features.read_only_compatible
-            & !crate::format::Features::READ_ONLY_COMPATIBLE_KNOWN;
-        if unknown != 0 {
-            return Err(Error::new(ErrorKind::Unsupported, "open a volume for writing")
-                .in_file(&handle.path)
-                .about("read-only compatible features", format!("{unknown:#x}"), "known ones"));
-        }
+        let writable = header.expect_writable("open a volume for writing");
+        writable.map_err(|error| error.in_file(&handle.path))?;
         if length < header.file_bytes {
             return Err(Error::corrupt("open a volume", "file length", length, header.file_bytes)
                 .in_file(&handle.path)

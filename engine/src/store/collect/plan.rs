@@ -97,6 +97,9 @@ pub fn plan(
     plan.seal_first = unsealed(census, &reach, &sights);
     for (id, sight) in &sights {
         let Some(header) = &census.layers[id].header else { continue };
+        if !header.features.are_writable() {
+            continue;
+        }
         let stretches = allocated(host, *id, &unseen(header, sight))?;
         let bytes = stretches.iter().map(|range| range.end - range.start).sum();
         if bytes > 0 {
@@ -224,11 +227,12 @@ impl Census {
 
 /// What is mapped to nobody's sight in a layer that others stand on, and has no digest yet.
 fn unsealed(census: &Census, reach: &Reach, sights: &BTreeMap<LayerId, Sight>) -> Vec<LayerId> {
-    let is_sealed = |id: &LayerId| {
-        census.layers[id].header.as_ref().is_some_and(|header| header.digest.is_some())
+    let can_be_sealed = |id: &LayerId| {
+        let header = census.layers[id].header.as_ref();
+        header.is_some_and(|header| header.digest.is_none() && header.features.are_writable())
     };
     let has_unseen = |id: &LayerId| sights.get(id).is_some_and(|sight| sight.has_unseen);
-    reach.seen.iter().filter(|id| has_unseen(id) && !is_sealed(id)).copied().collect()
+    reach.seen.iter().filter(|id| has_unseen(id) && can_be_sealed(id)).copied().collect()
 }
 
 /// The bytes of a layer file that hold neither its metadata nor a block that somebody can see.

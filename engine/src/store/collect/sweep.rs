@@ -85,6 +85,7 @@ pub fn change_header(
     if slots.slots_agree && header == slots.header {
         return Ok(());
     }
+    header.expect_writable(operation).map_err(|error| error.in_file(&shown))?;
     header.generation += 1;
     update_header(&*medium, &shown, &header)?;
     medium.sync().map_err(host_says)
