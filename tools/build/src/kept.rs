@@ -58,23 +58,35 @@ pub fn keep(
     };
     for number in 0.. {
         let path = folder.join(number.to_string());
-        let locked = loop {
-            fs::create_dir_all(&folder).map_err(failed)?;
-            match lock(&path, operation) {
-                // It was removed meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                locked => break locked.map_err(failed)?,
+        loop {
+            let Some(held) = lock_in(&folder, &path, operation).map_err(failed)? else { break };
+            if path.try_exists().map_err(failed)? {
+                return Ok(Kept { path, _lock: held });
             }
-        };
-        let Some(lock) = locked else { continue };
-        if !path.try_exists().map_err(failed)? {
-            fs::create_dir(&path).map_err(failed)?;
-            fs::set_permissions(&path, Permissions::from_mode(permissions)).map_err(failed)?;
-            chown(&path, Some(user), Some(group)).map_err(failed)?;
+            drop(held);
+            // One makes it; others who come now wait, or look again.
+            let alone = FlockOperation::NonBlockingLockExclusive;
+            if let Some(_alone) = lock_in(&folder, &path, alone).map_err(failed)?
+                && !path.try_exists().map_err(failed)?
+            {
+                make(&path, permissions, (user, group)).map_err(failed)?;
+            }
         }
-        return Ok(Kept { path, _lock: lock });
     }
     Err(Error::new(ErrorKind::NoSpace, "make a directory that stays: all numbers are taken"))
+}
+
+/// Makes a directory that is there only with its permissions and its owner.
+fn make(path: &Path, permissions: u32, (user, group): (u32, u32)) -> io::Result<()> {
+    let unfinished = path.with_extension("new");
+    match fs::remove_dir(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        // Whoever made it was killed.
+        _ => fs::create_dir(&unfinished)?,
+    }
+    chown(&unfinished, Some(user), Some(group))?;
+    fs::set_permissions(&unfinished, Permissions::from_mode(permissions))?;
+    fs::rename(&unfinished, path)
 }
 
 /// Removes the directories that programs of builds keep for the next one, but for those that are in
@@ -109,6 +121,18 @@ fn lock_of(directory: &Path) -> PathBuf {
     directory.with_extension("lock")
 }
 
+/// The lock of a directory in a folder, which is made; none where somebody else has it.
+fn lock_in(folder: &Path, path: &Path, operation: FlockOperation) -> io::Result<Option<File>> {
+    loop {
+        fs::create_dir_all(folder)?;
+        match lock(path, operation) {
+            // It was removed meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            locked => return locked,
+        }
+    }
+}
+
 /// The lock of a directory; none where somebody else has it.
 ///
 /// Errors: [`NotFound`](io::ErrorKind::NotFound) where whoever had it before removed it.
@@ -140,4 +164,78 @@ fn directories(folder: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(directories)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::{Barrier, Mutex};
+    use std::thread;
+
+    use rustix::process::{getegid, geteuid};
+    use sapwood::StoreOptions;
+    use sapwood_oci::{Class, usage};
+
+    use super::*;
+
+    const AT_ONCE: usize = 8;
+
+    fn owner() -> (u32, u32) {
+        (geteuid().as_raw(), getegid().as_raw())
+    }
+
+    fn used_bytes(store: &Store) -> u64 {
+        let mut classes = usage(store).unwrap().classes.into_iter();
+        classes.find(|class| class.class == Class::BuildDirectories).unwrap().bytes
+    }
+
+    /// Each of two that came first took the directory for missing, and one failed to make it.
+    #[test]
+    fn a_directory_that_is_shared_is_made_once_by_those_who_come_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path().join("store"), &StoreOptions::default()).unwrap();
+        for round in 0..50 {
+            let (begin, end) = (Barrier::new(AT_ONCE), Barrier::new(AT_ONCE));
+            let paths = Mutex::new(HashSet::new());
+            thread::scope(|scope| {
+                for _ in 0..AT_ONCE {
+                    scope.spawn(|| {
+                        begin.wait();
+                        let kept =
+                            keep(&store, &round.to_string(), Sharing::Shared, 0o710, owner());
+                        // They use it all at once.
+                        end.wait();
+                        paths.lock().unwrap().insert(kept.unwrap().path);
+                    });
+                }
+            });
+            let paths = paths.into_inner().unwrap();
+            assert_eq!(paths.len(), 1);
+            for path in paths {
+                assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, 0o710);
+            }
+        }
+    }
+
+    /// It stayed without its permissions and its owner for all builds to come.
+    #[test]
+    fn a_directory_that_was_not_finished_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path().join("store"), &StoreOptions::default()).unwrap();
+        let path = keep(&store, "x", Sharing::Locked, 0o700, owner()).unwrap().path;
+        fs::rename(&path, path.with_extension("new")).unwrap();
+        fs::set_permissions(path.with_extension("new"), Permissions::from_mode(0o755)).unwrap();
+        let kept = keep(&store, "x", Sharing::Private, 0o700, owner()).unwrap();
+        assert_eq!((&kept.path, kept.path.with_extension("new").exists()), (&path, false));
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
+        let second = keep(&store, "x", Sharing::Private, 0o700, owner()).unwrap();
+        assert!(second.path.ends_with("1"));
+        let removed = remove_kept_directories(&store, false).unwrap();
+        assert_eq!((removed.count, path.exists()), (0, true));
+        drop((kept, second));
+        assert!(used_bytes(&store) > 0);
+        assert_eq!(remove_kept_directories(&store, false).unwrap().count, 2);
+        // The folder that they all were in belongs to none of them.
+        assert_eq!(used_bytes(&store), 0);
+    }
 }

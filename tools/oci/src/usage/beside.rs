@@ -46,7 +46,8 @@ pub fn measure(store: &Store, holdings: &Holdings) -> Result<Beside> {
             return false;
         }
         let bytes = file.blocks() * SECTOR_BYTES;
-        if path.starts_with(&kept) {
+        // The folder itself stays when they all are gone.
+        if path != kept && path.starts_with(&kept) {
             let depth = path.components().count() - kept.components().count();
             found.directories += u64::from(depth == KEPT_DEPTH && file.is_dir());
             found.directory_bytes += bytes;
