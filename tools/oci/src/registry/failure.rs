@@ -100,7 +100,7 @@ impl Attempts {
         };
         std::thread::sleep(self.pause.max(asked).min(WAIT_MAX));
         self.left -= 1;
-        self.pause *= 2;
+        self.pause = self.pause.saturating_mul(2);
         Ok(())
     }
 

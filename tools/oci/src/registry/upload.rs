@@ -53,8 +53,6 @@ impl Repository {
 
     /// Sends a blob. `sent` hears how many bytes the registry has got; fewer than before where it has
     /// to begin again.
-    ///
-    /// Errors: [`Corrupt`](ErrorKind::Corrupt) where the registry finds another digest.
     pub fn write_blob(
         &self,
         digest: Sha256,
