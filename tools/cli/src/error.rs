@@ -110,6 +110,8 @@ pub enum CliError {
     NotRun(Box<CliError>),
     /// A container's own.
     Container(sapwood_container::Error),
+    /// What a registry, or the way to it, said.
+    Registry(sapwood::Error),
 }
 
 impl CliError {
@@ -139,7 +141,7 @@ impl CliError {
     /// The kind, as JSON names it.
     pub fn kind(&self) -> &'static str {
         match self {
-            CliError::Engine(error) => error.kind().as_str(),
+            CliError::Engine(error) | CliError::Registry(error) => error.kind().as_str(),
             CliError::Build(error) => match (error.engine(), &**error) {
                 (Some(error), _) => error.kind().as_str(),
                 (None, sapwood_build::Error::Containerfile { .. }) => "containerfile",
@@ -164,6 +166,11 @@ impl CliError {
                 (Some(error), _) => exit_of_kind(error.kind()),
                 (None, sapwood_build::Error::Containerfile { .. }) => Exit::Usage,
                 (None, _) => Exit::No,
+            },
+            // That it lets somebody else only in is no misuse of the command.
+            CliError::Registry(error) => match error.kind() {
+                ErrorKind::NotPermitted => Exit::Io,
+                kind => exit_of_kind(kind),
             },
             CliError::Usage(_) => Exit::Usage,
             CliError::ReaderGone => Exit::Done,
@@ -258,7 +265,7 @@ impl From<sapwood_container::Error> for CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CliError::Engine(error) => error.fmt(f),
+            CliError::Engine(error) | CliError::Registry(error) => error.fmt(f),
             CliError::Build(error) => error.fmt(f),
             CliError::Usage(text) => f.write_str(text),
             CliError::File { operation, path, source } => {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::args::PullArgs;
 use crate::context::Context;
-use crate::error::{Result, Verdict};
+use crate::error::{CliError, Result, Verdict};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::registry::registry_options;
@@ -62,7 +62,8 @@ pub fn run(args: &PullArgs, context: &Context<'_>) -> Result<Verdict> {
             lines.done(layer);
             layers_read.fetch_add(1, Ordering::Relaxed);
         }
-    })?;
+    })
+    .map_err(CliError::Registry)?;
     drop(lines);
     context.print(&Pulled {
         reference: reference.to_string(),

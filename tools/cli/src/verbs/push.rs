@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::args::PushArgs;
 use crate::context::Context;
-use crate::error::{Result, Verdict};
+use crate::error::{CliError, Result, Verdict};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::registry::registry_options;
@@ -73,7 +73,8 @@ pub fn run(args: &PushArgs, context: &Context<'_>) -> Result<Verdict> {
             progress.set(layer, "sending", sent_bytes, Some(size_bytes));
         }
         PushStep::Done(_) => progress.done(layer),
-    })?;
+    })
+    .map_err(CliError::Registry)?;
     drop(progress);
     context.print(&Pushed {
         image: args.image.clone(),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::support::{Place, pattern};
 
 /// The value with each scalar replaced by its type, and each list by the shape of its elements.
-fn shape(value: &Value) -> Value {
+pub fn shape(value: &Value) -> Value {
     match value {
         Value::Null => json!("null"),
         Value::Bool(_) => json!("boolean"),
@@ -33,6 +33,15 @@ fn shape(value: &Value) -> Value {
 fn expect_schema(document: &Value, verb: &str) {
     assert_eq!(document["schema"], 1, "{document}");
     assert_eq!(document["verb"], verb, "{document}");
+}
+
+/// Expects that a document has a schema, the verb, and besides fields of this shape.
+pub fn expect_fields(document: &Value, verb: &str, fields: Value) {
+    expect_schema(document, verb);
+    let mut found = shape(document);
+    let found = found.as_object_mut().unwrap();
+    found.retain(|name, _| name != "schema" && name != "verb");
+    assert_eq!(Value::Object(found.clone()), fields, "{verb}");
 }
 
 #[test]

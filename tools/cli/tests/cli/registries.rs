@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
+use super::json::expect_fields;
 use super::life::images;
 use super::support::*;
 use daemon::{Daemon, HTPASSWD};
@@ -22,6 +23,11 @@ fn what_is_pushed_is_pulled_and_moves_once() {
     assert_eq!((&pushed["image"], &pushed["reference"]), (&json!("app:1"), &json!(remote)));
     let layers = pushed["layers"].as_array().unwrap();
     assert_eq!(layers.len(), 2);
+    let layer = json!({ "digest": "string", "bytes": "integer", "way": "string" });
+    let (text, number) = ("string", "integer");
+    let fields = json!({ "image": text, "reference": text, "digest": text, "layers": [layer],
+        "sent_bytes": number });
+    expect_fields(&pushed, "push", fields);
     assert!(layers.iter().all(|layer| layer["way"] == "sent"));
 
     let before = registry.moves().len();
@@ -33,6 +39,9 @@ fn what_is_pushed_is_pulled_and_moves_once() {
 
     let other = Place::empty();
     let pulled = other.json(&["pull", &remote, "mine:1"], 0);
+    let fields = json!({ "reference": text, "digest": text, "tag": text, "id": text,
+        "layers": number, "layers_read": number });
+    expect_fields(&pulled, "pull", fields);
     assert_eq!((&pulled["tag"], &pulled["digest"]), (&json!("mine:1"), &pushed["digest"]));
     assert_eq!((&pulled["layers"], &pulled["layers_read"]), (&json!(2), &json!(2)));
     let read = |request: &String| request.starts_with("GET") && request.contains("/blobs/");
@@ -79,7 +88,7 @@ fn credentials_come_from_the_files_and_helpers_of_others() {
         Said::of(command.output().unwrap())
     };
     let said = push(&[]);
-    assert!(said.code == 2 && said.stderr.contains("401"), "{} {}", said.code, said.stderr);
+    assert!(said.code == 10 && said.stderr.contains("401"), "{} {}", said.code, said.stderr);
 
     let docker = place.path("docker");
     fs::create_dir(&docker).unwrap();
@@ -94,7 +103,7 @@ fn credentials_come_from_the_files_and_helpers_of_others() {
 
     // `sapwood:bark`
     configure(json!({ "auths": { &registry.host: { "auth": "c2Fwd29vZDpiYXJr" } } }));
-    assert_eq!(push(&[("DOCKER_CONFIG", docker_folder)]).code, 2);
+    assert_eq!(push(&[("DOCKER_CONFIG", docker_folder)]).code, 10);
 
     let helper = place.path("docker-credential-trees");
     let script = "#!/bin/sh\n[ \"$1\" = get ] || exit 1\nread -r host\n\

@@ -5,9 +5,10 @@ use std::fs;
 use rustix::process::{Pid, Signal, kill_process};
 use sapwood::{Store, StoreOptions};
 use sapwood_oci::Image;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{expect, place, spawn, status, text, wait_for};
+use crate::json::expect_fields;
 
 #[test]
 fn a_run_is_what_the_image_says_unless_told_otherwise() {
@@ -195,4 +196,29 @@ fn an_image_of_a_plain_tree_has_a_step_for_each_layer() {
     assert_eq!(steps.len(), 2, "{told}");
     assert_eq!((&steps[0]["comment"], steps[1]["comment"].is_null()), (&json!("the second"), true));
     assert_ne!(steps[0]["layer"], steps[1]["layer"]);
+}
+
+/// Where a process speaks for itself, the document is beside what it says.
+#[test]
+fn containers_speak_json() {
+    let Some(place) = place("containers_speak_json") else { return };
+    // What comes after the image is the process's.
+    let started = place.ok(&["run", "-d", "--json", "--name", "web", "base:1", "sleep", "1000"]);
+    let started = serde_json::from_slice(&started).unwrap();
+    expect_fields(&started, "run", json!({ "name": "string" }));
+    let stopped = place.json(&["stop", "-t", "0", "web"], 0);
+    expect_fields(&stopped, "stop", json!({ "names": ["string"] }));
+    let started = place.json(&["start", "-d", "web"], 0);
+    expect_fields(&started, "start", json!({ "name": "string" }));
+    for (words, text) in [(&["exec", "web", "echo", "in"][..], "in\n"), (&["logs", "web"], "")] {
+        let said = place.run(&[&words[..1], &["--json"], &words[1..]].concat());
+        assert_eq!((&*said.stdout, &*said.stderr), (text.as_bytes(), ""), "{words:?}");
+    }
+    place.ok(&["stop", "-t", "0", "web"]);
+    let said =
+        place.run(&["run", "--json", "--name", "once", "base:1", "sh", "-c", "echo x; exit 3"]);
+    assert_eq!((said.code, &*said.stdout), (3, b"x\n".as_slice()), "{}", said.stderr);
+    let ended: Value = serde_json::from_str(&said.stderr).unwrap();
+    expect_fields(&ended, "run", json!({ "name": "string", "exit_code": "integer" }));
+    assert_eq!((&ended["name"], &ended["exit_code"]), (&json!("once"), &json!(3)));
 }
