@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use rustix::fs::statvfs;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -135,18 +133,7 @@ fn roomy_folder() -> TempDir {
 
 /// Does something for each container, for several at once: the disk syncs them together.
 fn each(work: impl Fn(usize) + Sync) {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                while let Some(number) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| *number < CONTAINERS)
-                {
-                    work(number);
-                }
-            });
-        }
-    });
+    crate::each::each(CONTAINERS, AT_ONCE, work);
 }
 
 fn with_large_file(files: &Files) {

@@ -1,8 +1,9 @@
 //! Fifty containers that run at once, each with a mount and a process that serves it.
 
+#[path = "../../../../container/tests/container/each.rs"]
+mod numbers;
+
 use std::fs::{self, File};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 use rustix::fs::{Advice, fadvise};
 use sapwood::files::{Files, FilesOptions, Paths};
@@ -96,16 +97,7 @@ fn with_large_file(place: &Place) -> std::path::PathBuf {
 }
 
 fn each(names: &[String], work: impl Fn(&str) + Sync) {
-    let next = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(name);
-                }
-            });
-        }
-    });
+    numbers::each(names.len(), AT_ONCE, |number| work(&names[number]));
 }
 
 /// What the process that serves a container has had from the disk so far, in bytes.
