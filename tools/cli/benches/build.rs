@@ -4,11 +4,19 @@
 //! Without root, `runc`, `busybox` and `buildah` only what needs none of them is measured; it says so.
 //! `--quick` takes a small context and few rounds.
 
+#[path = "shared/measure.rs"]
+mod measure;
+#[path = "shared/programs.rs"]
+mod programs;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
+
+use measure::{median, timed};
+use programs::has;
 
 /// Instructions that make layers in the file of many steps.
 const STEPS: usize = 20;
@@ -45,10 +53,6 @@ struct Place {
 impl Place {
     fn new(folder: &Path) -> Place {
         let is_root = rustix::process::geteuid().is_root();
-        let has = |program: &str| {
-            let look = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
-            look.is_ok_and(|output| output.status.success())
-        };
         let runs = is_root && has("runc") && Path::new("/bin/busybox").exists();
         let has_peer = is_root && has("buildah");
         if !runs {
@@ -146,20 +150,6 @@ fn large_context(folder: &Path, files: usize) -> (PathBuf, PathBuf) {
 fn read_all(context: &Path) -> Duration {
     let script = "find \"$0\" -type f -print0 | xargs -0 cat";
     timed(Command::new("sh").args(["-c", script]).arg(context))
-}
-
-/// Runs a command that must end well.
-fn timed(command: &mut Command) -> Duration {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let began = Instant::now();
-    let status = command.status().unwrap();
-    assert!(status.success(), "{command:?}: {status}");
-    began.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 fn shown(time: Duration) -> String {

@@ -2,12 +2,18 @@
 //!
 //! Times are wall clock, since syncs are what is paid for; each pair takes turns.
 
+#[path = "shared/measure.rs"]
+mod measure;
+#[path = "shared/noise.rs"]
+mod noise;
+
 use std::fs::File;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use measure::{median, timed};
+use noise::write_noise;
 use sapwood::format::Annotations;
 use sapwood::store::{Store, StoreOptions};
 
@@ -26,7 +32,7 @@ fn main() {
 /// Import and export of a raw image, beside `cp --reflink=never` and a sync of the copy.
 fn images(folder: &Path, bytes: u64, rounds: usize) {
     let (image, copy, out) = (folder.join("image"), folder.join("copy"), folder.join("out"));
-    write_image(&image, bytes);
+    write_noise(&image, bytes);
     let (mut copies, mut imports, mut exports) = (Vec::new(), Vec::new(), Vec::new());
     // The first round only warms up.
     for round in 0..=rounds {
@@ -150,38 +156,10 @@ fn from_start_to_end(store: &Path, words: &str, rounds: usize) -> Duration {
     median(times)
 }
 
-/// An image unlike itself everywhere, so that nothing of it is zeros.
-fn write_image(path: &Path, bytes: u64) {
-    let mut file = File::create(path).unwrap();
-    let mut chunk = vec![0_u8; 1 << 20];
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..bytes >> 20 {
-        for word in chunk.chunks_exact_mut(8) {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            word.copy_from_slice(&state.to_le_bytes());
-        }
-        file.write_all(&chunk).unwrap();
-    }
-    file.sync_all().unwrap();
-}
-
-/// Runs a command that must end well.
-fn timed(command: &mut Command) -> Duration {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
-    time(|| assert!(command.status().unwrap().success(), "{command:?}"))
-}
-
 fn time(work: impl FnOnce()) -> Duration {
     let begun = Instant::now();
     work();
     begun.elapsed()
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
 }
 
 fn milliseconds(time: Duration) -> f64 {

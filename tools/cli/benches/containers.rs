@@ -5,12 +5,23 @@
 //! Root, `busybox`, `runc` and `buildah` are needed; what one of them lacks is left out with a
 //! message. `--quick` takes small sizes and few rounds.
 
+#[path = "shared/measure.rs"]
+mod measure;
+#[path = "shared/noise.rs"]
+mod noise;
+#[path = "shared/programs.rs"]
+mod programs;
+
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use measure::{median, timed};
+use noise::write_noise;
+use programs::has;
 
 /// Containers whose disk space is added up.
 const FORKS: u64 = 10;
@@ -233,32 +244,11 @@ fn make_tree(tree: &Path, sizes: &Sizes) {
     }
 }
 
-fn write_noise(path: &Path, bytes: u64) {
-    let mut file = File::create(path).unwrap();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut chunk = vec![0; 1 << 20];
-    for _ in 0..bytes >> 20 {
-        for word in chunk.chunks_exact_mut(8) {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            word.copy_from_slice(&state.to_le_bytes());
-        }
-        file.write_all(&chunk).unwrap();
-    }
-    file.sync_all().unwrap();
-}
-
 /// What the host has allocated for all that is in a folder, each file once.
 fn allocated(folder: &Path) -> u64 {
     let output = Command::new("du").args(["-s", "-B1", "-x"]).arg(folder).output().expect("du");
     let text = String::from_utf8(output.stdout).expect("text");
     text.split_whitespace().next().expect("a number").parse().expect("a number")
-}
-
-fn has(program: &str) -> bool {
-    let look = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
-    look.is_ok_and(|output| output.status.success())
 }
 
 fn said(command: &mut Command) -> String {
@@ -277,21 +267,11 @@ fn fed(command: &mut Command, input: &[u8]) {
     assert!(child.wait().expect("its end").success(), "{command:?}");
 }
 
-fn timed(command: &mut Command) -> Duration {
-    let began = Instant::now();
-    run(command);
-    began.elapsed()
-}
-
 /// The medians, without the first round, which warms up.
 fn row(name: &str, ours: Vec<Duration>, theirs: Vec<Duration>) {
-    let median = |mut times: Vec<Duration>| {
-        let mut times = times.split_off(1.min(times.len()));
-        times.sort_unstable();
-        times.get(times.len() / 2).copied()
-    };
-    let ours = median(ours).expect("a round");
-    match median(theirs) {
+    let usual = |times: Vec<Duration>| median(times[1..].to_vec());
+    let ours = usual(ours);
+    match Some(theirs).filter(|times| !times.is_empty()).map(usual) {
         Some(theirs) => {
             let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
             println!("{name:<52}{:>12}{:>12}{ratio:>9.2}", shown(ours), shown(theirs));
