@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use flate2::write::GzEncoder;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use sapwood::{Error, Result};
 
 use super::Compression;
@@ -40,11 +42,12 @@ pub fn compress<T>(
     output: &mut (dyn Write + Send),
     produce: impl FnOnce(&mut dyn Write) -> Result<T>,
 ) -> Result<T> {
-    let pieces = PIECES_PER_CORE * rayon::current_num_threads() + 1;
+    let pool = pool()?;
+    let pieces = PIECES_PER_CORE * pool.current_num_threads() + 1;
     thread::scope(|scope| {
         let (order, pending) = sync_channel(pieces);
         let collector = scope.spawn(move || collect(pending, output));
-        let mut input = Pieces { compression, piece: Vec::new(), order, sent: false };
+        let mut input = Pieces { compression, pool, piece: Vec::new(), order, sent: false };
         let produced = produce(&mut input).and_then(|done| {
             input.finish().map_err(|error| Error::io(OPERATION, error))?;
             Ok(done)
@@ -56,6 +59,19 @@ pub fn compress<T>(
         collected.map_err(|error| Error::io(OPERATION, error))?;
         produced
     })
+}
+
+/// The threads that compress, and do nothing else: who waits for a piece may be a thread of any other
+/// pool, and may be all that it has.
+fn pool() -> Result<&'static ThreadPool> {
+    static POOL: OnceLock<ThreadPool> = OnceLock::new();
+    if let Some(pool) = POOL.get() {
+        return Ok(pool);
+    }
+    let made = ThreadPoolBuilder::new().thread_name(|at| format!("compress-{at}")).build();
+    let made = made.map_err(|error| Error::io(OPERATION, io::Error::other(error)))?;
+    // Where somebody was faster this one's threads end.
+    Ok(POOL.get_or_init(|| made))
 }
 
 /// Writes the pieces in the order in which they were cut.
@@ -70,6 +86,7 @@ fn collect(pending: Receiver<Pending>, output: &mut dyn Write) -> io::Result<()>
 /// Cuts a stream, and has its pieces compressed.
 struct Pieces {
     compression: Compression,
+    pool: &'static ThreadPool,
     piece: Vec<u8>,
     order: SyncSender<Pending>,
     sent: bool,
@@ -80,10 +97,10 @@ impl Pieces {
         let piece = std::mem::take(&mut self.piece);
         let (done, pending) = sync_channel(1);
         // There is room for one, and nobody may want it any more: the collector has failed.
-        let compression = self.compression;
-        match compression {
+        match self.compression {
             Compression::None => drop(done.send(Ok(piece))),
-            _ => rayon::spawn(move || drop(done.send(compress_piece(compression, &piece)))),
+            Compression::Gzip => self.pool.spawn(move || drop(done.send(gzip(&piece)))),
+            Compression::Zstd => self.pool.spawn(move || drop(done.send(zstd(&piece)))),
         }
         self.sent = true;
         self.order.send(pending).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
@@ -113,27 +130,26 @@ impl Write for Pieces {
     }
 }
 
-fn compress_piece(compression: Compression, piece: &[u8]) -> io::Result<Vec<u8>> {
+/// A whole member; no time and no name goes into its head.
+fn gzip(piece: &[u8]) -> io::Result<Vec<u8>> {
+    let level = flate2::Compression::new(GZIP_LEVEL);
+    let mut encoder = GzEncoder::new(Vec::with_capacity(piece.len() / 2), level);
+    encoder.write_all(piece)?;
+    encoder.finish()
+}
+
+/// A whole frame.
+fn zstd(piece: &[u8]) -> io::Result<Vec<u8>> {
     thread_local! {
         static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
     }
-    match compression {
-        Compression::None => Ok(piece.to_vec()),
-        Compression::Gzip => {
-            // No time and no name goes into the head.
-            let level = flate2::Compression::new(GZIP_LEVEL);
-            let mut encoder = GzEncoder::new(Vec::with_capacity(piece.len() / 2), level);
-            encoder.write_all(piece)?;
-            encoder.finish()
-        }
-        Compression::Zstd => ZSTD.with_borrow_mut(|kept| {
-            let compressor = match kept {
-                Some(compressor) => compressor,
-                None => kept.insert(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
-            };
-            compressor.compress(piece)
-        }),
-    }
+    ZSTD.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            None => kept.insert(zstd::bulk::Compressor::new(ZSTD_LEVEL)?),
+        };
+        compressor.compress(piece)
+    })
 }
 
 #[cfg(test)]
@@ -173,6 +189,20 @@ mod tests {
             assert!(gzip == compressed(Compression::Gzip, &input, 3 << 20));
             assert!(zstd == compressed(Compression::Zstd, &input, 10_000));
         }
+    }
+
+    /// The queue was filled by a thread of the pool that was to empty it, and both waited for ever.
+    #[test]
+    fn a_thread_of_a_pool_that_has_no_other_compresses() {
+        let (done, ended) = sync_channel(1);
+        thread::spawn(move || {
+            let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            let input = stream(64 * PIECE_BYTES);
+            let gzip = pool.install(|| compressed(Compression::Gzip, &input, 3 << 20));
+            done.send(gzip == compressed(Compression::Gzip, &input, 3 << 20)).unwrap();
+        });
+        let ended = ended.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(ended, Ok(true));
     }
 
     #[test]
