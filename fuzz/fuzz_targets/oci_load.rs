@@ -35,9 +35,9 @@ fn store() -> &'static Store {
 fuzz_target!(|data: &[u8]| {
     let store = store();
     let options = LoadOptions {
-        platform: None,
         replace: Replace::Move,
         unpacked_bytes_max: Some(UNPACKED_BYTES_MAX),
+        ..LoadOptions::default()
     };
     let input = Input::Stream(Box::new(Cursor::new(assemble(data))));
     let loaded = open_archive(store, input, None, &options)
