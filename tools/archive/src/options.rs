@@ -25,6 +25,8 @@ pub enum SpecialFiles {
     Make,
     /// They are left out, and counted.
     Skip,
+    /// Sockets alone are left out, and counted: without the process that made them they are nothing.
+    SkipSockets,
     /// They are an error.
     Refuse,
 }

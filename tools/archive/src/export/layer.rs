@@ -39,7 +39,7 @@ pub fn export_layer<W: Write>(
         tar.put_all_below(Inode::ROOT)?;
         return tar.finish();
     };
-    let Plan { whiteouts, members } = plan(before, after, &changes(before, after)?)?;
+    let Plan { whiteouts, members } = plan(before, after, &changes(before, after)?, options)?;
     // All names are looked at before anything is written.
     whiteouts.iter().chain(members.keys()).try_for_each(|path| expect_no_mark(path))?;
     for path in whiteouts {

@@ -50,6 +50,7 @@ pub fn takes(kind: FileKind, options: &ExportOptions) -> Result<bool> {
     match options.special_files {
         SpecialFiles::Make => Ok(true),
         SpecialFiles::Skip => Ok(false),
+        SpecialFiles::SkipSockets => Ok(kind != FileKind::Socket),
         SpecialFiles::Refuse => {
             let expected = "files, directories and links alone";
             let error = Error::invalid("export", "kind", format!("a {name}"), expected);

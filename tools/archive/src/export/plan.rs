@@ -8,7 +8,9 @@ use sapwood::files::{
 };
 use sapwood::{ErrorKind, Result};
 
+use super::member::takes;
 use crate::listing::{Name, names_behind};
+use crate::options::ExportOptions;
 
 /// The members of a layer.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,9 +26,14 @@ pub struct Plan {
 /// It follows from the two trees alone: what is the same under the same name is not said, whatever
 /// became of it in between. A layer knows neither renames nor files that are one file with another
 /// of a lower layer, so what was moved is said anew, and a file that is said is said under all of
-/// its names.
-pub fn plan(before: &FilesView, after: &FilesView, changes: &[FileChange]) -> Result<Plan> {
-    let mut planner = Planner::new(before, after);
+/// its names. What the options leave out is a member too, and hides what stood there.
+pub fn plan(
+    before: &FilesView,
+    after: &FilesView,
+    changes: &[FileChange],
+    options: &ExportOptions,
+) -> Result<Plan> {
+    let mut planner = Planner::new(before, after, options);
     for change in changes {
         if let ChangeKind::Renamed { from, .. } = &change.kind {
             planner.left.push(from.clone());
@@ -41,9 +48,9 @@ pub fn plan(before: &FilesView, after: &FilesView, changes: &[FileChange]) -> Re
 
 impl Plan {
     /// What has to be said so that the whole tree is there.
-    pub fn of_all(tree: &FilesView) -> Result<Plan> {
+    pub fn of_all(tree: &FilesView, options: &ExportOptions) -> Result<Plan> {
         // Nothing is compared: all is said.
-        let mut planner = Planner::new(tree, tree);
+        let mut planner = Planner::new(tree, tree, options);
         planner.say_all(b"", &tree.attributes(Inode::ROOT)?)?;
         Ok(planner.plan)
     }
@@ -52,6 +59,7 @@ impl Plan {
 struct Planner<'a> {
     before: &'a FilesView,
     after: &'a FilesView,
+    options: &'a ExportOptions,
     plan: Plan,
     /// Files with several names of which one is said.
     linked: BTreeSet<Inode>,
@@ -62,9 +70,9 @@ struct Planner<'a> {
 }
 
 impl<'a> Planner<'a> {
-    fn new(before: &'a FilesView, after: &'a FilesView) -> Planner<'a> {
+    fn new(before: &'a FilesView, after: &'a FilesView, options: &'a ExportOptions) -> Planner<'a> {
         let (plan, linked, left, seen) = Default::default();
-        Planner { before, after, plan, linked, left, seen }
+        Planner { before, after, options, plan, linked, left, seen }
     }
 
     fn compare_all(&mut self) -> Result<()> {
@@ -80,12 +88,13 @@ impl<'a> Planner<'a> {
     /// Holds what stands at a path in both trees against each other.
     fn compare(&mut self, path: &[u8]) -> Result<()> {
         let old = find(self.before, path)?;
-        let Some(new) = find(self.after, path)? else {
-            if old.is_some() {
-                self.plan.whiteouts.insert(path.to_vec());
-            }
-            return Ok(());
-        };
+        let new = find(self.after, path)?;
+        // What those who refuse a kind get is their error, where it is written.
+        let is_left_out = |new: &Attributes| matches!(takes(new.kind, self.options), Ok(false));
+        if old.is_some() && new.as_ref().is_none_or(is_left_out) {
+            self.plan.whiteouts.insert(path.to_vec());
+        }
+        let Some(new) = new else { return Ok(()) };
         let is_directory = new.kind == FileKind::Directory;
         match old.filter(|old| old.kind == new.kind) {
             None if is_directory => self.say_all(path, &new),

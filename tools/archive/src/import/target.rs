@@ -197,8 +197,9 @@ impl<'a> Target<'a> {
         );
         match self.options.special_files {
             _ if !is_special => Ok(true),
+            SpecialFiles::SkipSockets if *kind != MemberKind::Socket => Ok(true),
             SpecialFiles::Make => Ok(true),
-            SpecialFiles::Skip => {
+            SpecialFiles::Skip | SpecialFiles::SkipSockets => {
                 self.meter.skipped();
                 Ok(false)
             }

@@ -26,9 +26,10 @@ pub fn transfer_layer(
     files: &Files,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report> {
+    let everything = ExportOptions::default();
     let Plan { whiteouts, members } = match before {
-        Some(before) => plan(before, after, &changes(before, after)?)?,
-        None => Plan::of_all(after)?,
+        Some(before) => plan(before, after, &changes(before, after)?, &everything)?,
+        None => Plan::of_all(after, &everything)?,
     };
     let options = ImportOptions::default();
     let mut target = Target::for_layer(files, &options, Meter::new(progress))?;

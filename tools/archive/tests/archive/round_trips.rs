@@ -1,9 +1,9 @@
 //! Random trees out to a tar stream and in again, whole and as layers.
 
 use proptest::prelude::*;
-use sapwood::files::{Inode, ReadFiles, Seek, Time};
+use sapwood::files::{FileKind, Files, FilesView, Inode, NewFile, Paths, ReadFiles, Seek, Time};
 use sapwood_archive::tar::{Member, MemberKind};
-use sapwood_archive::{ExportOptions, Holes};
+use sapwood_archive::{ExportOptions, Holes, SpecialFiles, export_layer};
 
 use crate::support::*;
 
@@ -188,13 +188,51 @@ fn holes_are_kept_where_the_caller_says_so_and_content_decides_otherwise() {
 #[test]
 fn sockets_are_no_part_of_a_tar() {
     let files = tree();
-    let socket = sapwood::files::NewFile {
-        kind: sapwood::files::FileKind::Socket,
-        ..sapwood::files::NewFile::regular(0o600)
-    };
+    let socket = NewFile { kind: FileKind::Socket, ..NewFile::regular(0o600) };
     files.create(Inode::ROOT, b"s", &socket).unwrap();
     let error = try_export_tar(&files, &ExportOptions::default()).unwrap_err();
     assert_eq!(error.kind(), sapwood::ErrorKind::Unsupported, "{error}");
-    let special_files = sapwood_archive::SpecialFiles::Skip;
-    export_tar(&files, &ExportOptions { special_files, ..ExportOptions::default() });
+    for special_files in [SpecialFiles::Skip, SpecialFiles::SkipSockets] {
+        export_tar(&files, &ExportOptions { special_files, ..ExportOptions::default() });
+    }
+}
+
+/// What is left out of a layer hides what stood in its place: else that would be there again.
+#[test]
+fn a_socket_that_is_left_out_of_a_layer_hides_what_was_there() {
+    let files = tree();
+    Paths::new(&files).create_dir_all("d").unwrap();
+    for path in ["a", "d/x", "e"] {
+        Paths::new(&files).write(path, path.as_bytes()).unwrap();
+    }
+    let view =
+        |files: &Files| FilesView::open(files.snapshot(&Default::default()).unwrap()).unwrap();
+    let before = view(&files);
+    let make = |name: &[u8], kind| {
+        let new = NewFile { kind, ..NewFile::regular(0o600) };
+        files.create(Inode::ROOT, name, &new).unwrap();
+    };
+    files.unlink(Inode::ROOT, b"a").unwrap();
+    Paths::new(&files).remove_dir_all("d").unwrap();
+    for name in [b"a", b"d", b"s"] {
+        make(name, FileKind::Socket);
+    }
+    make(b"p", FileKind::Fifo);
+    let after = view(&files);
+    let applied = |special_files| {
+        let options = ExportOptions { special_files, ..ExportOptions::default() };
+        let (report, layer) =
+            export_layer(Some(&before), &after, Vec::new(), &options, &mut |_| {})?;
+        let tree = tree();
+        import_tar(&tree, &try_export_tar(&before, &ExportOptions::default())?)?;
+        import_layer(&tree, &layer)?;
+        Ok::<_, sapwood::Error>((report.skipped, paths(&tree)))
+    };
+    let kept = |paths: &[&str]| paths.iter().map(|path| path.to_string()).collect::<Vec<_>>();
+    assert_eq!(applied(SpecialFiles::SkipSockets).unwrap(), (3, kept(&["e", "p"])));
+    assert_eq!(applied(SpecialFiles::Skip).unwrap(), (4, kept(&["e"])));
+    let error = applied(SpecialFiles::Make).unwrap_err();
+    assert_eq!(error.kind(), sapwood::ErrorKind::Unsupported);
+    let error = applied(SpecialFiles::Refuse).unwrap_err();
+    assert_eq!(error.kind(), sapwood::ErrorKind::NotPermitted);
 }

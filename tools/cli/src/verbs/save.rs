@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags};
 use sapwood::files::Inode;
 use sapwood::{Replace, Store};
-use sapwood_archive::{ExportOptions, export_tar};
+use sapwood_archive::{ExportOptions, SpecialFiles, export_tar};
 use sapwood_oci::{
     Compression, Image, Save, SavedImage, save_docker_archive, save_layout, save_oci_archive,
 };
@@ -39,6 +39,7 @@ struct Row {
     /// The digest of the manifest, where there is one.
     manifest: Option<String>,
     layers: Vec<Layer>,
+    sockets_left_out: u64,
 }
 
 #[derive(Serialize)]
@@ -58,6 +59,9 @@ impl Report for Saved {
                 let layers = counted(row.layers.len() as u64, "layer");
                 let size = row.layers.iter().map(|layer| layer.bytes).sum();
                 write!(text, ": {layers}, {}", text.units.size(size))?;
+            }
+            if row.sockets_left_out > 0 {
+                write!(text, ", {} left out", counted(row.sockets_left_out, "socket"))?;
             }
             writeln!(text, " ({})", short_digest(&row.id))?;
         }
@@ -141,6 +145,7 @@ fn row(saved: SavedImage) -> Row {
         image: saved.name.unwrap_or_default(),
         id: saved.configuration.digest().to_string(),
         manifest: Some(saved.manifest.digest().to_string()),
+        sockets_left_out: saved.layers.iter().map(|layer| layer.sockets_left_out).sum(),
         layers: saved.layers.into_iter().map(layer).collect(),
     }
 }
@@ -154,15 +159,18 @@ fn root_filesystem(
         return Err(CliError::usage("--format tar holds one image"));
     };
     let mut told = 0;
-    write_stream(target(args)?, |output| {
-        export_tar(image.view(), Inode::ROOT, output, &ExportOptions::default(), &mut |progress| {
+    let special_files = SpecialFiles::SkipSockets;
+    let options = ExportOptions { special_files, ..ExportOptions::default() };
+    let sockets_left_out = write_stream(target(args)?, |output| {
+        let done = export_tar(image.view(), Inode::ROOT, output, &options, &mut |progress| {
             tell(progress.bytes - told);
             told = progress.bytes;
-        })
-        .map(drop)
+        });
+        Ok(done?.0.skipped)
     })?;
     let id = image.configuration().digest().to_string();
-    Ok(vec![Row { image: String::new(), id, manifest: None, layers: Vec::new() }])
+    let (image, layers) = (String::new(), Vec::new());
+    Ok(vec![Row { image, id, manifest: None, layers, sockets_left_out }])
 }
 
 fn target(args: &SaveArgs) -> Result<Box<dyn Target>> {

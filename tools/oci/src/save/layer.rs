@@ -6,7 +6,7 @@ use std::sync::Arc;
 use oci_spec::image::Descriptor;
 use sapwood::files::FilesView;
 use sapwood::{Error, LayerId, Result};
-use sapwood_archive::{ExportOptions, export_layer, export_residue};
+use sapwood_archive::{ExportOptions, SpecialFiles, export_layer, export_residue};
 
 use crate::Sha256;
 use crate::blob::{Compression, Digesting, compress};
@@ -25,6 +25,8 @@ pub struct WrittenLayer {
     pub diff_id: Sha256,
     /// Media type, digest and size of the blob.
     pub descriptor: Descriptor,
+    /// How many sockets are not in it.
+    pub sockets_left_out: u64,
 }
 
 impl OutgoingLayer {
@@ -56,7 +58,8 @@ impl OutgoingLayer {
     /// written.
     ///
     /// A layer that came from an archive is the very same tar again; one that was made here follows
-    /// from the two trees alone.
+    /// from the two trees alone. Sockets are left out: a tar cannot say them, and without the process
+    /// that made them they are nothing.
     ///
     /// Errors: [`Unsupported`](sapwood::ErrorKind::Unsupported) for what a layer cannot say, as names
     /// that begin with `.wh.`; [`Corrupt`](sapwood::ErrorKind::Corrupt) where what comes out has not
@@ -68,21 +71,21 @@ impl OutgoingLayer {
         tell: &(dyn Fn(u64) + Sync),
     ) -> Result<WrittenLayer> {
         let mut blob = Digesting::new(output);
-        let diff_id = compress(compression, &mut blob, |stream| {
+        let (diff_id, sockets_left_out) = compress(compression, &mut blob, |stream| {
             let mut stream = Telling { output: stream, tell };
             // Uncompressed, the blob is the tar, and is hashed as that.
             if compression == Compression::None {
-                return self.write_tar(&mut stream).map(|()| None);
+                return Ok((None, self.write_tar(&mut stream)?));
             }
             let mut tar = Digesting::new(stream);
-            self.write_tar(&mut tar)?;
-            Ok(Some(tar.finish().0))
+            let sockets_left_out = self.write_tar(&mut tar)?;
+            Ok((Some(tar.finish().0), sockets_left_out))
         })?;
         let (digest, size) = blob.finish();
         let diff_id = diff_id.unwrap_or(digest);
         self.expect(diff_id)?;
         let descriptor = digest.descriptor(compression.media_type(), size);
-        Ok(WrittenLayer { diff_id, descriptor })
+        Ok(WrittenLayer { diff_id, descriptor, sockets_left_out })
     }
 
     /// The digest of its uncompressed tar: known, or computed.
@@ -98,13 +101,15 @@ impl OutgoingLayer {
         }
     }
 
-    fn write_tar(&self, output: &mut dyn Write) -> Result<()> {
+    /// Gives the number of sockets that are not in it.
+    fn write_tar(&self, output: &mut dyn Write) -> Result<u64> {
         if self.diff_id.is_some() && export_residue(&self.view, output)? {
-            return Ok(());
+            return Ok(0);
         }
-        let options = ExportOptions::default();
-        export_layer(self.below.as_deref(), &self.view, output, &options, &mut |_| {})?;
-        Ok(())
+        let special_files = SpecialFiles::SkipSockets;
+        let options = ExportOptions { special_files, ..ExportOptions::default() };
+        let below = self.below.as_deref();
+        Ok(export_layer(below, &self.view, output, &options, &mut |_| {})?.0.skipped)
     }
 
     /// That what was written is what the layer came as.

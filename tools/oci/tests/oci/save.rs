@@ -265,6 +265,25 @@ fn what_a_layer_cannot_say_is_an_error_that_names_the_path() {
 }
 
 #[test]
+fn sockets_are_left_out_and_told() {
+    let (_folder, store) = store();
+    let socket = NewFile { kind: FileKind::Socket, ..NewFile::regular(0o600) };
+    let listen: &dyn Fn(&Files) = &|files| {
+        write(files, "kept", b"kept");
+        files.create(Inode::ROOT, b"listening", &socket).unwrap();
+    };
+    build(&store, None, "app:1", &[("RUN serve", listen), ("RUN no more", &|_| {})]);
+    let image = Image::open(&store, "app:1").unwrap();
+    let outgoing = OutgoingImage::new(&store, &image).unwrap();
+    let layers = written(&outgoing, Compression::None);
+    let told: Vec<u64> = layers.iter().map(|(layer, _)| layer.sockets_left_out).collect();
+    assert_eq!(told, [1, 0]);
+    came_as(&store, "again:1", &layers.into_iter().map(|(_, tar)| tar).collect::<Vec<_>>());
+    let names = listing(Image::open(&store, "again:1").unwrap().view());
+    assert_eq!(names, [(String::new(), 0), ("kept".to_owned(), 4)]);
+}
+
+#[test]
 fn a_container_is_no_image_until_it_is_committed() {
     let (_folder, store) = store();
     build(&store, None, "base", &[("ADD", &|files| write(files, "a", b"a"))]);
