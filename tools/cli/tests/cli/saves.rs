@@ -175,3 +175,49 @@ fn what_cannot_be_saved_says_why_and_leaves_nothing() {
     let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(&after), names(&before));
 }
+
+/// What became of a container, in all forms, in another store.
+#[test]
+fn a_committed_container_is_the_same_in_another_store() {
+    let place = Place::with_store();
+    images(&place);
+    place.ok(&["fork", "app:1", "web"]);
+    assert_eq!(place.feed(&["cp", "-", "web:/etc/new"], b"new").code, 0);
+    assert_eq!(place.feed(&["cp", "-", "web:/etc/motd"], b"changed").code, 0);
+    place.ok(&["rm", "web:/etc/app"]);
+    place.ok(&["commit", "web", "web:1"]);
+    let tree = |place: &Place| place.ok(&["export", "web:1", "-", "--format", "tar"]);
+    for format in ["oci", "oci-archive", "docker-archive"] {
+        let path = place.path(format);
+        place.ok(&["save", "web:1", format, "--format", format]);
+        let other = Place::empty();
+        other.ok(&["load", path.to_str().unwrap()]);
+        assert!(tree(&place) == tree(&other), "{format}");
+        let (here, there) =
+            (place.json(&["inspect", "web:1"], 0), other.json(&["inspect", "web:1"], 0));
+        assert_eq!(here["config"], there["config"], "{format}");
+        assert_eq!(there["layers"].as_array().unwrap().len(), 3, "{format}");
+        assert_eq!(other.ok(&["cat", "web:1:/etc/motd"]), b"changed");
+        assert_eq!(other.run(&["stat", "web:1:/etc/app"]).code, 8);
+    }
+}
+
+/// A save that was killed left a folder that no other one took.
+#[test]
+fn a_folder_that_was_cut_off_before_its_index_is_begun_again() {
+    let place = Place::with_store();
+    images(&place);
+    std::fs::create_dir_all(place.path("images/blobs/sha256")).unwrap();
+    std::fs::create_dir(place.path("images/.sapwood-killed")).unwrap();
+    let names = || {
+        place.ok(&["save", "base:1", "images", "--format", "oci"]);
+        let index = json(&files(&place.path("images"))["index.json"]);
+        index["manifests"].as_array().unwrap().len()
+    };
+    assert_eq!(names(), 1);
+    std::fs::remove_file(place.path("images/index.json")).unwrap();
+    assert_eq!(names(), 1);
+    // A file of somebody's is not what was cut off.
+    std::fs::remove_file(place.path("images/oci-layout")).unwrap();
+    assert_eq!(place.run(&["save", "app:1", "images", "--format", "oci"]).code, 2);
+}

@@ -1,5 +1,6 @@
 //! A folder of images in OCI's layout.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -24,6 +25,8 @@ pub(super) const INDEX_FILE: &str = "index.json";
 pub(super) const BLOBS_FOLDER: &str = "blobs/sha256";
 /// The annotation in the index that names an image.
 pub(super) const NAME_ANNOTATION: &str = "org.opencontainers.image.ref.name";
+/// How names of what is not done yet begin.
+const ASIDE_PREFIX: &str = ".sapwood-";
 /// The longest index that is read: it stands in memory as a whole.
 const INDEX_BYTES_MAX: u64 = 64 << 20;
 
@@ -34,8 +37,9 @@ const OPERATION: &str = "save into an OCI layout";
 /// Blobs that several images have are there once.
 ///
 /// Each file is made in `scratch`, a folder of the same filesystem that may stand in this one, and
-/// renamed once it is durable; the index last. So the layout is whole at each moment, and after an error it lists what it did.
-/// While it is written others who do the same are refused.
+/// renamed once it is durable; the index last. So the layout is
+/// whole at each moment, and after an error it lists what it did. A save that was killed before there
+/// was an index is begun again. While it is written others who do the same are refused.
 ///
 /// Errors: [`AlreadyExists`](ErrorKind::AlreadyExists) where an image of a name is there and is not to
 /// be replaced; [`NotEmpty`](ErrorKind::NotEmpty) for a folder that holds something else;
@@ -132,10 +136,15 @@ impl<'a> Layout<'a> {
             locked => locked.map_err(|errno| failed(path)(errno.into()))?,
         }
         let is_new = match read(&path.join(LAYOUT_FILE)) {
-            Ok(layout) => expect_version(&layout).map(|()| false),
+            // One that was cut off before its index lists nothing so far.
+            Ok(layout) => expect_version(&layout).and_then(|()| {
+                let index = path.join(INDEX_FILE);
+                index.try_exists().map(|is_there| !is_there).map_err(failed(&index))
+            }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let mut others = fs::read_dir(path).map_err(failed(path))?.filter(|entry| {
-                    !entry.as_ref().is_ok_and(|entry| scratch.ends_with(entry.file_name()))
+                    let is_ours = |name: &OsStr| is_cut_off(name) || scratch.ends_with(name);
+                    !entry.as_ref().is_ok_and(|entry| is_ours(&entry.file_name()))
                 });
                 match others.next() {
                     None => Ok(true),
@@ -170,7 +179,7 @@ impl<'a> Layout<'a> {
     /// A file that has no name in the layout so far.
     fn file(&self) -> Result<NamedTempFile> {
         let made = tempfile::Builder::new()
-            .prefix(".sapwood-")
+            .prefix(ASIDE_PREFIX)
             .permissions(Permissions::from_mode(0o644))
             .tempfile_in(self.scratch);
         made.map_err(failed(self.scratch))
@@ -199,7 +208,7 @@ impl<'a> Layout<'a> {
 
     /// Lists what is there, once all of it is durable.
     fn finish(&self, index: &Value) -> Result<()> {
-        self.sync(&[BLOBS_FOLDER, "blobs"])?;
+        self.sync(&[BLOBS_FOLDER, "blobs", ""])?;
         if self.is_new {
             self.put_document(LAYOUT, Path::new(LAYOUT_FILE))?;
         }
@@ -213,6 +222,11 @@ impl<'a> Layout<'a> {
             File::open(&path).and_then(|folder| folder.sync_all()).map_err(failed(&path))
         })
     }
+}
+
+/// What a new layout has before it is one, and what stays of a save that was killed.
+fn is_cut_off(name: &OsStr) -> bool {
+    name == "blobs" || name.as_encoded_bytes().starts_with(ASIDE_PREFIX.as_bytes())
 }
 
 fn expect_version(layout: &[u8]) -> Result<()> {
