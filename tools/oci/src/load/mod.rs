@@ -16,7 +16,7 @@ pub mod source;
 mod stream;
 
 use oci_spec::image::ImageManifest;
-use sapwood::{Error, ErrorKind, Result, Store};
+use sapwood::{Error, ErrorKind, Replace, Result, Store};
 
 use archive::{Archive, TarFile};
 use docker::DockerArchive;
@@ -31,7 +31,7 @@ pub use platform::Platform;
 pub use select::select_manifest;
 pub use source::ImageSource;
 
-use crate::Image;
+use crate::image::{Image, list};
 
 /// What an image comes in as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,11 +121,19 @@ pub fn load(
         let manifest = archive.manifest(at, options.platform.as_ref())?;
         let image = install(store, archive, &manifest, &names[0], options, progress)?;
         for name in &names[1..] {
-            store.tag(&names[0], name, options.replace)?;
+            tag_further(store, &image, name, options.replace)?;
         }
         loaded.push((names, image));
     }
     Ok(loaded)
+}
+
+/// Gives an image another tag; where that is this image already, nothing is done.
+fn tag_further(store: &Store, image: &Image, name: &str, replace: Replace) -> Result<()> {
+    if list(store)?.contains(&(name.to_owned(), image.configuration().digest())) {
+        return Ok(());
+    }
+    store.tag(&image.snapshot().layer_id().to_string(), name, replace)
 }
 
 /// The images that are asked for, with the names that they get.

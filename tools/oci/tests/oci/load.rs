@@ -113,12 +113,22 @@ fn docker_archives_name_their_parts() {
             file("repositories", b"{}"),
         ];
         let archive = compressed(compression, &tar(&entries));
-        let loaded = load_all(&store, stream(archive)).unwrap();
+        let loaded = load_all(&store, stream(archive.clone())).unwrap();
         assert_eq!(loaded[0].0, [format!("old:{at}"), format!("also/old:{at}")]);
         for name in &loaded[0].0 {
             let image = assert_two_layers(&store, name);
             assert_eq!(image.configuration().json(), configuration);
         }
+        // Once more nothing is done, whichever name is there; another image is not replaced.
+        store.remove(&loaded[0].0[0]).unwrap();
+        for _ in 0..2 {
+            load_all(&store, stream(archive.clone())).unwrap();
+        }
+        store.remove(&loaded[0].0[1]).unwrap();
+        let other = Crafted::image(&loaded[0].0[1], &[Layer::of(&[file("x", b"x")])]).to_tar();
+        load_all(&store, stream(other)).unwrap();
+        let error = load_all(&store, stream(archive)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
     }
 }
 
