@@ -1,5 +1,8 @@
 //! A store, a context, and what a build made of them.
 
+#[path = "../../../oci/tests/oci/programs.rs"]
+mod programs;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -7,6 +10,8 @@ use sapwood::files::{FileKind, FilesView, Paths, ReadFiles};
 use sapwood::{Store, StoreOptions};
 use sapwood_build::{CacheUse, Error, Ignore, Options, Outcome, Platform, Report, build, silent};
 use tempfile::TempDir;
+
+pub use programs::can_run;
 
 /// A store and a context of its own.
 pub struct Bench {
@@ -103,22 +108,4 @@ pub fn outcomes(report: &Report) -> Vec<(String, Outcome)> {
 /// Why steps were not made before.
 pub fn reasons(report: &Report) -> Vec<String> {
     report.steps.iter().filter_map(|(_, step)| step.reason.clone()).collect()
-}
-
-/// Whether programs can be run here: as root, where these are installed. Says so where not.
-pub fn can_run(test: &str, programs: &[&str]) -> bool {
-    let missing = programs.iter().find(|program| {
-        let look = format!("command -v {program}");
-        let found = std::process::Command::new("sh").args(["-c", &look]).output();
-        !found.is_ok_and(|output| output.status.success())
-    });
-    if let Some(missing) = missing {
-        eprintln!("SKIPPED: {test}: no {missing} here");
-        return false;
-    }
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: {test}: needs root");
-        return false;
-    }
-    true
 }

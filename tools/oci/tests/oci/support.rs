@@ -1,9 +1,14 @@
 //! Images that tests make.
 
+#[path = "programs.rs"]
+mod programs;
+
 use sapwood::files::{Files, FilesOptions, FilesView, Inode, Paths, ReadFiles};
 use sapwood::{Annotations, LayerId, Replace, Store, StoreOptions};
 use sapwood_oci::{Configuration, Image, publish};
 use serde_json::{Value, json};
+
+pub use programs::can_run;
 
 pub fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().unwrap();
@@ -92,20 +97,4 @@ pub fn steps(configuration: &Configuration) -> Vec<String> {
         if step["empty_layer"] == true { format!("({text})") } else { text }
     };
     value["history"].as_array().unwrap().iter().map(step).collect()
-}
-
-/// Whether programs can be run here: as root, where these are installed. Says so where not.
-pub fn can_run(test: &str, programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_there =
-        |program: &&&str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    if let Some(missing) = programs.iter().find(|program| !is_there(program)) {
-        eprintln!("SKIPPED: {test}: no {missing} here");
-        return false;
-    }
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: {test}: needs root");
-        return false;
-    }
-    true
 }
