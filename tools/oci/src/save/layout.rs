@@ -37,9 +37,9 @@ const OPERATION: &str = "save into an OCI layout";
 /// Blobs that several images have are there once.
 ///
 /// Each file is made in `scratch`, a folder of the same filesystem that may stand in this one, and
-/// renamed once it is durable; the index last. So the layout is
-/// whole at each moment, and after an error it lists what it did. A save that was killed before there
-/// was an index is begun again. While it is written others who do the same are refused.
+/// renamed once it is durable; the index last. So the layout is whole at each moment, and after an
+/// error it lists what it did. A save that was killed before there was an index is begun again. While
+/// it is written others who do the same are refused.
 ///
 /// Errors: [`AlreadyExists`](ErrorKind::AlreadyExists) where an image of a name is there and is not to
 /// be replaced; [`NotEmpty`](ErrorKind::NotEmpty) for a folder that holds something else;
