@@ -76,6 +76,7 @@ pub use import::{HostDirectory, HostFile, Identity};
 pub use import::{
     import_directory, import_layer, import_layer_recorded, import_tar, transfer_layer,
 };
+pub use listing::attributes_at;
 pub use options::{ExportOptions, ExtendedAttributes, Holes, ImportOptions};
 pub use options::{Ownership, SpecialFiles};
 pub use report::{Progress, Report};

@@ -1,9 +1,9 @@
-//! The names of a directory of a tree, kept beyond the look at them.
+//! The names of a directory of a tree, kept beyond the look at them, and what stands at a path.
 
 use std::ops::ControlFlow;
 
-use sapwood::Result;
-use sapwood::files::{FileKind, Inode, ReadFiles};
+use sapwood::files::{Attributes, FileKind, Inode, ReadFiles};
+use sapwood::{ErrorKind, Result};
 
 /// How many names are looked at before they are removed.
 const NAMES_MAX: usize = 1024;
@@ -58,4 +58,22 @@ pub fn sorted_names(files: &dyn ReadFiles, directory: Inode) -> Result<Vec<Name>
         a.cmp(b)
     });
     Ok(names)
+}
+
+/// The file at a path, none where there is none. Symlinks on the way are not followed: a change of
+/// [`changes`](sapwood::files::changes) names the real way.
+pub fn attributes_at(files: &dyn ReadFiles, path: &[u8]) -> Result<Option<Attributes>> {
+    let mut inode = Inode::ROOT;
+    for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
+        inode = match files.lookup(inode, name) {
+            Ok(inode) => inode,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+    }
+    files.attributes(inode).map(Some)
 }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sapwood::Result;
 use sapwood::files::{
     Attributes, ChangeKind, Difference, FileChange, FileKind, FilesView, Inode, ReadFiles,
     difference,
 };
-use sapwood::{ErrorKind, Result};
 
 use super::member::takes;
-use crate::listing::{Name, names_behind};
+use crate::listing::{Name, attributes_at, names_behind};
 use crate::options::ExportOptions;
 
 /// The members of a layer.
@@ -87,8 +87,8 @@ impl<'a> Planner<'a> {
 
     /// Holds what stands at a path in both trees against each other.
     fn compare(&mut self, path: &[u8]) -> Result<()> {
-        let old = find(self.before, path)?;
-        let new = find(self.after, path)?;
+        let old = attributes_at(self.before, path)?;
+        let new = attributes_at(self.after, path)?;
         // What those who refuse a kind get is their error, where it is written.
         let is_left_out = |new: &Attributes| matches!(takes(new.kind, self.options), Ok(false));
         if old.is_some() && new.as_ref().is_none_or(is_left_out) {
@@ -148,7 +148,7 @@ impl<'a> Planner<'a> {
         let (were, are) = (self.before.paths_of(old.inode)?, self.after.paths_of(new.inode)?);
         let mut is_anew = are.iter().any(|name| were.binary_search(name).is_err());
         for name in were.into_iter().filter(|name| are.binary_search(name).is_err()) {
-            if let Some(other) = find(self.after, &name)?
+            if let Some(other) = attributes_at(self.after, &name)?
                 && self.is_same(old, &other)?
             {
                 is_anew = true;
@@ -227,23 +227,6 @@ fn each_name(
         after = last.cookie;
         names.into_iter().try_for_each(&mut *each)?;
     }
-}
-
-/// What stands at a path, symlinks on it not followed: a change names the real way.
-fn find(view: &FilesView, path: &[u8]) -> Result<Option<Attributes>> {
-    let mut inode = Inode::ROOT;
-    for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-        inode = match view.lookup(inode, name) {
-            Ok(inode) => inode,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-    }
-    view.attributes(inode).map(Some)
 }
 
 fn joined(above: &[u8], name: &[u8]) -> Vec<u8> {

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sapwood::Result;
 use sapwood::files::{Attributes, ChangeKind, FileKind, FilesView, Inode, ReadFiles, changes};
-use sapwood::{ErrorKind, Result};
+use sapwood_archive::attributes_at;
 
 /// How many bytes of two files are held against each other at once.
 const COMPARE_BYTES: usize = 1 << 18;
@@ -95,7 +96,9 @@ fn touched(old: &FilesView, top: &FilesView, new: Option<&FilesView>) -> Result<
 }
 
 fn add_below(view: &FilesView, path: &[u8], touched: &mut BTreeSet<Vec<u8>>) -> Result<()> {
-    let Some(directory) = at(view, path)?.filter(|file| file.kind == FileKind::Directory) else {
+    let Some(directory) =
+        attributes_at(view, path)?.filter(|file| file.kind == FileKind::Directory)
+    else {
         return Ok(());
     };
     let mut left = vec![(path.to_vec(), directory.inode)];
@@ -124,7 +127,7 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     fn look(&mut self, path: &[u8]) -> Result<()> {
-        let (old, top) = (at(self.old, path)?, at(self.top, path)?);
+        let (old, top) = (attributes_at(self.old, path)?, attributes_at(self.top, path)?);
         if top.is_some() {
             self.pass(path)?;
         }
@@ -152,7 +155,9 @@ impl Finder<'_> {
             let is_directory = |file: Option<Attributes>| {
                 file.is_some_and(|file| file.kind == FileKind::Directory)
             };
-            if !is_directory(at(self.old, directory)?) || !is_directory(at(self.top, directory)?) {
+            if !is_directory(attributes_at(self.old, directory)?)
+                || !is_directory(attributes_at(self.top, directory)?)
+            {
                 continue;
             }
             match self.in_new(directory)? {
@@ -167,7 +172,7 @@ impl Finder<'_> {
     }
 
     fn in_new(&self, path: &[u8]) -> Result<Option<Attributes>> {
-        self.new.map_or(Ok(None), |new| at(new, path))
+        self.new.map_or(Ok(None), |new| attributes_at(new, path))
     }
 
     fn tell(&mut self, path: &[u8], base: Became, layers: Became) {
@@ -227,21 +232,4 @@ fn same_content(
         offset += read as u64;
     }
     Ok(true)
-}
-
-/// The file at a path, symlinks on it not followed.
-fn at(view: &FilesView, path: &[u8]) -> Result<Option<Attributes>> {
-    let mut inode = Inode::ROOT;
-    for name in path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()) {
-        inode = match view.lookup(inode, name) {
-            Ok(inode) => inode,
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-    }
-    view.attributes(inode).map(Some)
 }
