@@ -27,8 +27,8 @@ impl Volume {
     /// A top that was frozen gets a fresh one on it; one that is missing gets a fresh one on the
     /// parent that the name gives. The home takes one that was never synced for missing.
     ///
-    /// Errors: [`ErrorKind::Corrupt`] where the journal is broken other than at its very end, and
-    /// where nothing of the header verifies.
+    /// Errors: [`Corrupt`](crate::ErrorKind::Corrupt) where the journal is broken other than at its
+    /// very end, and where nothing of the header verifies.
     pub fn open(home: Arc<dyn Home>, entry: &NameEntry, options: VolumeOptions) -> Result<Volume> {
         let Some(handle) = home.open_layer(entry.top)? else {
             return Volume::on_parent(home, entry.parent, options);

@@ -1,12 +1,10 @@
 //! The first page of a file tree: where its root is, and what it counts.
 
-use super::page::MAGIC;
+use super::page::{LEVELS_MAX, MAGIC};
 use crate::error::Result;
 use crate::format::fields::{FieldReader, FieldWriter};
 use crate::units::{BlockSize, LayerId};
 
-/// The deepest tree there can be: more pages than there are numbers for need less.
-pub const LEVELS_MAX: u8 = 16;
 /// The version of the file tree's form.
 pub const VERSION: u16 = 1;
 /// The first number that is given to a file: 1 is the root.

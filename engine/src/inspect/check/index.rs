@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use super::facts::Facts;
 use super::names;
-use super::relations::Facts;
-use super::store::Place;
+use super::place::Place;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Target;
 use crate::format::index::{self, IndexHead};

@@ -1,9 +1,12 @@
 //! Everything a store holds, verified against itself; nothing is written, and nothing needs to be at rest.
 
+mod facts;
 mod index;
 mod layer;
 mod names;
+mod place;
 mod relations;
+mod seen;
 mod space;
 mod store;
 mod thinned;

@@ -1,71 +1,22 @@
 //! A whole store: its own file, every layer by itself, then how they stand to each other.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::layer::{self, Looked, Lost};
-use super::relations::{Facts, relations};
-use super::{CheckOptions, CheckProgress, Progress, index, names, thinned};
-use crate::error::{Error, ErrorKind, Result};
+use super::facts::Facts;
+use super::place::Place;
+use super::relations::relations;
+use super::seen::Seen;
+use super::{CheckOptions, CheckProgress, Progress, index, layer, names, thinned};
+use crate::error::{ErrorKind, Result};
 use crate::format::name::StoreEntry;
 use crate::inspect::file::InspectedFile;
-use crate::inspect::report::{CheckReport, Finding, Severity, text_of};
+use crate::inspect::report::{CheckReport, Severity};
 use crate::medium::Host;
-use crate::units::LayerId;
 
 /// How often relations are looked at again while others change the store.
 const LOOKS_MAX: usize = 3;
-
-/// The folder that is being checked.
-#[derive(Clone, Copy)]
-pub struct Place<'a> {
-    /// Its host.
-    pub host: &'a dyn Host,
-    /// Its path there.
-    pub root: &'a Path,
-}
-
-impl Place<'_> {
-    /// The files of a folder of the store, in order; none where the folder is missing.
-    pub fn list(&self, folder: &str) -> Result<Vec<String>> {
-        let path = self.root.join(folder);
-        match self.host.list(&path) {
-            Ok(files) => {
-                let mut files: Vec<String> =
-                    files.into_iter().map(|file| file.to_string_lossy().into_owned()).collect();
-                files.sort_unstable();
-                Ok(files)
-            }
-            Err(error) => {
-                Err(Error::io("list a folder", error).in_file(self.host.display_path(&path)))
-            }
-        }
-    }
-
-    /// The path of a file in a folder of the store.
-    pub fn path(&self, folder: &str, file: &str) -> PathBuf {
-        self.root.join(folder).join(file)
-    }
-
-    /// The file of a layer.
-    pub fn layer(&self, id: LayerId) -> PathBuf {
-        self.path("layers", &format!("{id}.layer"))
-    }
-
-    /// A finding about a file of the store.
-    pub fn finding(&self, severity: Severity, path: &Path, what: String) -> Finding {
-        let path = self.host.display_path(path);
-        Finding { severity, path, offset: None, layer: None, block: None, what }
-    }
-
-    /// What an error says, as a finding about the file it names, or else about `path`.
-    pub fn failed(&self, severity: Severity, path: &Path, error: &Error) -> Finding {
-        let mut finding = self.finding(severity, path, text_of(error));
-        finding.offset = error.offset();
-        finding
-    }
-}
 
 /// Checks the store in the folder `root` of `host`: every file, and how they fit together.
 ///
@@ -93,27 +44,6 @@ pub fn check(
     report.counts.names = facts.names.len() as u64;
     excuse_unpromised(&place, &facts, &mut report);
     Ok(report)
-}
-
-/// What the look at each layer leaves for the rest of the check.
-#[derive(Debug, Default)]
-pub struct Seen {
-    /// Of thinned layers: what does not verify.
-    pub lost: HashMap<LayerId, Vec<Lost>>,
-    /// Of each layer that maps blocks of others: how far into the file of each source, in blocks.
-    pub reach: HashMap<LayerId, Vec<u64>>,
-}
-
-impl Seen {
-    fn take(&mut self, id: LayerId, looked: Looked, report: &mut CheckReport) {
-        report.absorb(looked.report);
-        if !looked.lost.is_empty() {
-            self.lost.insert(id, looked.lost);
-        }
-        if !looked.reach.is_empty() {
-            self.reach.insert(id, looked.reach);
-        }
-    }
 }
 
 fn store_file(place: &Place<'_>, report: &mut CheckReport) -> Result<()> {

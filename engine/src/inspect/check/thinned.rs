@@ -7,9 +7,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::CheckOptions;
+use super::facts::{Facts, LayerFacts};
 use super::layer::Lost;
-use super::relations::{Facts, LayerFacts};
-use super::store::{Place, Seen};
+use super::place::Place;
+use super::seen::Seen;
 use crate::error::{ErrorKind, Result};
 use crate::extent::Target;
 use crate::format::header::LayerState;

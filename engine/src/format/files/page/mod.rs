@@ -11,12 +11,13 @@ mod tests;
 pub use frame::KeyFrame;
 
 use super::key::{KEY_BYTES, Key};
-use super::superblock::LEVELS_MAX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::fields::{FieldReader, FieldWriter};
 
 /// The first four bytes of every page of a file tree: `sapf`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"sapf");
+/// The deepest tree there can be: more pages than there are numbers for need less.
+pub const LEVELS_MAX: u8 = 16;
 /// Page numbers are those of blocks of inode 0.
 pub const PAGES_END: u32 = u32::MAX;
 /// The size of the head of a page in bytes.
