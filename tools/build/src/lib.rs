@@ -27,5 +27,5 @@ pub use event::{Event, Listener, Outcome, Step, StepReport, Stream};
 pub use kept::{RemovedDirectories, remove_kept_directories};
 pub use options::{CacheUse, Options, Secret};
 pub use patterns::Ignore;
-pub use platform::Platform;
+pub use platform::parse as parse_platform;
 pub use workshop::remove_abandoned;

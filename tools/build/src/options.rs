@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use sapwood_oci::Platform;
+
 use crate::patterns::Ignore;
-use crate::platform::Platform;
 
 /// A build.
 #[derive(Clone, Debug)]

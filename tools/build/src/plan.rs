@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use sapwood::Store;
+use sapwood_oci::Platform;
 
 use crate::base::Image;
 use crate::containerfile::{
@@ -11,7 +12,7 @@ use crate::containerfile::{
 };
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::platform::Platform;
+use crate::platform;
 use crate::variables::Variables;
 
 /// What is to be built.
@@ -95,7 +96,7 @@ pub fn plan(store: &Store, file: &Containerfile, options: &Options) -> Result<Pl
             Some(platform) => {
                 let text = word(platform)?;
                 let expected = "linux/ARCHITECTURE";
-                Platform::parse(&text)
+                platform::parse(&text)
                     .ok_or_else(|| wrong(platform.at, format!("{text:?}"), expected))?
             }
         };
@@ -222,7 +223,7 @@ fn open_base(store: &Store, stage: &mut PlannedStage, options: &Options) -> Resu
 
 /// The variables that count outside of stages.
 fn globals(file: &Containerfile, options: &Options, escape: char) -> Result<Variables, ParseError> {
-    let mut globals = options.platform.variables();
+    let mut globals = platform::variables(&options.platform);
     globals.set("TARGETSTAGE", options.target.as_deref().unwrap_or("default"));
     for instruction in &file.arguments {
         let Kind::Arg(arguments) = &instruction.kind else { continue };

@@ -1,9 +1,10 @@
 //! What was made before is not made again.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 
 use sapwood::files::{Files, FilesOptions, Paths};
-use sapwood::{Annotations, Replace};
+use sapwood::{Annotations, ErrorKind, Replace};
 use sapwood_build::{CacheUse, Options, Outcome, Report, build, silent};
 use sapwood_oci::{Configuration, Image, publish};
 
@@ -66,6 +67,34 @@ fn linked_layers_are_put_on_a_changed_base_by_sharing() {
     // A few blocks of metadata, and not the file.
     let layer = bench.store.layer(again.layer.unwrap()).unwrap();
     assert!(layer.allocated_bytes < 256 << 10, "{} bytes", layer.allocated_bytes);
+}
+
+/// Content that nobody can read is no hindrance: it was not asked for.
+#[test]
+fn linked_layers_are_put_on_a_changed_base_unread() {
+    let bench = Bench::new();
+    bench.write("base", "1");
+    bench.write("large", &"x".repeat(1 << 20));
+    let text = "FROM scratch\nCOPY base /base\nCOPY --link large /opt/\n";
+    bench.build(text);
+    let mut damaged = 0;
+    for layer in fs::read_dir(bench.store.path().join("layers")).unwrap() {
+        let file = File::options().read(true).write(true).open(layer.unwrap().path()).unwrap();
+        let mut block = [0; 4096];
+        for at in (0..file.metadata().unwrap().len()).step_by(block.len()) {
+            file.read_exact_at(&mut block, at).unwrap();
+            if block == [b'x'; 4096] {
+                file.write_all_at(b"y", at).unwrap();
+                damaged += 1;
+            }
+        }
+    }
+    assert_eq!(damaged, 256, "blocks, each there once");
+    bench.write("base", "2");
+    let view = bench.view(&bench.build(text));
+    let paths = Paths::new(&view);
+    assert_eq!(paths.read("base").unwrap(), b"2");
+    assert_eq!(paths.read("opt/large").unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 /// How the steps that make layers ended.

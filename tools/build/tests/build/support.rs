@@ -8,7 +8,8 @@ use std::path::PathBuf;
 
 use sapwood::files::{FileKind, FilesView, Paths, ReadFiles};
 use sapwood::{Store, StoreOptions};
-use sapwood_build::{CacheUse, Error, Ignore, Options, Outcome, Platform, Report, build, silent};
+use sapwood_build::{CacheUse, Error, Ignore, Options, Outcome, Report, build, silent};
+use sapwood_oci::Platform;
 use tempfile::TempDir;
 
 pub use programs::can_run;

@@ -51,8 +51,14 @@ impl KnownBlob {
     /// Reads a label; `None` for what no pull has written.
     fn read(label: &str) -> Option<KnownBlob> {
         let mut words = label.splitn(4, ' ');
+        let repository = words.next()?;
+        // It goes into a request.
+        let reference: RemoteReference = repository.parse().ok()?;
+        if format!("{}/{}", reference.registry(), reference.repository()) != repository {
+            return None;
+        }
         Some(KnownBlob {
-            repository: words.next()?.to_owned(),
+            repository: repository.to_owned(),
             digest: words.next()?.parse().ok()?,
             size_bytes: words.next()?.parse().ok()?,
             media_type: oci_type(words.next()?)?,
@@ -101,6 +107,11 @@ mod tests {
         assert_eq!(read.repository_of(&at("a.example/b/d")), None);
         for bad in ["", "a/b", "a/b sha256:1 1 x", "a/b c d e"] {
             assert_eq!(KnownBlob::read(bad), None, "{bad}");
+        }
+        let label = blob.label();
+        for repository in ["a.example/b&from=c", "a.example/B", "a.example/b:1", "b"] {
+            let bad = label.replace("a.example:5000/b/c", repository);
+            assert_eq!(KnownBlob::read(&bad), None, "{bad}");
         }
     }
 }

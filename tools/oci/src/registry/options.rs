@@ -36,7 +36,10 @@ impl Security {
 }
 
 fn is_loopback(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
     name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
@@ -151,4 +154,21 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>> {
         })
         .collect();
     if certificates.is_empty() { Err(bad("none".to_owned())) } else { Ok(certificates) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn own_addresses_are_known_with_and_without_a_port() {
+        for own in
+            ["localhost", "localhost:5000", "127.0.0.1", "127.8.8.8:1", "[::1]", "[::1]:5000"]
+        {
+            assert!(is_loopback(own), "{own}");
+        }
+        for other in ["a.example", "localhost.a.example:5000", "128.0.0.1", "[::2]:5000", "[", ""] {
+            assert!(!is_loopback(other), "{other}");
+        }
+    }
 }

@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sapwood_build::containerfile::CONTAINERFILE_BYTES_MAX;
-use sapwood_build::{CacheUse, Ignore, Options, Platform, Secret};
+use sapwood_build::{CacheUse, Ignore, Options, Secret, parse_platform};
+use sapwood_oci::Platform;
 
 use crate::args::BuildArgs;
 use crate::error::{CliError, Result};
@@ -29,7 +30,7 @@ pub fn options(args: &BuildArgs) -> Result<Options> {
     };
     let platform = match &args.platform {
         None => Platform::of_the_machine(),
-        Some(text) => Platform::parse(text)
+        Some(text) => parse_platform(text)
             .ok_or_else(|| CliError::usage(format!("{text}: not a platform, as linux/amd64")))?,
     };
     let secrets = args.secrets.iter().map(|text| secret(text));
