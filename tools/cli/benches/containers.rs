@@ -17,11 +17,13 @@ use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use measure::{median, timed};
 use noise::write_noise;
 use programs::has;
+use sapwood::{Store, StoreOptions};
+use sapwood_container::{NewContainer, Settings, create};
 
 /// Containers whose disk space is added up.
 const FORKS: u64 = 10;
@@ -105,20 +107,46 @@ impl Place {
     }
 }
 
-/// A container of an image, made and durable.
+/// A container of an image: durable, not yet durable, and made by the library, where a program
+/// makes many.
 fn forks(place: &Place, sizes: &Sizes) {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    let before = place.taken();
+    let [mut ours, mut unsynced, mut inside, mut theirs] = [const { Vec::new() }; 4];
+    let mut taken = 0;
     for round in 0..=sizes.rounds {
         let name = format!("fork-{round}");
+        let before = place.taken();
         ours.push(timed(&mut place.sapwood(&["fork", "base:1", &name])));
+        taken += place.taken() - before;
+        let light = format!("light-{round}");
+        unsynced.push(timed(&mut place.sapwood(&["fork", "--no-sync", "base:1", &light])));
+        inside.push(created(place, &format!("made-{round}")));
         if place.has_buildah {
             theirs.push(timed(&mut place.buildah(&["from", "--name", &name, "base:1"])));
         }
     }
-    let each = (place.taken() - before) / (sizes.rounds as u64 + 1);
-    row("a container of an image, beside `buildah from`", ours, theirs);
-    println!("{:<52}{:>12}", "  on the disk", size(each));
+    row("a container of an image, beside `buildah from`", ours, theirs.clone());
+    println!("{:<52}{:>12}", "  on the disk", size(taken / (sizes.rounds as u64 + 1)));
+    row("  with --no-sync", unsynced, theirs.clone());
+    row("  by the library, with its record", inside, theirs);
+}
+
+/// How long a process that has the image open takes to make a container.
+fn created(place: &Place, name: &str) -> Duration {
+    let store = Store::open(place.path("store"), &StoreOptions::default()).expect("a store");
+    let snapshot = store.snapshot_of("base:1").expect("the image");
+    let settings = Settings::default();
+    let new = NewContainer {
+        name: Some(name),
+        image: "base:1",
+        snapshot: &snapshot,
+        configuration: None,
+        settings: &settings,
+    };
+    let began = Instant::now();
+    let made = create(&store, &new).expect("a container");
+    let took = began.elapsed();
+    drop(made);
+    took
 }
 
 /// A small change as a layer that is named by its digest.

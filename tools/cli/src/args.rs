@@ -114,8 +114,10 @@ pub struct Global {
     pub network_filesystem: bool,
 }
 
-/// What to do.
+/// What to do. The grammar of a verb is made when that verb is met: all of them take longer to make
+/// than many a verb takes.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Verb {
     /// Make a store
     Init(InitArgs),

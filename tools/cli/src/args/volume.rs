@@ -33,6 +33,9 @@ pub struct ForkArgs {
     pub reference: String,
     /// The new volume's name
     pub name: String,
+    /// Do not wait until it is durable: a power cut may take it, until something of it is committed
+    #[arg(long)]
+    pub no_sync: bool,
 }
 
 #[derive(Args, Debug)]

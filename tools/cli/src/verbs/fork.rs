@@ -29,8 +29,6 @@ impl Report for Forked<'_> {
 pub fn run(args: &ForkArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let volume = store.fork(&args.reference, &args.name)?;
-    // In the library a fork is not durable before its first flush; here done means done.
-    volume.flush()?;
     let forked = Forked {
         name: &args.name,
         layer: volume.layer_id().to_string(),
@@ -38,6 +36,9 @@ pub fn run(args: &ForkArgs, context: &Context<'_>) -> Result<Verdict> {
         parent_layer: volume.parent().map(|parent| parent.id.to_string()),
         size_bytes: volume.size_bytes(),
     };
-    volume.close()?;
+    // In the library a fork is not durable before its first flush; here done means done.
+    if !args.no_sync {
+        volume.close()?;
+    }
     context.print(&forked)
 }

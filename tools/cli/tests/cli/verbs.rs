@@ -182,3 +182,18 @@ fn the_manual_and_completions() {
         assert!(script.contains("snapshot"), "{shell}");
     }
 }
+
+/// One that no power cut took is as good as any.
+#[test]
+fn a_fork_that_was_not_waited_for_is_there() {
+    let place = Place::with_store();
+    place.ok(&["create", "disk", "1M"]);
+    place.ok(&["snapshot", "disk", "-t", "base:1"]);
+    place.ok(&["fork", "--no-sync", "base:1", "light"]);
+    assert_eq!(place.run(&["fork", "--no-sync", "base:1", "light"]).code, 9);
+    place.ok(&["gc"]);
+    assert_eq!(place.feed(&["write", "light"], b"sap").code, 0);
+    place.ok(&["snapshot", "light", "-t", "light:1"]);
+    assert_eq!(place.ok(&["read", "light:1", "--length", "3"]), b"sap");
+    place.ok(&["check", "--data"]);
+}

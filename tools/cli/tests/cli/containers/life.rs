@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{expect, place, spawn, status, text, wait_for};
 use crate::json::expect_fields;
+use crate::support::Place;
 
 #[test]
 fn a_run_is_what_the_image_says_unless_told_otherwise() {
@@ -124,6 +125,32 @@ fn a_container_stays_is_listed_compared_committed_and_started_again() {
     assert_eq!(status(&place, "web"), "none");
     assert!(!place.store().join("containers/web").exists());
     place.ok(&["check", "--data"]);
+}
+
+#[test]
+fn what_a_container_became_runs_in_another_store() {
+    let Some(place) = place("what_a_container_became_runs_in_another_store") else { return };
+    let line = "cd /etc; echo new > file; chmod 4750 file; chown 7:8 file; ln file linked; ln -s file symlink; \
+                rm -r old; mkdir old; mkfifo old/fifo; mknod null c 1 3; touch -d @7 old";
+    place.ok(&["run", "-u", "0", "--name", "web", "base:1", "sh", "-c", line]);
+    let change = "CMD [\"cat\", \"/etc/linked\"]";
+    place.ok(&["commit", "web", "web:1", "-c", change, "-c", "USER 0", "-m", "by hand"]);
+    let tree = |place: &Place| place.ok(&["export", "web:1", "-", "--format", "tar"]);
+    for format in ["oci-archive", "docker-archive"] {
+        place.ok(&["save", "web:1", format, "--format", format]);
+        let other = Place::empty();
+        other.ok(&["load", place.path(format).to_str().unwrap()]);
+        assert!(tree(&place) == tree(&other), "{format}");
+        let told = |place: &Place| place.json(&["inspect", "web:1"], 0);
+        let (here, there) = (told(&place), told(&other));
+        for field in ["architecture", "config", "created", "history", "os"] {
+            let [here, there] = [&here, &there].map(|told| &told["configuration"][field]);
+            assert_eq!((here, here.is_null()), (there, false), "{format} {field}");
+        }
+        assert_eq!(text(other.ok(&["run", "--rm", "web:1"])), "new\n");
+        assert_eq!(other.run(&["run", "--rm", "web:1", "test", "-p", "/etc/old/fifo"]).code, 0);
+        other.ok(&["check", "--data"]);
+    }
 }
 
 #[test]
