@@ -5,7 +5,7 @@ use sapwood::store::LayerInfo;
 use sapwood::store::Name;
 use sapwood::{Annotations, LayerId, LayerState, Replace, Result, Store};
 use sapwood_fuse::{RunningMount, control_folder};
-use sapwood_oci::{Configuration, Image, publish, read_configuration, written_time};
+use sapwood_oci::{Configuration, IMAGE_LABEL, Image, publish, read_configuration, written_time};
 use serde_json::{Value, json};
 
 use super::list::container;
@@ -82,10 +82,15 @@ pub fn commit(store: &Store, name: &str, commit: &Commit<'_>) -> Result<Committe
     Ok(Committed { layer, image })
 }
 
-/// Steps for the frozen layers of a tree, oldest first.
-fn steps_of_layers(store: &Store, name: &str) -> Result<Vec<Value>> {
+/// Steps for the frozen layers of a tree, oldest first, without those of which a history has told:
+/// some images have none, and of earlier commits of a container its image knows nothing.
+fn steps_of_layers(store: &Store, name: &str, history: &[Value]) -> Result<Vec<Value>> {
+    let told = history.iter().filter(|step| step["empty_layer"] != true).count();
     let mut lineage = store.lineage(name)?;
-    lineage.retain(|layer| layer.state == LayerState::Frozen);
+    lineage.retain(|layer| {
+        let is_image = layer.annotations.labels.contains_key(IMAGE_LABEL);
+        layer.state == LayerState::Frozen && !layer.removed && !is_image
+    });
     lineage.reverse();
     let step = |layer: LayerInfo| {
         let told = layer.annotations;
@@ -98,7 +103,7 @@ fn steps_of_layers(store: &Store, name: &str) -> Result<Vec<Value>> {
         }
         step
     };
-    Ok(lineage.into_iter().map(step).collect())
+    Ok(lineage.into_iter().skip(told).map(step).collect())
 }
 
 /// The configuration of the new image: that of the container's, what is changed of it, and one more
@@ -111,13 +116,7 @@ fn configuration(
 ) -> Result<Configuration> {
     let mut value = match before {
         Some(configuration) => configuration.to_value(),
-        None => {
-            let empty = oci_spec::image::ImageConfiguration::default();
-            let mut value = Configuration::try_from(empty)?.to_value();
-            // Each layer has its step, those too that no image has told of.
-            value["history"] = steps_of_layers(store, name)?.into();
-            value
-        }
+        None => Configuration::try_from(oci_spec::image::ImageConfiguration::default())?.to_value(),
     };
     value["created"] = commit.created.into();
     if let Some(author) = commit.author {
@@ -139,6 +138,8 @@ fn configuration(
     if !value["history"].is_array() {
         value["history"] = json!([]);
     }
-    value["history"].as_array_mut().expect("made one above").push(step);
+    let history = value["history"].as_array_mut().expect("made one above");
+    history.extend(steps_of_layers(store, name, history)?);
+    history.push(step);
     Configuration::from_value(&value)
 }

@@ -106,7 +106,9 @@ fn a_container_stays_is_listed_compared_committed_and_started_again() {
         (&value["config"]["Env"], &value["author"]),
         (&json!(["A=image"]), &json!("somebody"))
     );
-    let step = &value["history"].as_array().unwrap()[0];
+    // A step for the layer of the image, which has no history, and one for the container's.
+    let steps = value["history"].as_array().unwrap();
+    let [_, step] = &steps[..] else { panic!("{steps:?}") };
     assert_eq!((&step["comment"], &step["author"]), (&json!("with a file"), &json!("somebody")));
     assert_eq!(image.layers(&store).unwrap().len(), 2);
     for layer in image.layers(&store).unwrap() {
@@ -223,6 +225,14 @@ fn an_image_of_a_plain_tree_has_a_step_for_each_layer() {
     assert_eq!(steps.len(), 2, "{told}");
     assert_eq!((&steps[0]["comment"], steps[1]["comment"].is_null()), (&json!("the second"), true));
     assert_ne!(steps[0]["layer"], steps[1]["layer"]);
+
+    // The container goes on from there, and its tree still is no image.
+    place.ok(&["rm", "web:/second"]);
+    place.ok(&["commit", "web", "image:2", "-m", "the third"]);
+    let told = place.json(&["history", "image:2"], 0);
+    let comments: Vec<_> =
+        told["history"].as_array().unwrap().iter().map(|step| &step["comment"]).collect();
+    assert_eq!(comments, [&json!("the third"), &json!("the second"), &Value::Null]);
 }
 
 /// Where a process speaks for itself, the document is beside what it says.
