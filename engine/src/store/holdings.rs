@@ -1,35 +1,55 @@
 //! Which layer files each name needs, and what removing several things at once would free.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::collect::{Assume, GcReport, census, plan};
+use super::collect::{Assume, Census, GcReport, census, plan};
 use super::handle::Store;
 use super::locks::StoreLock;
-use super::{Name, headers, names};
-use crate::error::Result;
+use super::{Name, headers, names, paths};
+use crate::error::{Error, Result};
 use crate::format::NameEntry;
+use crate::medium::Host;
 use crate::units::LayerId;
 
-/// The layer files that a name needs.
+/// A name, and the newest layer that it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holding {
     /// The name.
     pub name: NameEntry,
-    /// Its history, newest first; of a volume its open layer, too.
-    pub history: Vec<LayerId>,
-    /// Further layers, which those of the history share blocks of.
+    /// The newest layer of its history, of a volume its open one; none where that is lost.
+    pub tip: Option<LayerId>,
+}
+
+/// A layer file, and what it needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeldLayer {
+    /// What the host has allocated for it, in bytes.
+    pub allocated_bytes: u64,
+    /// What it stands on, where that is there.
+    pub parent: Option<LayerId>,
+    /// The layers that it shares blocks of, those that are there.
     pub lenders: Vec<LayerId>,
 }
 
-/// Which layer files there are, and which names need them.
+/// Which layer files there are, and which names need them: those of its history, and those that
+/// these share blocks of. It takes memory for each layer and each name once, however many names
+/// lead into one chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// All names, in order.
     pub names: Vec<Holding>,
-    /// What the host has allocated for each layer file, in bytes.
-    pub allocated_bytes: BTreeMap<LayerId, u64>,
+    /// All layers.
+    pub layers: BTreeMap<LayerId, HeldLayer>,
     /// The layers that somebody writes to or has open, with all below them.
     pub in_use: BTreeSet<LayerId>,
+}
+
+impl Holdings {
+    /// A layer and all that it stands on, newest first.
+    pub fn history(&self, tip: Option<LayerId>) -> impl Iterator<Item = LayerId> {
+        std::iter::successors(tip, |id| self.layers[id].parent)
+    }
 }
 
 /// What is to go.
@@ -51,25 +71,23 @@ impl Store {
         let census = census(inner.host())?;
         let mut holdings = Holdings::default();
         for (id, resident) in &census.layers {
-            holdings.allocated_bytes.insert(*id, resident.allocated_bytes);
+            let lenders = resident.sources.iter().filter(|id| census.layers.contains_key(id));
+            let layer = HeldLayer {
+                allocated_bytes: resident.allocated_bytes,
+                parent: census.parent_of(*id),
+                lenders: lenders.copied().collect(),
+            };
+            holdings.layers.insert(*id, layer);
+        }
+        expect_ends(inner.host(), &holdings.layers)?;
+        for (id, resident) in &census.layers {
             if resident.in_use {
-                for id in census.history_from(Some(*id)) {
-                    if !holdings.in_use.insert(id) {
-                        break;
-                    }
-                }
+                add_down_to_known(&census, Some(*id), &mut holdings.in_use);
             }
         }
         for found in &census.names {
-            let history: Vec<LayerId> = census.history_of(&found.entry).collect();
-            let own: HashSet<&LayerId> = history.iter().collect();
-            let sources = history.iter().flat_map(|id| &census.layers[id].sources);
-            let lenders: BTreeSet<LayerId> = sources
-                .filter(|id| !own.contains(id) && census.layers.contains_key(id))
-                .copied()
-                .collect();
-            let lenders = lenders.into_iter().collect();
-            holdings.names.push(Holding { name: found.entry.clone(), history, lenders });
+            let tip = census.tip_of(&found.entry);
+            holdings.names.push(Holding { name: found.entry.clone(), tip });
         }
         holdings.names.sort_by(|a, b| a.name.name.cmp(&b.name.name));
         Ok(holdings)
@@ -91,25 +109,50 @@ impl Store {
         let _alone = StoreLock::exclusive(inner.host())?;
         let census = census(inner.host())?;
         let is_leaving = |entry: &NameEntry| removal.names.contains(&entry.name);
-        let mut held: HashSet<LayerId> = HashSet::new();
+        let mut held = BTreeSet::new();
         for found in census.names.iter().filter(|found| !is_leaving(&found.entry)) {
-            for id in census.history_of(&found.entry) {
-                // From a layer that is held on down, all are.
-                if !held.insert(id) {
-                    break;
-                }
-            }
+            add_down_to_known(&census, census.tip_of(&found.entry), &mut held);
         }
         let mut assume = Assume {
             removed: removal.snapshots.clone(),
             without_names: removal.names.clone(),
             ..Assume::default()
         };
+        let mut known = held.clone();
         for found in census.names.iter().filter(|found| is_leaving(&found.entry)) {
-            let history = census.history_of(&found.entry);
-            assume.removed.extend(history.take_while(|id| !held.contains(id)));
+            add_down_to_known(&census, census.tip_of(&found.entry), &mut known);
         }
+        assume.removed.extend(known.difference(&held));
         let plan = plan(&inner.host, inner.options.volume.read, &census, &assume)?;
         Ok(GcReport::of(&plan))
     }
+}
+
+/// Adds a layer and all that it stands on, down to the first that is known: from there on all are.
+fn add_down_to_known(census: &Census, tip: Option<LayerId>, known: &mut BTreeSet<LayerId>) {
+    let mut next = tip;
+    while let Some(id) = next.filter(|id| known.insert(*id)) {
+        next = census.parent_of(id);
+    }
+}
+
+/// That every way down ends.
+fn expect_ends(host: &dyn Host, layers: &BTreeMap<LayerId, HeldLayer>) -> Result<()> {
+    // In which walk each was met.
+    let mut met: HashMap<LayerId, LayerId> = HashMap::new();
+    for walk in layers.keys() {
+        let mut next = Some(*walk);
+        while let Some(id) = next {
+            match met.entry(id) {
+                Entry::Occupied(before) if before.get() == walk => {
+                    let error = Error::corrupt("walk a chain", "parent", id, "no cycle");
+                    return Err(error.in_file(host.display_path(&paths::layer(id))));
+                }
+                Entry::Occupied(_) => break,
+                Entry::Vacant(place) => drop(place.insert(*walk)),
+            }
+            next = layers[&id].parent;
+        }
+    }
+    Ok(())
 }

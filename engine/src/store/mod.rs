@@ -32,7 +32,7 @@ mod volumes;
 pub use collect::{GcOptions, GcReport};
 pub use flatten::Progress;
 pub use handle::{Store, StoreOptions};
-pub use holdings::{Holding, Holdings, Removal};
+pub use holdings::{HeldLayer, Holding, Holdings, Removal};
 pub use info::{KeptSnapshot, LayerInfo};
 pub use making::{Making, TagOfMaking};
 pub use name::Name;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::collect::change_header;
 use super::handle::{Inner, Store};
-use super::headers::{self, history};
+use super::headers::{self, History, history};
 use super::locks::{NameLock, StoreLock};
 use super::names::{self, FoundName, failed};
 use super::resolve::{find_name, newest_frozen, resolve};
@@ -77,22 +77,39 @@ pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec
     let host = inner.host();
     let Some(tip) = newest_frozen(inner, found)? else { return Ok(Vec::new()) };
     let mut held = HashSet::new();
+    let mut step = |walk: &mut History<'_>| {
+        Ok::<_, Error>(match walk.next().transpose()? {
+            Some(header) if header.layer == tip.id => Step::Met,
+            // From a layer that was met before on down, all were.
+            Some(header) if held.insert(header.layer) => Step::Further,
+            _ => Step::Ended,
+        })
+    };
+    // All walks go down side by side: what holds the tip most often does so near its own, and a
+    // chain that does not may be long.
+    let mut walks = Vec::new();
     for other in names::each(host)? {
         let other = other?;
-        if other.entry.name == found.entry.name {
-            continue;
-        }
-        for header in history(host, newest_frozen(inner, &other)?) {
-            let id = header?.layer;
-            if id == tip.id {
+        if other.entry.name != found.entry.name {
+            walks.push(history(host, newest_frozen(inner, &other)?));
+            match step(walks.last_mut().expect("one was just begun"))? {
                 // All of the one is in the other.
-                return Ok(Vec::new());
-            }
-            // From a layer that was met before on down, all were.
-            if !held.insert(id) {
-                break;
+                Step::Met => return Ok(Vec::new()),
+                Step::Ended => drop(walks.pop()),
+                Step::Further => {}
             }
         }
+    }
+    while !walks.is_empty() {
+        let mut further = Vec::new();
+        for mut walk in walks {
+            match step(&mut walk)? {
+                Step::Met => return Ok(Vec::new()),
+                Step::Ended => {}
+                Step::Further => further.push(walk),
+            }
+        }
+        walks = further;
     }
     let mut alone = Vec::new();
     for header in history(host, Some(tip)) {
@@ -105,6 +122,16 @@ pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec
         }
     }
     Ok(alone)
+}
+
+/// What a step down a history has met.
+enum Step {
+    /// What was looked for.
+    Met,
+    /// Another layer, for the first time.
+    Further,
+    /// The end, or what another walk has met.
+    Ended,
 }
 
 fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {

@@ -110,10 +110,13 @@ fn if_there<T>(removed: Result<T>) -> Result<()> {
 /// Layers of images that no name's history holds: image layers with all below them, and
 /// filesystem layers that an archive, a build or a move to another base left.
 fn nameless_layers(store: &Store, holdings: &Holdings) -> Result<BTreeSet<LayerId>> {
-    let mut held: BTreeSet<LayerId> =
-        holdings.names.iter().flat_map(|holding| holding.history.iter().copied()).collect();
     // Who makes an image has its layers open until it has a name.
-    held.extend(&holdings.in_use);
+    let mut held = holdings.in_use.clone();
+    for holding in &holdings.names {
+        // From a layer that is held on down, all are.
+        let history = holdings.history(holding.tip);
+        history.take_while(|id| held.insert(*id)).for_each(drop);
+    }
     let snapshots = store.kept_snapshots()?;
     let parents: HashMap<LayerId, Option<LayerId>> = snapshots
         .iter()

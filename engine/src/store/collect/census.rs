@@ -10,7 +10,7 @@ use crate::format::header::HEADER_BYTES;
 use crate::format::page::MAGIC;
 use crate::format::{Header, LayerState, PageKind, sources};
 use crate::layer::read_blob;
-use crate::medium::{FileFacts, Host, LockMode, LockWait, Medium, OpenMode};
+use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
 use crate::store::names::{self, FoundName, failed, list_folder};
 use crate::store::paths::{self, LayersEntry, NamesEntry};
 use crate::store::{headers, name::Name};
@@ -63,11 +63,11 @@ impl Resident {
 /// then unknown; where a layer's file has a name that is not its id.
 pub fn census(host: &dyn Host) -> Result<Census> {
     let mut census = Census { names: names::list(host)?, ..Census::default() };
-    let mut open_files = Vec::new();
+    let mut files = Vec::new();
     let mut marked = BTreeSet::new();
     for file in list_folder(host, paths::LAYERS.as_ref())? {
         match paths::parse_layers_entry(&file) {
-            Some(LayersEntry::Layer(id)) => open_files.push(id),
+            Some(LayersEntry::Layer(id)) => files.push(id),
             Some(LayersEntry::Making(id)) => {
                 marked.insert(id);
             }
@@ -80,20 +80,25 @@ pub fn census(host: &dyn Host) -> Result<Census> {
         }
     }
     // All locks are tried before any journal is read: a clone gives its lease back only once the
-    // record that takes its place is durable.
-    let mut found = Vec::new();
-    for id in open_files {
-        found.extend(try_lock(host, id)?.map(|in_use| (id, in_use)));
+    // record that takes its place is durable. A frozen layer has no journal, and is read at once.
+    let mut left = Vec::new();
+    for id in files {
+        match try_lock(host, id)? {
+            Some((_, Some(resident))) => drop(census.layers.insert(id, resident)),
+            Some((in_use, None)) => left.push((id, in_use)),
+            None => {}
+        }
     }
     let named = census.names.iter().filter(|found| found.durable);
     let named: BTreeSet<LayerId> = named.map(|found| found.entry.top).collect();
-    for (id, in_use) in found {
-        if let Some(resident) = look_at(host, id, in_use, named.contains(&id))? {
-            let digest = resident.header.as_ref().filter(|header| !header.thinned);
-            if let Some(digest) = digest.and_then(|header| header.digest) {
-                census.by_digest.entry(digest).or_default().push(id);
-            }
-            census.layers.insert(id, resident);
+    for (id, in_use) in left {
+        let resident = look_at(host, id, in_use, named.contains(&id))?;
+        census.layers.extend(resident.map(|resident| (id, resident)));
+    }
+    for (id, resident) in &census.layers {
+        let whole = resident.header.as_ref().filter(|header| !header.thinned);
+        if let Some(digest) = whole.and_then(|header| header.digest) {
+            census.by_digest.entry(digest).or_default().push(*id);
         }
     }
     let finished = finished(&census, &marked);
@@ -138,13 +143,25 @@ fn marked_below(
     below
 }
 
-/// Whether somebody holds the lock of a layer file; `None` where there is none.
-fn try_lock(host: &dyn Host, id: LayerId) -> Result<Option<bool>> {
+/// Whether somebody holds the lock of a layer file, and of a frozen layer all else that there is to
+/// know; `None` where there is none.
+fn try_lock(host: &dyn Host, id: LayerId) -> Result<Option<(bool, Option<Resident>)>> {
     let Some(medium) = open(host, id)? else { return Ok(None) };
     let path = paths::layer(id);
-    let taken = medium.lock(LockMode::Exclusive, LockWait::Try);
-    // Dropping the file gives the lock back.
-    Ok(Some(!taken.map_err(failed(host, "try the lock of a layer", &path))?))
+    let host_says = |error| failed(host, "try the lock of a layer", &path)(error);
+    let in_use = !medium.lock(LockMode::Exclusive, LockWait::Try).map_err(host_says)?;
+    if !in_use {
+        // At once: somebody may be about to take it.
+        medium.unlock().map_err(host_says)?;
+    }
+    let resident = match headers::read_open(host, &*medium, &path, id) {
+        Ok(header) if header.state == LayerState::Frozen => {
+            Some(resident(host, &medium, &path, Some(header), in_use)?)
+        }
+        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+        _ => None,
+    };
+    Ok(Some((in_use, resident)))
 }
 
 fn open(host: &dyn Host, id: LayerId) -> Result<Option<Arc<dyn Medium>>> {
@@ -161,7 +178,6 @@ fn look_at(host: &dyn Host, id: LayerId, in_use: bool, is_named: bool) -> Result
     let Some(medium) = open(host, id)? else { return Ok(None) };
     let path = paths::layer(id);
     let host_says = |error| failed(host, "look at a layer", &path)(error);
-    let FileFacts { allocated_bytes, .. } = medium.facts().map_err(host_says)?;
     let header = match headers::read_open(host, &*medium, &path, id) {
         Ok(header) => Some(header),
         Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
@@ -173,11 +189,22 @@ fn look_at(host: &dyn Host, id: LayerId, in_use: bool, is_named: bool) -> Result
             false => return Err(error),
         },
     };
+    resident(host, &medium, &path, header, in_use).map(Some)
+}
+
+fn resident(
+    host: &dyn Host,
+    medium: &Arc<dyn Medium>,
+    path: &Path,
+    header: Option<Header>,
+    in_use: bool,
+) -> Result<Resident> {
+    let facts = medium.facts().map_err(failed(host, "look at a layer", path))?;
     let sources = match &header {
         None => Vec::new(),
-        Some(header) => sources_of(host, &medium, &path, header)?,
+        Some(header) => sources_of(host, medium, path, header)?,
     };
-    Ok(Some(Resident { header, sources, in_use, allocated_bytes }))
+    Ok(Resident { header, sources, in_use, allocated_bytes: facts.allocated_bytes })
 }
 
 fn sources_of(

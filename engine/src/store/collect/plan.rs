@@ -200,21 +200,21 @@ impl Census {
         self.locate(&parent).first().copied()
     }
 
-    /// The layers from what a name leads to down, those that are there.
-    pub fn history_of(&self, entry: &NameEntry) -> impl Iterator<Item = LayerId> {
+    /// The newest layer of a name's history that is there.
+    pub fn tip_of(&self, entry: &NameEntry) -> Option<LayerId> {
         let is_there = self.layers.get(&entry.top).is_some_and(|top| top.header.is_some());
-        self.history_from(match is_there {
+        match is_there {
             true => Some(entry.top),
-            false => entry.parent.and_then(|parent| self.locate(&parent).first().copied()),
-        })
+            false => self.locate(entry.parent.as_ref()?).first().copied(),
+        }
     }
 
-    /// The layers from `top` down, those that are there.
-    pub fn history_from(&self, top: Option<LayerId>) -> impl Iterator<Item = LayerId> {
+    /// The layers from what a name leads to down, those that are there.
+    pub fn history_of(&self, entry: &NameEntry) -> impl Iterator<Item = LayerId> {
         let mut seen = HashSet::new();
-        let mut there = move |id: &LayerId| self.layers.contains_key(id) && seen.insert(*id);
-        let top = top.filter(&mut there);
-        std::iter::successors(top, move |id| self.parent_of(*id).filter(&mut there))
+        let mut is_new = move |id: &LayerId| seen.insert(*id);
+        let tip = self.tip_of(entry).filter(&mut is_new);
+        std::iter::successors(tip, move |id| self.parent_of(*id).filter(&mut is_new))
     }
 
     /// Whether a layer is a snapshot that is kept for its own sake, whoever else needs it.

@@ -210,19 +210,19 @@ fn what_several_names_need_and_what_goes_with_them() {
     third.close().unwrap();
 
     let holdings = store.holdings().unwrap();
-    let named: Vec<_> = holdings
-        .names
-        .iter()
-        .map(|held| (held.name.name.as_str(), held.history.len(), held.lenders.clone()))
-        .collect();
+    let history = |name: usize| holdings.history(holdings.names[name].tip).collect::<Vec<_>>();
+    let named = |name: usize| {
+        let lenders = history(name).into_iter().map(|id| holdings.layers[&id].lenders.len());
+        (holdings.names[name].name.name.as_str(), history(name).len(), lenders.sum::<usize>())
+    };
+    let expected = [("base", 2, 0), ("one", 3, 0), ("third", 2, 1), ("two", 3, 0)];
+    assert_eq!([0, 1, 2, 3].map(named), expected);
+    assert_eq!(history(1)[2], bottom);
     let lender = shared.layer_id();
-    let expected =
-        [("base", 2, vec![]), ("one", 3, vec![]), ("third", 2, vec![lender]), ("two", 3, vec![])];
-    assert_eq!(named, expected);
-    assert_eq!(holdings.names[1].history[2], bottom);
+    assert_eq!(holdings.layers[&history(2)[1]].lenders, [lender]);
     // The snapshot that is open, and what it stands on.
     assert_eq!(holdings.in_use, [lender, bottom].into());
-    let allocated: u64 = holdings.allocated_bytes.values().sum();
+    let allocated: u64 = holdings.layers.values().map(|layer| layer.allocated_bytes).sum();
     assert_eq!(allocated, store.usage().unwrap().allocated_bytes);
 
     drop(shared);

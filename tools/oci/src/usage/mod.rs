@@ -1,15 +1,17 @@
 //! Who takes how much of a store: images, containers, the cache of builds, and all else.
 
 mod beside;
+mod forest;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sapwood::store::{Holding, Holdings, Removal};
-use sapwood::{GcOptions, LayerId, NameKind, Result, Store};
+use sapwood::{GcOptions, LayerId, NameEntry, NameKind, Result, Store};
 
 use crate::Sha256;
 use crate::image::{IMAGE_LABEL, list};
 use crate::load::PARTIAL_PREFIX;
+use forest::Forest;
 
 pub use beside::{KEPT_DIRECTORIES, allocated_bytes};
 
@@ -147,43 +149,47 @@ pub struct ClassUsage {
 /// Layers by one look at all of them; what could be freed by planning collections.
 pub fn usage(store: &Store) -> Result<Usage> {
     let holdings = store.holdings()?;
+    let forest = Forest::of(&holdings);
     let named = Named::of(store, &holdings)?;
     let by_class = classes(&holdings, &named);
     Ok(Usage {
-        images: images(store, &holdings, &named)?,
-        containers: containers(&holdings, &named),
-        cache: cache(store, &holdings, &named, &by_class)?,
+        images: images(store, &forest, &named)?,
+        containers: containers(&holdings, &forest, &named),
+        cache: cache(store, &forest, &named, &by_class)?,
         classes: totals(store, &holdings, &named, &by_class)?,
     })
 }
 
-/// The part of [`usage`] that is about tags: images, and what builds left. By one look at all layers.
+/// The part of [`usage`] that is about tags: images, and what builds left. By one look at all layers, where there are such tags.
 pub fn usage_of_tags(store: &Store) -> Result<(Vec<ImageUsage>, Vec<CacheUsage>)> {
+    let is_left = |entry: &NameEntry| is_of_cache(&entry.name, entry.kind);
+    if list(store)?.is_empty() && !store.names()?.iter().any(is_left) {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let holdings = store.holdings()?;
+    let forest = Forest::of(&holdings);
     let named = Named::of(store, &holdings)?;
     let by_class = classes(&holdings, &named);
-    Ok((images(store, &holdings, &named)?, cache(store, &holdings, &named, &by_class)?))
+    Ok((images(store, &forest, &named)?, cache(store, &forest, &named, &by_class)?))
 }
 
-fn images(store: &Store, holdings: &Holdings, named: &Named<'_>) -> Result<Vec<ImageUsage>> {
+fn images(store: &Store, forest: &Forest<'_>, named: &Named<'_>) -> Result<Vec<ImageUsage>> {
+    let users = forest.users(named.images.values().map(|(_, holding)| holding.tip));
+    let size = |id: LayerId| forest.allocated_bytes(id);
+    let whole = forest.sums(size);
+    let unique = forest.sums(|id| if users[&id] == 1 { size(id) } else { 0 });
     let mut images = Vec::new();
-    let mut users: HashMap<LayerId, u32> = HashMap::new();
-    for (_, holding) in named.images.values() {
-        needs(holding).for_each(|id| *users.entry(id).or_default() += 1);
-    }
     for (layer, (tags, holding)) in &named.images {
-        let size = |wanted: &dyn Fn(&LayerId) -> bool| -> u64 {
-            needs(holding).filter(wanted).map(|id| holdings.allocated_bytes[&id]).sum()
-        };
         let info = store.layer(*layer)?;
+        let (bytes, unique_bytes) = (whole.of(holding.tip), unique.of(holding.tip));
         images.push(ImageUsage {
             tags: tags.iter().map(|(tag, _)| tag.clone()).collect(),
             id: tags[0].1,
             layer: *layer,
             created: info.annotations.created,
-            bytes: size(&|_| true),
-            shared_bytes: size(&|id| users[id] > 1),
-            unique_bytes: size(&|id| users[id] == 1),
+            bytes,
+            shared_bytes: bytes - unique_bytes,
+            unique_bytes,
             containers: named.containers_of.get(layer).copied().unwrap_or(0),
         });
     }
@@ -191,19 +197,19 @@ fn images(store: &Store, holdings: &Holdings, named: &Named<'_>) -> Result<Vec<I
     Ok(images)
 }
 
-fn containers(holdings: &Holdings, named: &Named<'_>) -> Vec<ContainerUsage> {
+fn containers(holdings: &Holdings, forest: &Forest<'_>, named: &Named<'_>) -> Vec<ContainerUsage> {
+    let whole = forest.sums(|id| forest.allocated_bytes(id));
     let mut containers = Vec::new();
     for (holding, image) in &named.containers {
-        let below: HashSet<LayerId> = match image.and_then(|image| named.images.get(&image)) {
-            Some((_, image)) => needs(image).collect(),
-            None => HashSet::new(),
-        };
-        let size = |id: LayerId| holdings.allocated_bytes[&id];
+        let image = image.and_then(|image| named.images.get(&image));
+        let whole_bytes = whole.of(holding.tip);
+        // What the image borrows, the container does.
+        let below = image.map_or(0, |(_, image)| whole.of(image.tip));
         containers.push(ContainerUsage {
             name: holding.name.name.clone(),
-            image: image.and_then(|image| Some(named.images.get(&image)?.0[0].0.clone())),
-            bytes: needs(holding).filter(|id| !below.contains(id)).map(size).sum(),
-            whole_bytes: needs(holding).map(size).sum(),
+            image: image.map(|(tags, _)| tags[0].0.clone()),
+            bytes: whole_bytes - below,
+            whole_bytes,
             in_use: holdings.in_use.contains(&holding.name.top),
         });
     }
@@ -212,29 +218,24 @@ fn containers(holdings: &Holdings, named: &Named<'_>) -> Vec<ContainerUsage> {
 
 fn cache(
     store: &Store,
-    holdings: &Holdings,
+    forest: &Forest<'_>,
     named: &Named<'_>,
     by_class: &HashMap<LayerId, Class>,
 ) -> Result<Vec<CacheUsage>> {
+    let size = |id: LayerId| forest.allocated_bytes(id);
+    let whole = forest.sums(size);
+    let is_shared = |id: LayerId| by_class[&id] != Class::BuildCache;
+    let shared = forest.sums(|id| if is_shared(id) { size(id) } else { 0 });
     let mut cache = Vec::new();
     for holding in &named.cache {
-        let is_shared = |id: &LayerId| by_class.get(id) != Some(&Class::BuildCache);
         cache.push(CacheUsage {
             tag: holding.name.name.clone(),
             created: store.layer(holding.name.top)?.annotations.created,
-            bytes: needs(holding).map(|id| holdings.allocated_bytes[&id]).sum(),
-            shared_bytes: needs(holding)
-                .filter(is_shared)
-                .map(|id| holdings.allocated_bytes[&id])
-                .sum(),
+            bytes: whole.of(holding.tip),
+            shared_bytes: shared.of(holding.tip),
         });
     }
     Ok(cache)
-}
-
-/// The layers that a name needs.
-fn needs(holding: &Holding) -> impl Iterator<Item = LayerId> {
-    holding.history.iter().chain(&holding.lenders).copied()
 }
 
 /// The tags of an image with the digest of its configuration, and what it needs.
@@ -260,6 +261,8 @@ impl<'a> Named<'a> {
             .filter(|snapshot| snapshot.annotations.labels.contains_key(IMAGE_LABEL))
             .map(|snapshot| snapshot.id)
             .collect();
+        let forest = Forest::of(holdings);
+        let image_below = forest.nearest(|id| image_layers.contains(&id));
         let mut named = Named {
             images: BTreeMap::new(),
             containers: Vec::new(),
@@ -269,17 +272,16 @@ impl<'a> Named<'a> {
         };
         for holding in &holdings.names {
             let (name, top) = (&holding.name.name, holding.name.top);
-            let is_left = [BUILD_CACHE_PREFIX, PARTIAL_PREFIX].iter().any(|p| name.starts_with(p));
-            if is_left && holding.name.kind == NameKind::Tag {
+            if is_of_cache(name, holding.name.kind) {
                 named.cache.push(holding);
             } else if let Some(digest) = digests.get(name) {
                 let image = named.images.entry(top).or_insert((Vec::new(), holding));
                 image.0.push((name.clone(), *digest));
             } else if holding.name.kind == NameKind::Volume
-                && let Some(image) = holding.history.iter().find(|id| image_layers.contains(id))
+                && let Some(image) = holding.tip.and_then(|tip| image_below.get(&tip).copied())
             {
-                named.containers.push((holding, Some(*image)));
-                *named.containers_of.entry(*image).or_default() += 1;
+                named.containers.push((holding, Some(image)));
+                *named.containers_of.entry(image).or_default() += 1;
             } else {
                 named.others.push(holding);
             }
@@ -288,19 +290,29 @@ impl<'a> Named<'a> {
     }
 }
 
+/// Whether a name is a tag that keeps what builds and broken pulls left.
+fn is_of_cache(name: &str, kind: NameKind) -> bool {
+    let prefixes = [BUILD_CACHE_PREFIX, PARTIAL_PREFIX];
+    kind == NameKind::Tag && prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// What each layer file is for: the first class, in order, that needs it.
 fn classes(holdings: &Holdings, named: &Named<'_>) -> HashMap<LayerId, Class> {
     let mut classes = HashMap::new();
+    let mut walked = HashSet::new();
     let mut add = |holding: &Holding, class: Class| {
-        for id in needs(holding) {
-            classes.entry(id).or_insert(class);
+        // From a layer that an earlier walk met on down, all were met.
+        for id in holdings.history(holding.tip).take_while(|id| walked.insert(*id)) {
+            for needed in holdings.layers[&id].lenders.iter().chain([&id]) {
+                classes.entry(*needed).or_insert(class);
+            }
         }
     };
     named.images.values().for_each(|(_, holding)| add(holding, Class::Images));
     named.containers.iter().for_each(|(holding, _)| add(holding, Class::Containers));
     named.others.iter().for_each(|holding| add(holding, Class::Others));
     named.cache.iter().for_each(|holding| add(holding, Class::BuildCache));
-    for id in holdings.allocated_bytes.keys() {
+    for id in holdings.layers.keys() {
         classes.entry(*id).or_insert(Class::Unnamed);
     }
     classes
@@ -313,8 +325,8 @@ fn totals(
     by_class: &HashMap<LayerId, Class>,
 ) -> Result<Vec<ClassUsage>> {
     let mut bytes: HashMap<Class, u64> = HashMap::new();
-    for (id, allocated) in &holdings.allocated_bytes {
-        *bytes.entry(by_class[id]).or_default() += allocated;
+    for (id, layer) in &holdings.layers {
+        *bytes.entry(by_class[id]).or_default() += layer.allocated_bytes;
     }
     let beside = beside::measure(store, holdings)?;
     bytes.insert(Class::BuildDirectories, beside.directory_bytes);
