@@ -6,9 +6,11 @@ use crate::harness::faults::fail_everywhere;
 use crate::harness::store::StoreSubject;
 use crate::harness::workloads;
 
-fn fail_all(kind: FaultKind) {
+const BOTH: [Repeat; 2] = [Repeat::Once, Repeat::Forever];
+
+fn fail_all(kind: FaultKind, repeats: &[Repeat]) {
     for (name, steps) in workloads::all() {
-        for repeat in [Repeat::Once, Repeat::Forever] {
+        for &repeat in repeats {
             let tally = fail_everywhere::<StoreSubject>(&steps, kind, repeat)
                 .unwrap_or_else(|what| panic!("{name}: {what}"));
             println!("{name}, {kind:?} {repeat:?}: {tally:?}");
@@ -19,20 +21,26 @@ fn fail_all(kind: FaultKind) {
 
 #[test]
 fn a_device_error_anywhere_loses_nothing_acknowledged() {
-    fail_all(FaultKind::DeviceError);
+    fail_all(FaultKind::DeviceError, &BOTH);
+}
+
+/// Files make such calls again by themselves; a medium that does not is one that fails.
+#[test]
+fn an_interrupted_call_anywhere_loses_nothing_acknowledged() {
+    fail_all(FaultKind::Interrupted, &[Repeat::Once]);
 }
 
 #[test]
 fn a_full_host_anywhere_loses_nothing_acknowledged() {
-    fail_all(FaultKind::NoSpace);
+    fail_all(FaultKind::NoSpace, &BOTH);
 }
 
 #[test]
 fn a_short_write_anywhere_loses_nothing_acknowledged() {
-    fail_all(FaultKind::ShortWrite);
+    fail_all(FaultKind::ShortWrite, &BOTH);
 }
 
 #[test]
 fn a_failed_sync_anywhere_loses_nothing_acknowledged() {
-    fail_all(FaultKind::FailedSync);
+    fail_all(FaultKind::FailedSync, &BOTH);
 }

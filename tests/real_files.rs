@@ -13,6 +13,7 @@ const SYNC_IS_INTERRUPTED: i32 = 42;
 fn use_a_file(folder: &Path) {
     let host = FileHost::open_root(folder, Network::Allow).unwrap();
     let file = host.open(Path::new("file"), OpenMode::OpenOrCreate).unwrap();
+    assert_eq!(host.facts(Path::new("file")).unwrap(), file.facts().unwrap());
     assert!(file.lock(LockMode::Exclusive, LockWait::Block).unwrap());
     file.set_length(1 << 16).unwrap();
     file.allocate(0, 1 << 17).unwrap();

@@ -1,11 +1,11 @@
 //! Real processes that are killed: at every system call that changes the store, and at any moment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use sapwood::inspect::{CheckOptions, Severity, check};
@@ -20,6 +20,8 @@ use crate::harness::{Subject, compare, workloads};
 
 const FOLDER: &str = "SAPWOOD_TEST_WORKER_FOLDER";
 const WORKLOAD: &str = "SAPWOOD_TEST_WORKER_WORKLOAD";
+/// Set where a worker waits for a line before it begins.
+const WAITS: &str = "SAPWOOD_TEST_WORKER_WAITS";
 const WORKER: &str = "real_processes::a_writer_killed_at_any_system_call_loses_nothing";
 
 /// Every system call of Linux that can change a file, a name or what is durable of them. Those
@@ -30,6 +32,27 @@ const CALLS: &str = "?open,?openat,?openat2,?creat,?write,?writev,?pwrite64,?pwr
     ?rename,?renameat,?renameat2,?link,?linkat,?symlink,?symlinkat,?unlink,?unlinkat,\
     ?mkdir,?mkdirat,?rmdir,?mknod,?mknodat,?chmod,?fchmod,?fchmodat,?chown,?fchown,?fchownat,\
     ?setxattr,?fsetxattr,?removexattr,?fremovexattr,?utimensat,?ioctl,?io_uring_enter";
+
+/// What workloads ask of the kernel, and ask again where it is interrupted; what they seldom ask is
+/// in `real_files`. Of the rest `mmap` is not interrupted, and a sync is asked once.
+const RETRIED: &[&str] = &[
+    "openat",
+    "pread64",
+    "pwrite64",
+    "pwritev",
+    "fallocate",
+    "flock",
+    "fcntl",
+    "lseek",
+    "fstat",
+    "fadvise64",
+    "getdents64",
+    "mkdirat",
+    "renameat",
+    "renameat2",
+    "linkat",
+    "unlinkat",
+];
 
 /// How often a worker is started to be killed at one call. A removal opens files until it has seen
 /// enough, in the order in which the host lists names that are drawn: the last number of a call
@@ -52,6 +75,9 @@ fn steps(workload: usize) -> Vec<Step> {
 
 /// Does the steps, and says so after each.
 fn work(folder: &Path, workload: usize) {
+    if std::env::var_os(WAITS).is_some() {
+        std::io::stdin().read_line(&mut String::new()).unwrap();
+    }
     let host = Arc::new(FileHost::open_root(folder, Network::Allow).unwrap());
     let mut subject = StoreSubject::create(host).unwrap();
     for step in std::iter::once(None).chain(steps(workload).iter().map(Some)) {
@@ -228,6 +254,58 @@ fn a_writer_killed_at_any_system_call_loses_nothing() {
     });
     println!("{} kills at system calls", kills.len());
     assert!(kills.len() >= 1500, "only {} kills", kills.len());
+}
+
+/// Every other call of a workload is interrupted, and then every other one beginning with the next:
+/// nobody notices.
+#[test]
+fn interrupted_system_calls_are_made_again_whatever_is_done() {
+    let traces = Command::new("strace").args(["-o", "/dev/null", "true"]).output();
+    if !traces.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: strace is not installed, or may not trace here");
+        return;
+    }
+    let all = all_workloads();
+    let interrupted: Mutex<BTreeMap<&str, usize>> = Mutex::default();
+    many_at_once(2 * all.len(), |number| {
+        let (workload, first) = (number / 2, 1 + number % 2);
+        let folder = tempfile::tempdir().unwrap();
+        let (store, trace) = (folder.path().join("store"), folder.path().join("trace"));
+        std::fs::create_dir(&store).unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.env(WAITS, "").stdin(Stdio::piped());
+        let mut worker = spawn(&mut command, &store, workload);
+        // Attached to, as a program that is just being loaded makes such calls, too.
+        let calls = RETRIED.join(",");
+        let mut tracer = Command::new("strace")
+            .args(["-f", "-p", &worker.id().to_string(), "-o", trace.to_str().unwrap()])
+            .args(["-e", &format!("trace={calls}")])
+            .args(["-e", &format!("inject={calls}:error=EINTR:when={first}+2")])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(tracer.stderr.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        assert!(line.contains("attached"), "{line}");
+        worker.stdin.take().unwrap().write_all(b"begin\n").unwrap();
+        let end = judge(worker, &store, workload);
+        assert_eq!(end, Ok(End::Reached), "{}, from call {first} on", all[workload].0);
+        said.read_to_string(&mut line).unwrap();
+        assert!(tracer.wait().unwrap().success(), "{line}");
+        let trace = std::fs::read_to_string(trace).unwrap();
+        for injected in trace.lines().filter(|line| line.ends_with("(INJECTED)")) {
+            let is_it = |call: &&&str| injected.contains(&format!(" {call}("));
+            if let Some(call) = RETRIED.iter().find(is_it) {
+                *interrupted.lock().unwrap().entry(call).or_default() += 1;
+            }
+        }
+    });
+    let interrupted = interrupted.into_inner().unwrap();
+    println!("interrupted: {interrupted:?}");
+    for call in RETRIED {
+        assert!(interrupted.contains_key(call), "{call} was never interrupted: {interrupted:?}");
+    }
 }
 
 #[test]

@@ -85,6 +85,11 @@ fn a_device_error_leaves_a_tree_whole() {
 }
 
 #[test]
+fn an_interrupted_call_leaves_a_tree_whole() {
+    fail_everywhere(FaultKind::Interrupted);
+}
+
+#[test]
 fn a_full_host_leaves_a_tree_whole() {
     fail_everywhere(FaultKind::NoSpace);
 }

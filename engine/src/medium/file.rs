@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
@@ -51,17 +52,14 @@ impl FileMedium {
 
     /// Drops the cached pages of a range, then reads: what is clean comes from the device.
     fn read_behind_dropped_cache(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        rustix::fs::fadvise(
-            &self.file,
-            offset,
-            std::num::NonZeroU64::new(buffer.len() as u64),
-            Advice::DontNeed,
-        )?;
+        let length = NonZeroU64::new(buffer.len() as u64);
+        let forget = || rustix::fs::fadvise(&self.file, offset, length, Advice::DontNeed);
+        retry_on_intr(forget)?;
         self.file.read_exact_at(buffer, offset)
     }
 
     fn length(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        Ok(self.facts()?.length)
     }
 
     fn note_lock(&self) {
@@ -155,7 +153,7 @@ impl Medium for FileMedium {
     }
 
     fn drop_cache(&self) -> io::Result<()> {
-        Ok(rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed)?)
+        Ok(retry_on_intr(|| rustix::fs::fadvise(&self.file, 0, None, Advice::DontNeed))?)
     }
 
     fn allocate(&self, offset: u64, length: u64) -> io::Result<()> {
@@ -187,8 +185,9 @@ impl Medium for FileMedium {
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<(u64, u64)>> {
-        match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
-            Ok(start) => Ok(Some((start, rustix::fs::seek(&self.file, SeekFrom::Hole(start))?))),
+        let seek = |to: SeekFrom| retry_on_intr(|| rustix::fs::seek(&self.file, to));
+        match seek(SeekFrom::Data(offset)) {
+            Ok(start) => Ok(Some((start, seek(SeekFrom::Hole(start))?))),
             Err(Errno::NXIO) => Ok(None),
             Err(Errno::INVAL | Errno::OPNOTSUPP) => {
                 let length = self.length()?;
@@ -227,7 +226,7 @@ impl Medium for FileMedium {
     }
 
     fn facts(&self) -> io::Result<FileFacts> {
-        Ok(facts_of(&rustix::fs::fstat(&self.file)?))
+        Ok(facts_of(&retry_on_intr(|| rustix::fs::fstat(&self.file))?))
     }
 }
 

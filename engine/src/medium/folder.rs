@@ -56,7 +56,8 @@ impl FileHost {
         let host_says = |error: Errno| Error::io("open the directory", error.into()).in_file(path);
         let root = retry_on_intr(open).map_err(host_says)?;
         if network == Network::Refuse {
-            let magic = rustix::fs::fstatfs(&root).map_err(host_says)?.f_type as u32;
+            let facts = retry_on_intr(|| rustix::fs::fstatfs(&root)).map_err(host_says)?;
+            let magic = facts.f_type as u32;
             if let Some((_, name)) = NETWORK_FILESYSTEMS.iter().find(|known| known.0 == magic) {
                 return Err(Error::new(ErrorKind::Unsupported, "open the directory")
                     .in_file(path)
@@ -79,7 +80,8 @@ impl FileHost {
         for folder in missing {
             let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
             let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(host_says)?;
-            parent.sync_all().map_err(host_says)?;
+            // The library's own would ask once more where it is interrupted.
+            rustix::fs::fsync(&parent).map_err(|error| host_says(error.into()))?;
         }
         FileHost::open_root(path, network)
     }
@@ -91,6 +93,19 @@ impl FileHost {
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// The names in an open folder.
+fn names_in(folder: OwnedFd) -> rustix::io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in Dir::new(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(std::ffi::OsStr::from_bytes(name).to_owned());
+        }
+    }
+    Ok(names)
+}
 
 /// As the host takes it: the root itself is the empty path, which the host calls `.`.
 fn inside(path: &Path) -> io::Result<&Path> {
@@ -114,16 +129,20 @@ impl Host for FileHost {
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
-        Ok(rustix::fs::mkdirat(&self.root, inside(path)?, Mode::from_raw_mode(0o777))?)
+        let (path, permissions) = (inside(path)?, Mode::from_raw_mode(0o777));
+        Ok(retry_on_intr(|| rustix::fs::mkdirat(&self.root, path, permissions))?)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Ok(rustix::fs::renameat(&self.root, inside(from)?, &self.root, inside(to)?)?)
+        let (from, to) = (inside(from)?, inside(to)?);
+        Ok(retry_on_intr(|| rustix::fs::renameat(&self.root, from, &self.root, to))?)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
         let (from, to) = (inside(from)?, inside(to)?);
-        match rustix::fs::renameat_with(&self.root, from, &self.root, to, RenameFlags::NOREPLACE) {
+        let flags = RenameFlags::NOREPLACE;
+        let rename = || rustix::fs::renameat_with(&self.root, from, &self.root, to, flags);
+        match retry_on_intr(rename) {
             Err(Errno::INVAL | Errno::NOSYS) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "the filesystem cannot rename without replacing",
@@ -134,7 +153,8 @@ impl Host for FileHost {
 
     fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
         let (file, name) = (inside(file)?, inside(name)?);
-        match rustix::fs::linkat(&self.root, file, &self.root, name, AtFlags::empty()) {
+        let link = || rustix::fs::linkat(&self.root, file, &self.root, name, AtFlags::empty());
+        match retry_on_intr(link) {
             Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "the filesystem cannot give a file a second name",
@@ -144,7 +164,8 @@ impl Host for FileHost {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        Ok(rustix::fs::unlinkat(&self.root, inside(path)?, AtFlags::empty())?)
+        let path = inside(path)?;
+        Ok(retry_on_intr(|| rustix::fs::unlinkat(&self.root, path, AtFlags::empty()))?)
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
@@ -152,21 +173,18 @@ impl Host for FileHost {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        let folder = self.open_folder(path)?;
-        let mut names = Vec::new();
-        for entry in Dir::new(folder)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(std::ffi::OsStr::from_bytes(name).to_owned());
+        loop {
+            match names_in(self.open_folder(path)?) {
+                Err(Errno::INTR) => {}
+                names => return Ok(names?),
             }
         }
-        Ok(names)
     }
 
     fn facts(&self, path: &Path) -> io::Result<FileFacts> {
         let path = inside(path)?;
-        Ok(facts_of(&rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW)?))
+        let look = || rustix::fs::statat(&self.root, path, AtFlags::SYMLINK_NOFOLLOW);
+        Ok(facts_of(&retry_on_intr(look)?))
     }
 
     fn display_path(&self, path: &Path) -> PathBuf {

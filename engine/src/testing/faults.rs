@@ -43,6 +43,8 @@ pub enum FaultKind {
     DeviceError,
     /// `ENOSPC`, from a call that needs room.
     NoSpace,
+    /// `EINTR`, from any call, of which nothing was done: a medium that hands it on.
+    Interrupted,
     /// A write that stops half-way, and then `ENOSPC`.
     ShortWrite,
     /// `EIO` from a sync of a file: what it should have made durable is lost, and the
@@ -54,7 +56,7 @@ impl FaultKind {
     fn concerns(self, call: Call) -> bool {
         use Call::{Allocate, Create, CreateFolder, Link, Rename, SetLength, Sync, Write};
         match self {
-            FaultKind::DeviceError => true,
+            FaultKind::DeviceError | FaultKind::Interrupted => true,
             FaultKind::NoSpace => {
                 matches!(call, Create | CreateFolder | Rename | Link | Write | Allocate | SetLength)
             }
@@ -66,6 +68,7 @@ impl FaultKind {
     fn error(self) -> io::Error {
         io::Error::from_raw_os_error(match self {
             FaultKind::DeviceError | FaultKind::FailedSync => libc::EIO,
+            FaultKind::Interrupted => libc::EINTR,
             FaultKind::NoSpace | FaultKind::ShortWrite => libc::ENOSPC,
         })
     }
