@@ -121,7 +121,7 @@ fn step_back(inner: &Inner, text: &str, found: &FoundName, index: u64) -> Result
     }
     Err(Error::new(ErrorKind::NotFound, format!("look up {text}")).about(
         "snapshots",
-        format!("{} fewer", left + 1),
+        index.saturating_sub(left + 1),
         format!("at least {index}"),
     ))
 }

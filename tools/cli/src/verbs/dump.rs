@@ -102,7 +102,13 @@ fn find(layer: &str, context: &Context<'_>) -> Result<(Arc<dyn Host>, PathBuf)> 
         let host = FileHost::open_root(folder.unwrap_or(Path::new(".")), context.network())?;
         return Ok((Arc::new(host), file.into()));
     }
-    let resolved = context.open_store()?.resolve(layer)?;
+    let resolved = match context.open_store()?.resolve(layer) {
+        Err(error) if error.kind() == ErrorKind::NotFound && Path::new(layer).is_file() => {
+            let what = format!("{layer} is no name, layer or digest of the store; ");
+            return Err(CliError::usage(what + &format!("the file is ./{layer}")));
+        }
+        resolved => resolved?,
+    };
     Ok((context.open_host()?, Path::new("layers").join(format!("{}.layer", resolved.layer))))
 }
 

@@ -54,7 +54,10 @@ fn misuse_is_2() {
         &["write", "base:1"],
         &["import", ".", "x", "--format", "raw"],
         &["show", "vm@x"],
+        // A file, which is told from a name by how it begins.
+        &["dump", "vm.layer"],
     ];
+    std::fs::write(place.path("vm.layer"), "").unwrap();
     for words in misuses {
         let said = place.run(words);
         assert_eq!(said.code, 2, "{words:?}: {}", said.stderr);
