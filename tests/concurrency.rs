@@ -11,8 +11,15 @@ use std::sync::Arc;
 
 const BLOCK: u64 = 4096;
 /// Each writer has a range of its own.
-const WRITERS: u64 = 2;
-const BLOCKS_PER_WRITER: u64 = 32;
+const WRITERS: u64 = 8;
+/// With the writers, who takes snapshots and forks, and who collects, 64 threads.
+const READERS: u64 = 54;
+const BLOCKS_PER_WRITER: u64 = 8;
+/// How long all of them are at it: until so many snapshots were taken, on a machine that has little
+/// time for them.
+const SOAK_LEAST: Duration = Duration::from_secs(4);
+const SOAK_MOST: Duration = Duration::from_secs(120);
+const SNAPSHOTS_LEAST: u64 = 8;
 const SPAN: u64 = WRITERS * BLOCKS_PER_WRITER;
 
 /// A block that says where it belongs and how often it was written.
@@ -63,6 +70,16 @@ fn write_pairs(volume: &Volume, writer: u64, stop: &AtomicBool) {
     }
 }
 
+fn read_blocks(volume: &Volume, reader: u64, stop: &AtomicBool) {
+    let mut random = Random::new(1000 + reader);
+    let mut bytes = vec![0; BLOCK as usize];
+    while !stop.load(Ordering::Relaxed) {
+        let address = random.below(SPAN);
+        volume.read_at(address * BLOCK, &mut bytes).unwrap();
+        round_of(&bytes, address);
+    }
+}
+
 fn soak(host: Arc<dyn Host>) {
     let options = StoreOptions {
         volume: VolumeOptions {
@@ -89,17 +106,10 @@ fn soak(host: Arc<dyn Host>) {
             let (guarded, volume, stop) = (&guarded, &volume, &stop);
             scope.spawn(move || guarded(&|| write_pairs(volume, writer, stop)));
         }
-        scope.spawn(|| {
-            guarded(&|| {
-                let mut random = Random::new(11);
-                let mut bytes = vec![0; BLOCK as usize];
-                while !stop.load(Ordering::Relaxed) {
-                    let address = random.below(SPAN);
-                    volume.read_at(address * BLOCK, &mut bytes).unwrap();
-                    round_of(&bytes, address);
-                }
-            });
-        });
+        for reader in 0..READERS {
+            let (guarded, volume, stop) = (&guarded, &volume, &stop);
+            scope.spawn(move || guarded(&|| read_blocks(volume, reader, stop)));
+        }
         scope.spawn(|| {
             guarded(&|| {
                 let mut newest = vec![0; SPAN as usize];
@@ -144,13 +154,18 @@ fn soak(host: Arc<dyn Host>) {
                 }
             });
         });
-        let end = Instant::now() + Duration::from_secs(4);
-        while Instant::now() < end && !stop.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let is_enough = || {
+            let snapshots = snapshots.load(Ordering::Relaxed);
+            snapshots > SNAPSHOTS_LEAST && begun.elapsed() > SOAK_LEAST
+                || begun.elapsed() > SOAK_MOST
+        };
+        while !is_enough() && !stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(20));
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(snapshots.load(Ordering::Relaxed) > 3);
+    assert!(snapshots.load(Ordering::Relaxed) > SNAPSHOTS_LEAST);
     let last = check_pairs(|at, bytes| volume.read_at(at, bytes).unwrap());
     volume.close().unwrap();
     let volume = store.open_volume("disk").unwrap();

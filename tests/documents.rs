@@ -52,6 +52,27 @@ fn each_invariant_names_tests_that_exist() {
 }
 
 #[test]
+fn each_fault_names_tests_that_exist() {
+    let text = read(&repository().join("docs/TESTING.md"));
+    let (_, rest) = text.split_once("## What goes wrong").expect("the table of faults");
+    let section = rest.split("\n## ").next().expect("the part before it");
+    let mut rows = 0;
+    for row in section.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let last = row.trim_end_matches('|').rsplit(" | ").next().expect("a cell");
+        let names: Vec<&str> = between(last, '`', '`').collect();
+        assert!(!names.is_empty(), "{row}");
+        if let [test, file] = names[..]
+            && !is_path(test)
+        {
+            let source = fs::read_to_string(repository().join(file)).unwrap_or_default();
+            assert!(source.contains(&format!("fn {test}(")), "no {test} in {file}");
+        }
+        rows += 1;
+    }
+    assert!(rows > 20, "{rows} faults");
+}
+
+#[test]
 fn the_commands_of_the_readme_are_those_that_are_checked() {
     let (readme, script) =
         (read(&repository().join("README.md")), read(&repository().join(".ci/run")));

@@ -390,3 +390,106 @@ fn a_volume_has_one_writer_until_it_dies() {
     assert!(acknowledged <= last && last <= acknowledged + kills, "{acknowledged}, {last}");
     assert!(acknowledged > 8 && kills > 8, "{acknowledged} commits, {kills} kills");
 }
+
+const OPENING_FOLDER: &str = "SAPWOOD_TEST_OPENING_FOLDER";
+const OPENING_TIMES: &str = "SAPWOOD_TEST_OPENING_TIMES";
+/// So many processes open one volume, each so often.
+const OPENERS: u64 = 8;
+const OPENS: u64 = 50;
+
+/// Opens a volume to count up what it holds, so many times; says after each what it counted to.
+fn open_again_and_again(folder: &Path, times: u64) {
+    let store = Store::open(folder, &StoreOptions::default()).unwrap();
+    let mut done = 0;
+    while done < times {
+        match store.open_volume("counter") {
+            Ok(volume) => {
+                let mut bytes = [0; 8];
+                volume.read_at(0, &mut bytes).unwrap();
+                let count = u64::from_le_bytes(bytes) + 1;
+                volume.write_at(0, &count.to_le_bytes()).unwrap();
+                volume.flush().unwrap();
+                println!("\ncounted {count}");
+                std::io::stdout().flush().unwrap();
+                done += 1;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+                std::thread::sleep(Duration::from_micros(200));
+            }
+        }
+    }
+}
+
+/// What one process and those in its place counted to; how many of them were killed.
+fn openers(folder: &Path, seed: u64) -> (Vec<u64>, u64) {
+    let mut random = Random::new(seed);
+    let (mut counted, mut killed, mut left) = (Vec::new(), 0, OPENS);
+    while left > 0 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "many_processes::a_volume_that_many_open_has_one_writer_at_a_time"])
+            .arg("--nocapture")
+            .env(OPENING_FOLDER, folder)
+            .env(OPENING_TIMES, left.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let doomed_after = 1 + random.below(OPENS / 3);
+        let mut lines = 0;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            let Some(count) = line.strip_prefix("counted ") else { continue };
+            counted.push(count.parse().unwrap());
+            lines += 1;
+            if lines == doomed_after {
+                child.kill().unwrap();
+            }
+        }
+        let status = child.wait().unwrap();
+        assert!(status.success() || lines >= doomed_after, "{status}");
+        killed += u64::from(!status.success());
+        left -= lines.min(left);
+    }
+    (counted, killed)
+}
+
+/// A lock goes with who held it, by a kill as well, and never to two: no count is given twice, and
+/// none that was acknowledged is lost.
+#[test]
+fn a_volume_that_many_open_has_one_writer_at_a_time() {
+    if let Some(folder) = std::env::var_os(OPENING_FOLDER) {
+        let times = std::env::var(OPENING_TIMES).unwrap().parse().unwrap();
+        return open_again_and_again(Path::new(&folder), times);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let store = Store::create(&path, &StoreOptions::default()).unwrap();
+    store.create_volume("counter", BLOCK as u64).unwrap().close().unwrap();
+    let found: Vec<(Vec<u64>, u64)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..OPENERS)
+            .map(|seed| {
+                scope.spawn({
+                    let path = &path;
+                    move || openers(path, seed)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let killed: u64 = found.iter().map(|(_, killed)| killed).sum();
+    let mut counted: Vec<u64> = found.into_iter().flat_map(|(counted, _)| counted).collect();
+    let opened = counted.len() as u64;
+    println!("{opened} opens, {killed} kills");
+    counted.sort_unstable();
+    assert!(counted.windows(2).all(|pair| pair[0] < pair[1]), "two counted to the same number");
+    let mut bytes = [0; 8];
+    store.open_volume("counter").unwrap().read_at(0, &mut bytes).unwrap();
+    let last = u64::from_le_bytes(bytes);
+    // Of those that were killed, each may have counted once without having said so.
+    assert!(counted.last().is_some_and(|count| *count <= last), "an acknowledged count is lost");
+    assert!(
+        (opened..=opened + killed).contains(&last),
+        "{opened} counts and {killed} kills: {last}"
+    );
+    assert!(killed >= OPENERS, "{killed}");
+}

@@ -3,7 +3,8 @@
 //!
 //! `golden/version-1` is a store as [`workloads::of_every_kind`] left it, byte for byte; it is never
 //! made again. A version that writes another form gets a folder of its own beside it, which
-//! `SAPWOOD_TEST_GOLDEN=FOLDER cargo test -p sapwood-tests versions` makes.
+//! `SAPWOOD_TEST_GOLDEN=FOLDER cargo test -p sapwood-tests versions` makes. `golden/version-1-tree`
+//! holds a tree in the same way (`trees/golden.rs`).
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -27,18 +28,20 @@ const SLOTS: [u64; 2] = [0, 4096];
 /// A feature that nobody knows.
 const UNKNOWN: u64 = 1 << 40;
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/version-1")
-}
-
 /// A copy of the golden store; it goes with the first part.
 fn copy() -> (tempfile::TempDir, Arc<dyn Host>) {
+    copy_of("version-1")
+}
+
+/// A copy of a store in `golden`.
+pub fn copy_of(name: &str) -> (tempfile::TempDir, Arc<dyn Host>) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
     let copy = tempfile::tempdir().unwrap();
     for folder in FOLDERS {
         fs::create_dir(copy.path().join(folder)).unwrap();
     }
     for folder in FOLDERS.iter().chain(&[""]) {
-        let Ok(entries) = fs::read_dir(golden().join(folder)) else { continue };
+        let Ok(entries) = fs::read_dir(golden.join(folder)) else { continue };
         for entry in entries.map(Result::unwrap) {
             if entry.file_type().unwrap().is_file() {
                 let to = copy.path().join(folder).join(entry.file_name());
@@ -59,7 +62,8 @@ fn expected() -> Observed {
     expectation.current.observed()
 }
 
-fn expect_sound(host: &Arc<dyn Host>) {
+/// That a check of all there is finds nothing.
+pub fn expect_sound(host: &Arc<dyn Host>) {
     let report = check(host, Path::new(""), &CheckOptions { data: true }, &mut |_| ()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }

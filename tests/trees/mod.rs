@@ -2,6 +2,7 @@
 
 mod concurrency;
 mod faults;
+mod golden;
 mod model;
 mod play;
 mod power_cuts;

@@ -15,6 +15,8 @@ mod writeback;
 pub use byte_lock::{lock_byte, unlock_bytes};
 pub use columns::{AlignedBytes, Column, Item, PieceBytes, as_bytes, as_items};
 pub use fork::fork_generation;
+#[cfg(test)]
+pub(crate) use fork::in_child;
 pub use guard::install_guard;
 pub use map::Map;
 pub use prefetch::prefetch_start;

@@ -272,3 +272,53 @@ fn a_device_error_while_blocks_are_written_poisons() {
         assert!(failed > 1, "{failed}");
     }
 }
+
+/// A program that starts others with `fork` has a copy of every handle in the child: nothing that
+/// is done with it there may touch the store, nor may closing it give the parent's locks away.
+#[test]
+fn a_forked_child_is_refused_and_damages_nothing() {
+    let (_folder, host, store) = files();
+    let volume = store.create_volume("disk", DISK).unwrap();
+    fill(&volume, 0, 8, 1);
+    volume.flush().unwrap();
+    fill(&volume, 0, 1, 2);
+    let refused = |result: crate::Result<()>| {
+        result.is_err_and(|error| {
+            error.kind() == ErrorKind::Unsupported && error.to_string().contains("forked child")
+        })
+    };
+    let (mut volume, mut store) = (Some(volume), Some(store));
+    let was_refused = crate::raw::in_child(|| {
+        let (volume, store) = (volume.take().unwrap(), store.take().unwrap());
+        let mut bytes = [0; BLOCK];
+        let all = [
+            volume.read_at(0, &mut bytes),
+            volume.write_at(0, &[9; BLOCK]),
+            volume.write_zeroes(0, BLOCK as u64),
+            volume.discard(0, BLOCK as u64),
+            volume.clone_range(CloneSource::Own, 0, BLOCK as u64, BLOCK as u64),
+            volume.resize(DISK / 2),
+            volume.flush(),
+            volume.checkpoint(),
+            volume.snapshot(&Annotations::default()).map(drop),
+            volume.batch().write_at(0, &[9; BLOCK]),
+            store.open_volume("disk").map(drop),
+            store.create_volume("other", DISK).map(drop),
+            store.snapshot_of("disk").map(drop),
+            store.remove("disk").map(drop),
+            store.collect(&crate::store::GcOptions::default()).map(drop),
+        ];
+        drop(store);
+        all.into_iter().chain([volume.close()]).all(refused)
+    });
+    assert!(was_refused, "a child did something");
+    let (volume, store) = (volume.take().unwrap(), store.take().unwrap());
+    let locked = reopened(&host).open_volume("disk").unwrap_err();
+    assert_eq!(locked.kind(), ErrorKind::Locked, "the child's end is not the parent's: {locked}");
+    assert_eq!([byte_in(&volume, 0), byte_in(&volume, 1)], [2, 1]);
+    fill(&volume, 1, 1, 3);
+    volume.close().unwrap();
+    let volume = reopened(&host).open_volume("disk").unwrap();
+    assert_eq!([0, 1, 2].map(|block| byte_in(&volume, block)), [2, 3, 1]);
+    assert_eq!(store.names().unwrap().len(), 1);
+}
