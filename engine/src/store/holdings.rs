@@ -48,7 +48,7 @@ pub struct Holdings {
 impl Holdings {
     /// A layer and all that it stands on, newest first.
     pub fn history(&self, tip: Option<LayerId>) -> impl Iterator<Item = LayerId> {
-        std::iter::successors(tip, |id| self.layers[id].parent)
+        std::iter::successors(tip, |id| self.layers.get(id)?.parent)
     }
 }
 
