@@ -29,7 +29,7 @@ use std::sync::Arc;
 pub use changes::{ChangedExtent, Changes, changes};
 pub use compaction::IndexCounters;
 pub use extents::{ViewExtent, ViewExtents};
-pub use read::{Borrowed, ReadRequest, SharedBlock};
+pub use read::{Borrowed, ReadRequest, SharedBytes};
 pub use snapshot::{ReadAt, Snapshot};
 pub use view::{DataSource, View, ViewSpan, ViewTarget};
 

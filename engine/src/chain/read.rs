@@ -33,16 +33,16 @@ pub enum Borrowed<'a> {
     Unmapped,
 }
 
-/// A whole block, verified, where it lies: in the map of a frozen layer, which it keeps mapped.
-/// It does not change as long as a lease holds the layer.
+/// Bytes of whole blocks, verified, where they lie: in the map of a frozen layer, which they keep
+/// mapped. They do not change as long as a lease holds the layer.
 #[derive(Clone, Debug)]
-pub struct SharedBlock {
+pub struct SharedBytes {
     map: crate::raw::Map,
     start: usize,
     length: usize,
 }
 
-impl AsRef<[u8]> for SharedBlock {
+impl AsRef<[u8]> for SharedBytes {
     #[inline]
     fn as_ref(&self) -> &[u8] {
         self.map.bytes(self.start, self.length)
@@ -93,7 +93,7 @@ impl View {
 
     /// As [`borrow`](Self::borrow), to keep; `None` where there are no bytes that may be kept: the
     /// block is not mapped or reads as zeros, or is to be looked at again with each read.
-    pub fn share(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+    pub fn share(&self, address: BlockAddress) -> Result<Option<SharedBytes>> {
         self.ask(|view| {
             let (Found::Data { level, slot, block }, _) = view.resolve(address)? else {
                 return Ok(None);
@@ -105,7 +105,27 @@ impl View {
             let checksum = || view.checksum_of(level, slot, address);
             let shared = owner.file().share(block, checksum).map_err(missing)?;
             let length = view.block_size().bytes_usize();
-            Ok(shared.map(|(map, start)| SharedBlock { map, start, length }))
+            Ok(shared.map(|(map, start)| SharedBytes { map, start, length }))
+        })
+    }
+
+    /// The `count` whole blocks from `address` on, to be used at once, where they lie beside each
+    /// other in the map of a frozen layer. As long as whoever asks has the view.
+    pub fn lend(&self, address: BlockAddress, count: u64) -> Result<Option<SharedBytes>> {
+        self.ask(|view| {
+            let (Found::Data { level, slot, block }, end) = view.resolve(address)? else {
+                return Ok(None);
+            };
+            if end.0 - address.0 < count {
+                return Ok(None);
+            }
+            let of_level = &view.levels()[level as usize];
+            let missing = |error| of_level.layer_fault(level, error);
+            let owner = of_level.slots().owner(slot, &**view.layers()).map_err(missing)?;
+            let checksums = || view.checksums_of(level, slot, address, count);
+            let lent = owner.file().lend(block, count, checksums).map_err(missing)?;
+            let length = count as usize * view.block_size().bytes_usize();
+            Ok(lent.map(|(map, start)| SharedBytes { map, start, length }))
         })
     }
 
@@ -225,11 +245,20 @@ impl View {
         let past = skipped + (whole.len() / size) as u64;
         let at = |into: u64| FileBlock(block.0 + into);
         let checksum = |into: u64| self.checksum_of(level, slot, BlockAddress(address.0 + into));
+        let mut of_whole = None;
         if !first.is_empty() {
             file.read(block, offset as usize, first, || checksum(0)).map_err(missing)?;
         }
         if !whole.is_empty() {
-            file.read_run(at(skipped), whole, |into| checksum(skipped + into)).map_err(missing)?;
+            let count = (whole.len() / size) as u64;
+            let read = file.read_run(at(skipped), whole, |into| {
+                if of_whole.is_none() {
+                    let first = BlockAddress(address.0 + skipped);
+                    of_whole = Some(self.checksums_of(level, slot, first, count)?);
+                }
+                Ok(of_whole.as_ref().expect("put there above")[into as usize])
+            });
+            read.map_err(missing)?;
         }
         if !last.is_empty() {
             file.read(at(past), 0, last, || checksum(past)).map_err(missing)?;

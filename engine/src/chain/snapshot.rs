@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::changes::{Changes, changes};
 use super::extents::ViewExtents;
-use super::read::{Borrowed, ReadRequest, SharedBlock};
+use super::read::{Borrowed, ReadRequest, SharedBytes};
 use super::view::View;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Annotations, LayerKind, LayerRef};
@@ -89,8 +89,15 @@ impl Snapshot {
 
     /// The whole block at `address` where it lies, verified, to keep as long as this snapshot or a
     /// clone of it lives; `None` where it has to be read.
-    pub fn share_block(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+    pub fn share_block(&self, address: BlockAddress) -> Result<Option<SharedBytes>> {
         self.view().share(address)
+    }
+
+    /// The `count` whole blocks from `address` on, verified, where they lie beside each other, to
+    /// be used at once and while this snapshot or a clone of it lives; `None` where they have to
+    /// be read.
+    pub fn lend_blocks(&self, address: BlockAddress, count: u64) -> Result<Option<SharedBytes>> {
+        self.view().lend(address, count)
     }
 
     /// All that is known of `[start, end)`, in address order: holes, zeros, and data with

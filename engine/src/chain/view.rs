@@ -274,6 +274,21 @@ impl View {
         self.levels[level as usize].slots().mapper(slot, &*self.layers)?.checksum(address)
     }
 
+    /// Those of the `blocks` data blocks that it maps from there on.
+    #[cold]
+    pub(super) fn checksums_of(
+        &self,
+        level: u32,
+        slot: u32,
+        address: BlockAddress,
+        blocks: u64,
+    ) -> Result<Vec<u32>> {
+        let mut checksums = Vec::with_capacity(blocks as usize);
+        let mapper = self.levels[level as usize].slots().mapper(slot, &*self.layers)?;
+        mapper.append_checksums(address, blocks, &mut checksums)?;
+        Ok(checksums)
+    }
+
     pub(super) fn levels(&self) -> &[Arc<Level>] {
         &self.levels
     }

@@ -1,6 +1,6 @@
 //! What the file view asks of the blocks below it, live or frozen.
 
-use crate::chain::{SharedBlock, Snapshot, ViewExtent};
+use crate::chain::{SharedBytes, Snapshot, ViewExtent};
 use crate::error::Result;
 use crate::units::{BlockAddress, BlockSize};
 use crate::volume::Volume;
@@ -24,7 +24,10 @@ pub trait Blocks: std::fmt::Debug + Send + Sync {
     fn read(&self, address: BlockAddress, offset: u64, buffer: &mut [u8]) -> Result<()>;
     /// The whole block at `address` where it lies, to keep until something else is written there;
     /// `None` where it has to be read.
-    fn share(&self, address: BlockAddress) -> Result<Option<SharedBlock>>;
+    fn share(&self, address: BlockAddress) -> Result<Option<SharedBytes>>;
+    /// As many whole blocks from `address` on where they lie, to be used at once; `None` where they
+    /// have to be read.
+    fn lend(&self, address: BlockAddress, count: u64) -> Result<Option<SharedBytes>>;
     /// All that is known of `[start, end)`.
     fn extents(&self, start: BlockAddress, end: BlockAddress) -> Extents<'_>;
 }
@@ -38,8 +41,12 @@ impl Blocks for Volume {
         self.read_blocks(address, offset, buffer)
     }
 
-    fn share(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+    fn share(&self, address: BlockAddress) -> Result<Option<SharedBytes>> {
         self.share_block(address)
+    }
+
+    fn lend(&self, address: BlockAddress, count: u64) -> Result<Option<SharedBytes>> {
+        self.lend_blocks(address, count)
     }
 
     fn extents(&self, start: BlockAddress, end: BlockAddress) -> Extents<'_> {
@@ -56,8 +63,12 @@ impl Blocks for Snapshot {
         self.read_blocks(address, offset, buffer)
     }
 
-    fn share(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+    fn share(&self, address: BlockAddress) -> Result<Option<SharedBytes>> {
         self.share_block(address)
+    }
+
+    fn lend(&self, address: BlockAddress, count: u64) -> Result<Option<SharedBytes>> {
+        self.lend_blocks(address, count)
     }
 
     fn extents(&self, start: BlockAddress, end: BlockAddress) -> Extents<'_> {

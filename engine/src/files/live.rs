@@ -12,7 +12,7 @@ use super::blocks::{Blocks, first_block};
 use super::interval::Interval;
 use super::occupied::Occupied;
 use super::operation::Operation;
-use super::read::{ReadPlan, Reader};
+use super::read::Reader;
 use super::tree::{Change, PageCache, Tree};
 use super::types::{Attributes, Entry, FileKind, Inode, Seek, Statistics};
 use super::view::{ReadFiles, expect_tree};
@@ -173,16 +173,8 @@ impl Core {
 
     /// Reads a file. The caller holds its content's lock.
     pub fn read_content(&self, inode: Inode, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        match self.look(|reader| reader.plan(inode, offset, buffer.len()))? {
-            ReadPlan::Bytes(bytes) => {
-                buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(bytes.len())
-            }
-            ReadPlan::Blocks(length) => {
-                Blocks::read(&self.volume, first_block(inode.0), offset, &mut buffer[..length])?;
-                Ok(length)
-            }
-        }
+        let plan = self.look(|reader| reader.plan(inode, offset, buffer.len()))?;
+        plan.read(&self.volume, inode, offset, buffer)
     }
 
     /// Does an operation in a batch of its own: a commit has it whole or not at all. Where the
@@ -278,6 +270,19 @@ impl ReadFiles for Files {
         // Held until the blocks are read: nobody cuts the file off meanwhile.
         let _content = self.core.content(inode).read();
         self.core.read_content(inode, offset, buffer)
+    }
+
+    fn read_with(
+        &self,
+        inode: Inode,
+        offset: u64,
+        buffer: &mut [u8],
+        show: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        // Held until all is shown: what is lent stays what the file holds, so nothing collects it.
+        let _content = self.core.content(inode).read();
+        let plan = self.core.look(|reader| reader.plan(inode, offset, buffer.len()))?;
+        plan.read_with(&self.core.volume, inode, offset, buffer, show)
     }
 
     fn read_link(&self, inode: Inode) -> Result<Vec<u8>> {

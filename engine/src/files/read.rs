@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::blocks::first_block;
+use super::blocks::{Blocks, first_block};
 use super::names::{self, check_name};
 use super::occupied::Occupied;
 use super::tree::Pages;
@@ -294,6 +294,53 @@ impl Reader<'_> {
             entries: superblock.entries,
             metadata_bytes: superblock.pages << self.block_size().log2(),
         }
+    }
+}
+
+impl ReadPlan {
+    /// Does it; how many bytes it read.
+    pub fn read(
+        self,
+        blocks: &dyn Blocks,
+        inode: Inode,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<usize> {
+        match self {
+            ReadPlan::Bytes(bytes) => {
+                buffer[..bytes.len()].copy_from_slice(&bytes);
+                Ok(bytes.len())
+            }
+            ReadPlan::Blocks(length) => {
+                blocks.read(first_block(inode.0), offset, &mut buffer[..length])?;
+                Ok(length)
+            }
+        }
+    }
+
+    /// Does it, without a copy where that can be, and shows what it read.
+    pub fn read_with(
+        self,
+        blocks: &dyn Blocks,
+        inode: Inode,
+        offset: u64,
+        buffer: &mut [u8],
+        show: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        if let ReadPlan::Blocks(length) = self {
+            let log2 = blocks.block_size().log2();
+            let first = offset >> log2;
+            let count = blocks.block_size().blocks_for(offset + length as u64) - first;
+            let address = BlockAddress(first_block(inode.0).0 + first);
+            if let Some(lent) = blocks.lend(address, count)? {
+                let start = (offset - (first << log2)) as usize;
+                show(&lent.as_ref()[start..start + length]);
+                return Ok(());
+            }
+        }
+        let length = self.read(blocks, inode, offset, buffer)?;
+        show(&buffer[..length]);
+        Ok(())
     }
 }
 

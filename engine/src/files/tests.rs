@@ -3,6 +3,7 @@
 mod attachments;
 mod commits;
 mod comparison;
+mod lending;
 mod operations;
 mod paths;
 mod soundness;

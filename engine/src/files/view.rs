@@ -2,10 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use super::blocks::{Blocks, first_block};
 use super::live::read_superblock;
 use super::occupied::Occupied;
-use super::read::{ReadPlan, Reader};
+use super::read::Reader;
 use super::tree::{PageCache, Pages};
 use super::types::{Attributes, Entry, FileKind, Inode, Seek, Statistics};
 use crate::chain::Snapshot;
@@ -37,6 +36,19 @@ pub trait ReadFiles: std::fmt::Debug + Send + Sync {
     ///
     /// Errors: [`ErrorKind::IsADirectory`]; [`ErrorKind::Corrupt`] where a block does not verify.
     fn read(&self, inode: Inode, offset: u64, buffer: &mut [u8]) -> Result<usize>;
+
+    /// Shows `show` what [`read`](Self::read) would put into `buffer`: where it lies, if all of it is
+    /// the content of blocks beside each other in a frozen layer, else in `buffer`. Meanwhile nobody
+    /// changes the file: `show` must not wait for such a change.
+    ///
+    /// Errors: as [`read`](Self::read); `show` is not called then.
+    fn read_with(
+        &self,
+        inode: Inode,
+        offset: u64,
+        buffer: &mut [u8],
+        show: &mut dyn FnMut(&[u8]),
+    ) -> Result<()>;
 
     /// The target of a symlink.
     fn read_link(&self, inode: Inode) -> Result<Vec<u8>>;
@@ -121,16 +133,19 @@ impl ReadFiles for FilesView {
     }
 
     fn read(&self, inode: Inode, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        match self.reader().plan(inode, offset, buffer.len())? {
-            ReadPlan::Bytes(bytes) => {
-                buffer[..bytes.len()].copy_from_slice(&bytes);
-                Ok(bytes.len())
-            }
-            ReadPlan::Blocks(length) => {
-                Blocks::read(&self.snapshot, first_block(inode.0), offset, &mut buffer[..length])?;
-                Ok(length)
-            }
-        }
+        let plan = self.reader().plan(inode, offset, buffer.len())?;
+        plan.read(&self.snapshot, inode, offset, buffer)
+    }
+
+    fn read_with(
+        &self,
+        inode: Inode,
+        offset: u64,
+        buffer: &mut [u8],
+        show: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let plan = self.reader().plan(inode, offset, buffer.len())?;
+        plan.read_with(&self.snapshot, inode, offset, buffer, show)
     }
 
     fn read_link(&self, inode: Inode) -> Result<Vec<u8>> {

@@ -192,6 +192,37 @@ impl LayerFile {
         }
     }
 
+    /// The bytes of `count` consecutive blocks in the map, verified, to be used at once: the map,
+    /// and where in it they begin. `None` where they do not lie in one map of a file that grows
+    /// no more. `checksums` is asked where a block is still to be verified.
+    pub fn lend(
+        &self,
+        block: FileBlock,
+        count: u64,
+        checksums: impl FnOnce() -> Result<Vec<u32>>,
+    ) -> Result<Option<(Map, usize)>> {
+        let size = self.block_size.bytes_usize();
+        if self.fixed_bytes.is_none() {
+            return Ok(None);
+        }
+        let Some((map, start)) = self.map_range(block, count * size as u64)? else {
+            return Ok(None);
+        };
+        let blocks = (block.0..block.0 + count).map(FileBlock);
+        if blocks.clone().any(|block| self.needs_checksum(block)) {
+            let data = map.bytes(start, count as usize * size).chunks(size);
+            for ((block, data), expected) in blocks.zip(data).zip(checksums()?) {
+                self.check(block, data, expected)
+                    .map_err(|error| self.fault(&map, block).unwrap_or(error))?;
+                self.mark_verified(block);
+            }
+        }
+        match self.fault(&map, block) {
+            Some(error) => Err(error),
+            None => Ok(Some((map, start))),
+        }
+    }
+
     /// The map that holds all of `bytes` bytes from `block` on, and where in it they begin.
     pub fn map_range(&self, block: FileBlock, bytes: u64) -> Result<Option<(Map, usize)>> {
         let Some((segment, _, at)) = self.segment(block) else { return Ok(None) };

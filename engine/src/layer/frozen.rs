@@ -148,6 +148,23 @@ impl Layer {
         checksum_in_runs(&self.runs, address, &self.file)
     }
 
+    /// Adds to `checksums` those of the `blocks` data blocks that the layer maps from `address` on.
+    pub fn append_checksums(
+        &self,
+        address: BlockAddress,
+        blocks: u64,
+        checksums: &mut Vec<u32>,
+    ) -> Result<()> {
+        let end = address.0 + blocks;
+        let mut at = address;
+        while at.0 < end {
+            let more = checksums_in_runs(&self.runs, at, end - at.0, &self.file)?;
+            checksums.extend_from_slice(more);
+            at = BlockAddress(at.0 + more.len() as u64);
+        }
+        Ok(())
+    }
+
     /// What people say of the layer.
     pub fn annotations(&self) -> Result<Annotations> {
         let Some(piece) = &self.header.annotations else { return Ok(Annotations::default()) };
@@ -182,9 +199,22 @@ pub(crate) fn checksum_in_runs(
     address: BlockAddress,
     file: &LayerFile,
 ) -> Result<u32> {
+    Ok(checksums_in_runs(runs, address, 1, file)?[0])
+}
+
+/// The checksums of that block and of those behind it that the same extent maps, at most `blocks`.
+fn checksums_in_runs<'a>(
+    runs: &'a [Arc<Run>],
+    address: BlockAddress,
+    blocks: u64,
+    file: &LayerFile,
+) -> Result<&'a [u32]> {
+    let mut end = BlockAddress(address.0 + blocks);
     for run in runs {
-        if run.find(address)?.target.is_some() {
-            return run.checksum(address);
+        let span = run.find(address)?;
+        end = end.min(span.end);
+        if span.target.is_some() {
+            return run.checksums(address, end.0 - address.0);
         }
     }
     Err(Error::corrupt("look up a block checksum", "address", address, "a mapped address")

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Volume;
 use super::state::State;
 use super::top::{Source, Top};
-use crate::chain::{ReadRequest, SharedBlock};
+use crate::chain::{ReadRequest, SharedBytes};
 use crate::error::Result;
 use crate::extent::Target;
 use crate::units::{BlockAddress, FileBlock, SourceIndex};
@@ -65,7 +65,7 @@ impl Volume {
 
     /// The whole block at `address` where it lies, verified, if it is one of the parent's: to keep
     /// until something else is written there. `None` where it has to be read.
-    pub fn share_block(&self, address: BlockAddress) -> Result<Option<SharedBlock>> {
+    pub fn share_block(&self, address: BlockAddress) -> Result<Option<SharedBytes>> {
         self.check_process("read")?;
         let state = self.state.read();
         let own = state.buffer.get(address).is_some()
@@ -73,6 +73,25 @@ impl Volume {
         let view = Arc::clone(&state.view);
         drop(state);
         if own { Ok(None) } else { view.share(address) }
+    }
+
+    /// The `count` whole blocks from `address` on, verified, if all are the parent's and lie beside
+    /// each other: to be used at once, before something else is written there. `None` where they
+    /// have to be read.
+    pub fn lend_blocks(&self, address: BlockAddress, count: u64) -> Result<Option<SharedBytes>> {
+        self.check_process("read")?;
+        let state = self.state.read();
+        let end = BlockAddress(address.0 + count);
+        let is_parents = {
+            let span = state.find(address)?;
+            matches!(span.target, Some(Target::Hole) | None)
+                && span.end >= end
+                && (state.buffer.is_empty()
+                    || (address.0..end.0).all(|at| state.buffer.get(BlockAddress(at)).is_none()))
+        };
+        let view = Arc::clone(&state.view);
+        drop(state);
+        if is_parents { view.lend(address, count) } else { Ok(None) }
     }
 
     /// Reads many places; together they cost less than one by one. Each sees the volume as it is

@@ -9,6 +9,7 @@ use sapwood::{Error, ErrorKind, Result};
 
 use crate::control::Control;
 use crate::device::{self, Access, Unmount};
+use crate::kernel;
 use crate::live::Live;
 use crate::options::MountOptions;
 use crate::server::Server;
@@ -74,7 +75,10 @@ impl Mount {
         // Who may come in, the kernel decides: it also sends what nobody asked for, under root's
         // number, as when it writes times back.
         let session = Session::from_fd(server, device, SessionACL::All, config)
-            .and_then(Session::spawn)
+            .and_then(|session| {
+                kernel::read_ahead(&directory);
+                session.spawn()
+            })
             .map_err(|error| {
                 // The device is closed by now, so this finds nobody inside.
                 let left = device::detach(&directory, Unmount::Detach);

@@ -1,6 +1,6 @@
 //! The bytes of pages: own ones, or those of a frozen layer where they lie.
 
-use crate::chain::SharedBlock;
+use crate::chain::SharedBytes;
 use crate::format::files::PageBytes;
 
 /// The bytes of a page in memory.
@@ -9,7 +9,7 @@ pub enum TreeBytes {
     /// On the heap.
     Own(Box<[u8]>),
     /// In the map of a layer; they are copied before they are changed.
-    Shared(SharedBlock),
+    Shared(SharedBytes),
 }
 
 impl TreeBytes {

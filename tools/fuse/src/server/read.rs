@@ -36,10 +36,15 @@ impl Server {
         if flags.0 & O_NOATIME == 0 {
             self.note_access(number);
         }
+        let mut with = Some(with);
         with_buffer(length as usize, |buffer| {
-            match self.tree.reader().read(number, offset, buffer) {
-                Ok(length) => with(Ok(&buffer[..length])),
-                Err(error) => with(Err(self.fail(&error))),
+            let read = self.tree.reader().read_with(number, offset, buffer, &mut |data| {
+                if let Some(with) = with.take() {
+                    with(Ok(data));
+                }
+            });
+            if let (Err(error), Some(with)) = (read, with.take()) {
+                with(Err(self.fail(&error)));
             }
         });
     }

@@ -373,3 +373,17 @@ fn the_first_and_the_last_time_there_are_do_no_harm() {
     }
     place.check();
 }
+
+#[test]
+fn the_kernel_reads_ahead_as_far_as_one_message_carries() {
+    if !can_mount("the_kernel_reads_ahead_as_far_as_one_message_carries") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let device = fs::metadata(&served.directory).unwrap().dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let known = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    assert_eq!(fs::read_to_string(known).unwrap(), "1024\n");
+    served.unmount();
+}
