@@ -28,7 +28,7 @@ fn main() {
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|want| want == name);
     let blocks = if quick { 16 << 10 } else { 256 << 10 };
-    if asked("random") || asked("sequential") {
+    if asked("random") || asked("sequential") || asked("cold") {
         read(blocks, 1000, quick, &asked);
     }
     if asked("open") {
@@ -77,6 +77,16 @@ impl Chain {
     fn layers(&self) -> Arc<FolderLayers> {
         let host = Arc::clone(&self.host);
         Arc::new(FolderLayers::new(host, ReadPolicy::default(), DESCRIPTORS_MAX))
+    }
+
+    /// Calls `each` with the files of all layers.
+    fn each_file(&self, each: impl Fn(&File)) {
+        for entry in std::fs::read_dir(self.folder.path()).expect("a folder") {
+            let path = entry.expect("a name").path();
+            if path.extension().is_some_and(|extension| extension == "layer") {
+                each(&File::open(path).expect("a file"));
+            }
+        }
     }
 
     fn open(&self) -> Arc<View> {
@@ -148,6 +158,11 @@ fn read(blocks: u64, depth: u64, quick: bool, asked: &dyn Fn(&str) -> bool) {
     }
     if asked("sequential") {
         sequential(blocks, &flat, [whole, scattered, deep], if quick { 3 } else { 11 });
+    }
+    if asked("cold") {
+        // What somebody has mapped stays in the page cache.
+        drop(views);
+        cold(blocks, &flat, &chains, if quick { 1 } else { 5 });
     }
 }
 
@@ -244,6 +259,64 @@ fn sequential(blocks: u64, flat: &File, [whole, scattered, deep]: [&Arc<View>; 3
         Contender::new("deep, interleaved block by block", through(deep)),
     ];
     compare("sequential reads of 1 MiB", reads, &mut contenders, rounds);
+}
+
+/// Reads of what the page cache does not hold: wall clock, through a view that nobody used before.
+fn cold(blocks: u64, flat: &File, chains: &[Chain; 3], rounds: usize) {
+    const LENGTH: usize = 1 << 20;
+    /// How much is read in one piece after the other, in bytes.
+    const SEQUENTIAL_BYTES: u64 = 256 << 20;
+    let mut source = Random::new(2);
+    let scattered: Vec<u64> = (0..2000).map(|_| source.below(blocks)).collect();
+    let total = SEQUENTIAL_BYTES.min(blocks * BLOCK as u64);
+    let offsets = |length: usize| (0..total).step_by(length).collect::<Vec<_>>();
+    let at_random = scattered.iter().map(|number| number * BLOCK as u64).collect();
+    let ways = [
+        ("cold random 4 KiB reads", BLOCK, at_random),
+        ("cold sequential reads of 1 MiB", LENGTH, offsets(LENGTH)),
+        ("cold sequential reads of 4 KiB", BLOCK, offsets(BLOCK)),
+    ];
+    let names = [
+        "pread from a flat file",
+        "depth 1, one extent",
+        "depth 1, as many extents as blocks",
+        "deep, interleaved",
+    ];
+    chains.iter().for_each(|chain| chain.each_file(|file| file.sync_all().expect("a sync")));
+    flat.sync_all().expect("a sync");
+    for (title, length, offsets) in ways {
+        let mut times = names.map(|_| Vec::new());
+        let mut buffer = vec![0; length];
+        for _ in 0..rounds {
+            forget(flat);
+            let start = Instant::now();
+            for &offset in &offsets {
+                flat.read_exact_at(&mut buffer, offset).expect("bytes");
+            }
+            times[0].push(start.elapsed());
+            for (chain, times) in chains.iter().zip(&mut times[1..]) {
+                let view = chain.open();
+                chain.each_file(forget);
+                let start = Instant::now();
+                for &offset in &offsets {
+                    view.read(BlockAddress(0), offset, &mut buffer).expect("bytes");
+                }
+                times.push(start.elapsed());
+            }
+        }
+        println!("\n{title}");
+        let medians = times.map(median);
+        for (name, time) in names.iter().zip(medians) {
+            let each = time.as_nanos() as f64 / 1e3 / offsets.len() as f64;
+            let ratio = medians[0].as_secs_f64() / time.as_secs_f64();
+            println!("  {name:<44} {each:>10.1} us each  {ratio:>6.2} x");
+        }
+    }
+}
+
+/// Takes a file out of the page cache.
+fn forget(file: &File) {
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed).expect("advice");
 }
 
 /// Opening a deep chain by its index.

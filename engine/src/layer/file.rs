@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::descriptors::FileSource;
 use super::policy::{MapPolicy, ReadPolicy, VerifyPolicy};
+use super::streams::{STRIDE_BYTES, Streams};
 use super::verified::VerifiedBits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::checksum;
@@ -17,6 +18,8 @@ use crate::units::{BlockSize, FileBlock, LayerId};
 const SEGMENT_BYTES: u64 = 1 << 30;
 /// How many segments of a file are mapped (16 TiB); what lies past them is read.
 const SEGMENTS_MAX: u64 = 1 << 14;
+/// How much of a long read is copied before what follows it is asked for.
+const PART_BYTES: usize = 1 << 20;
 
 /// One layer file, opened for reading.
 ///
@@ -35,6 +38,7 @@ pub struct LayerFile {
     id: LayerId,
     path: PathBuf,
     source: FileSource,
+    streams: Streams,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,7 @@ impl LayerFile {
             written_elsewhere: false,
             first: Segment::new(first_bytes, block_size),
             rest: OnceLock::new(),
+            streams: Streams::default(),
         }
     }
 
@@ -111,25 +116,35 @@ impl LayerFile {
         let Some(map) = self.map_of(segment, block)? else {
             return self.read_copied(Some((segment, index)), block, offset, buffer, checksum);
         };
-        if self.policy.verify == VerifyPolicy::EveryRead || !segment.verified.get(index) {
-            let expected = checksum()?;
-            self.check(block, map.bytes(at, size), expected)
-                .map_err(|error| self.fault(map, block).unwrap_or(error))?;
-            segment.verified.set(index);
-        }
+        self.verify_mapped((segment, index), map, at, block, checksum)?;
         map.try_copy(at + offset, buffer).map_err(|error| self.io("read a block", block, error))
     }
 
-    /// Asks for the memory of a part of a block that is about to be read, so that the misses
-    /// of several go side by side. Does nothing for a block that was not verified yet.
+    /// Asks for the memory of bytes from `offset` of a block on that are about to be read, so that the
+    /// misses of several reads go side by side; for the page where it was never read.
     #[inline]
     pub fn prefetch(&self, block: FileBlock, offset: usize, length: usize) {
         if let Some((segment, index, at)) = self.segment(block)
             && let Some(Some(map)) = segment.map.get()
-            && segment.verified.get(index)
         {
-            let length = length.min(self.block_size.bytes_usize() - offset);
-            prefetch_start(map.bytes(at + offset, length));
+            match segment.verified.get(index) {
+                true => {
+                    let length = length.min(self.block_size.bytes_usize() - offset);
+                    prefetch_start(map.bytes(at + offset, length));
+                }
+                false => self.prefetch_unread(map, at, block, offset + length),
+            }
+        }
+    }
+
+    #[cold]
+    fn prefetch_unread(&self, map: &Map, at: usize, block: FileBlock, length: usize) {
+        let length = length.next_multiple_of(self.block_size.bytes_usize()).min(PART_BYTES);
+        let start = block.byte_offset(self.block_size);
+        match self.streams.note(start..start + length as u64) {
+            Some(range) => map
+                .will_need(at + (range.start - start) as usize, (range.end - range.start) as usize),
+            None => map.will_need(at, length),
         }
     }
 
@@ -144,7 +159,10 @@ impl LayerFile {
         assert!(buffer.len().is_multiple_of(size), "whole blocks");
         let count = (buffer.len() / size) as u64;
         let unverified = |index: u64| self.needs_checksum(FileBlock(block.0 + index));
-        self.read_unverified(block, buffer)?;
+        let part_blocks = PART_BYTES / size;
+        for (number, part) in buffer.chunks_mut(PART_BYTES).enumerate() {
+            self.read_unverified(FileBlock(block.0 + (number * part_blocks) as u64), part)?;
+        }
         for index in (0..count).filter(|&index| unverified(index)) {
             let at = FileBlock(block.0 + index);
             let data = &buffer[index as usize * size..][..size];
@@ -163,12 +181,7 @@ impl LayerFile {
         let Some((segment, index, at)) = self.segment(block) else { return Ok(None) };
         let Some(map) = self.map_of(segment, block)? else { return Ok(None) };
         let bytes = map.bytes(at, self.block_size.bytes_usize());
-        if self.policy.verify == VerifyPolicy::EveryRead || !segment.verified.get(index) {
-            let expected = checksum()?;
-            self.check(block, bytes, expected)
-                .map_err(|error| self.fault(map, block).unwrap_or(error))?;
-            segment.verified.set(index);
-        }
+        self.verify_mapped((segment, index), map, at, block, checksum)?;
         match self.fault(map, block) {
             Some(error) => Err(error),
             None => Ok(Some(bytes)),
@@ -297,16 +310,73 @@ impl LayerFile {
             .medium()?
             .map(start, length)
             .map_err(|error| self.io("map a layer", block, error))?;
+        if let Some(map) = &map {
+            map.expect_no_order();
+        }
         Ok(segment.map.get_or_init(|| map).as_ref())
+    }
+
+    /// Verifies a block in the map where that is to be done, and has the host read ahead of it.
+    #[inline]
+    fn verify_mapped(
+        &self,
+        (segment, index): (&Segment, usize),
+        map: &Map,
+        at: usize,
+        block: FileBlock,
+        checksum: impl FnOnce() -> Result<u32>,
+    ) -> Result<()> {
+        let size = self.block_size.bytes_usize();
+        let verified = segment.verified.get(index);
+        self.read_ahead(map, at, block, size, verified);
+        if !verified || self.policy.verify == VerifyPolicy::EveryRead {
+            let expected = checksum()?;
+            self.check(block, map.bytes(at, size), expected)
+                .map_err(|error| self.fault(map, block).unwrap_or(error))?;
+            segment.verified.set(index);
+        }
+        Ok(())
+    }
+
+    /// Notes that `length` bytes from `block` on, which lies at `at` of the map, are about to be read.
+    /// What was `verified` has been read before: it and what follows it are most likely in memory, and
+    /// most such reads are not looked at.
+    #[inline]
+    fn read_ahead(&self, map: &Map, at: usize, block: FileBlock, length: usize, verified: bool) {
+        let is_seen =
+            (at + length - 1) / STRIDE_BYTES as usize != at.wrapping_sub(1) / STRIDE_BYTES as usize;
+        if !verified || is_seen {
+            self.read_ahead_of_noted(map, at, block, length, verified);
+        }
+    }
+
+    #[cold]
+    fn read_ahead_of_noted(
+        &self,
+        map: &Map,
+        at: usize,
+        block: FileBlock,
+        length: usize,
+        verified: bool,
+    ) {
+        let start = block.byte_offset(self.block_size);
+        let Some(range) = self.streams.note(start..start + length as u64) else { return };
+        let from = at + (range.start - start) as usize;
+        if !verified || !map.is_resident(from) {
+            map.will_need(from, (range.end - range.start) as usize);
+        }
     }
 
     fn read_unverified(&self, block: FileBlock, buffer: &mut [u8]) -> Result<()> {
         let offset =
             block.byte_offset_checked(self.block_size).ok_or_else(|| self.beyond(block))?;
-        if let Some((segment, _, at)) = self.segment(block)
+        if let Some((segment, index, at)) = self.segment(block)
             && let Some(map) = self.map_of(segment, block)?
             && at + buffer.len() <= map.len()
         {
+            let verified = |block: usize| segment.verified.get(block);
+            let last = index + buffer.len() / self.block_size.bytes_usize() - 1;
+            self.read_ahead(map, at, block, buffer.len(), verified(index) && verified(last));
             return map.try_copy(at, buffer).map_err(|error| self.io("read blocks", block, error));
         }
         let medium = self.source.medium()?;

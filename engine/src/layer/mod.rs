@@ -11,6 +11,7 @@ mod pieces;
 mod policy;
 mod seal;
 mod slots;
+mod streams;
 mod verified;
 
 pub use descriptors::{Descriptors, FileSource};

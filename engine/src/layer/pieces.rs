@@ -11,6 +11,9 @@ use crate::medium::Medium;
 use crate::raw::{AlignedBytes, PieceBytes};
 use crate::units::{BlockSize, LayerId, PAGE_BYTES};
 
+/// How much of a run is read when it is opened, at most: all of most of them.
+const OPENED_BYTES: usize = 128 << 10;
+
 /// The verified body of a piece.
 pub fn read_blob(
     medium: &dyn Medium,
@@ -29,7 +32,11 @@ pub fn read_blob(
 /// A run of the file: used in the map as it lies, or copied where there is no map.
 pub fn read_run(file: &LayerFile, piece: &PieceRef) -> Result<Arc<Run>> {
     let bytes = match file.map_range(piece.place, piece.bytes)? {
-        Some((map, offset)) => PieceBytes::Mapped { map, offset, length: piece.bytes as usize },
+        Some((map, offset)) => {
+            let bytes = PieceBytes::Mapped { map, offset, length: piece.bytes as usize };
+            bytes.will_need(0..bytes.bytes().len().min(OPENED_BYTES));
+            bytes
+        }
         None => {
             let medium = file.medium()?;
             let what = (PageKind::Run, "head of a run");

@@ -110,6 +110,13 @@ impl PieceBytes {
         }
     }
 
+    /// Has the host begin reading a range of them into memory, where it is not there.
+    pub fn will_need(&self, range: Range<usize>) {
+        if let PieceBytes::Mapped { map, offset, .. } = self {
+            map.will_need(offset + range.start, range.len());
+        }
+    }
+
     /// Whether the signal guard had to stand in for a page of the map.
     #[inline]
     pub fn faulted(&self) -> bool {

@@ -78,7 +78,9 @@ impl Chunks {
     #[cold]
     fn verify_now(&self, bytes: &PieceBytes, number: u64) -> Result<()> {
         let chunk = self.layout.chunk(number);
-        let content = &bytes.bytes()[chunk.offset as usize..][..chunk.bytes as usize];
+        let range = chunk.offset as usize..(chunk.offset + chunk.bytes) as usize;
+        bytes.will_need(range.clone());
+        let content = &bytes.bytes()[range];
         let found = chunk_checksum(&self.prelude, number, content);
         let expected = self.expected[number as usize];
         if found != expected {

@@ -9,9 +9,8 @@ use crate::harness::{Place, can_mount, has_program, skip};
 
 /// Where the kernel counts memory by groups.
 const GROUPS: &str = "/sys/fs/cgroup/memory";
-/// Room for the maps that the server reads through, and less than half of what is written: with much
-/// less it gets there too, but most of what it does is to read again what it had.
-const LIMIT_BYTES: u64 = 96 << 20;
+/// A quarter of what is written.
+const LIMIT_BYTES: u64 = 48 << 20;
 const FILE_BYTES: u64 = 192 << 20;
 /// Whoever waits for himself waits longer.
 const WATCHDOG_SECONDS: &str = "90";
