@@ -101,13 +101,15 @@ fn write_and_flush(store: &Store, folder: &Path, size: u64, rounds: usize) {
     }
     let after = volume.counters();
     let checkpoints = after.checkpoints - before.checkpoints;
+    let zeros = after.zeros_ahead_bytes - before.zeros_ahead_bytes;
+    let written = after.bytes_allocated + after.metadata_bytes + zeros
+        - before.bytes_allocated
+        - before.metadata_bytes;
     println!(
-        "  one 4 KiB write and flush: {:.2} fdatasync, {} bytes ({checkpoints} checkpoints among {rounds})",
+        "  one 4 KiB write and flush: {:.2} fdatasync, {} bytes, of which {} are zeros written ahead ({checkpoints} checkpoints among {rounds})",
         (after.syncs - before.syncs) as f64 / rounds as f64,
-        (after.bytes_allocated + after.metadata_bytes
-            - before.bytes_allocated
-            - before.metadata_bytes)
-            / rounds as u64,
+        written / rounds as u64,
+        zeros / rounds as u64,
     );
     row("one 4 KiB write and flush", "in place in a flat file", ours, theirs);
 }

@@ -380,6 +380,7 @@ impl Volume {
         let mut state = self.state.write();
         state.check_poison("find a place for a record")?;
         let range = state.allocator.allocate_head(&self.epochs, top)?;
+        self.count_zeros_ahead(&mut state.allocator);
         fresh.push(range);
         Ok(range.first)
     }

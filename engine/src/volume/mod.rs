@@ -56,7 +56,7 @@ use crate::format::{LayerKind, LayerRef};
 use crate::raw::fork_generation;
 use crate::units::{ADDRESS_END, BlockAddress, BlockSize, LayerId};
 
-use allocator::BlockRange;
+use allocator::{Allocator, BlockRange};
 use epoch::Epochs;
 use gate::Gate;
 use journal::Journal;
@@ -105,6 +105,7 @@ struct Counts {
     commits: AtomicU64,
     checkpoints: AtomicU64,
     metadata_bytes: AtomicU64,
+    zeros_ahead_bytes: AtomicU64,
     syncs: AtomicU64,
 }
 
@@ -160,6 +161,7 @@ impl Volume {
             commits: get(&self.counts.commits),
             checkpoints: get(&self.counts.checkpoints),
             metadata_bytes: get(&self.counts.metadata_bytes),
+            zeros_ahead_bytes: get(&self.counts.zeros_ahead_bytes),
             syncs: get(&self.counts.syncs),
         }
     }
@@ -232,6 +234,12 @@ impl Volume {
         self.state.write().poison_with(&error);
         self.notify_room();
         Err(error)
+    }
+
+    /// Counts what `allocator` has written ahead since it was last asked.
+    fn count_zeros_ahead(&self, allocator: &mut Allocator) {
+        let bytes = allocator.take_filled() << self.block_size.log2();
+        self.counts.zeros_ahead_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn notify_room(&self) {

@@ -48,6 +48,8 @@ pub struct Counters {
     pub checkpoints: u64,
     /// Bytes of records and runs that were written.
     pub metadata_bytes: u64,
+    /// Bytes of zeros that were written ahead of commits, for these to find written places.
+    pub zeros_ahead_bytes: u64,
     /// Syncs of the open layer's file.
     pub syncs: u64,
 }

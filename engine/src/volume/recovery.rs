@@ -49,7 +49,10 @@ impl Volume {
         }
         if header.state == LayerState::Frozen {
             let reference = header.layer_ref();
-            mend_header(&*handle.medium, &handle.path, header)?;
+            // One that has what nobody here knows is stood upon, and not written.
+            if header.features.are_writable() {
+                mend_header(&*handle.medium, &handle.path, header)?;
+            }
             drop(handle);
             return Volume::on_parent(home, Some(reference), options);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::allocator::SHORT_BLOCKS_MAX;
+use super::allocator::SHORT_BYTES_MAX;
 use super::buffer::Bufferful;
 use super::epoch::OwnedPin;
 use super::top::Top;
@@ -107,7 +107,7 @@ impl Spill {
                 })?;
                 written += slices.iter().map(|slice| slice.len() as u64).sum::<u64>();
             }
-            if self.blocks.len() as u64 <= SHORT_BLOCKS_MAX {
+            if (self.blocks.len() as u64) << self.block_log2 <= SHORT_BYTES_MAX {
                 continue;
             }
             top.medium.start_writeback(offset, written).map_err(|error| {

@@ -272,6 +272,8 @@ fn one_write_and_flush_is_one_sync_and_two_blocks() {
     assert_eq!(after.syncs - before.syncs, 1);
     assert_eq!(after.bytes_allocated - before.bytes_allocated, 4096);
     assert_eq!(after.metadata_bytes - before.metadata_bytes, 4096);
+    assert_eq!(after.zeros_ahead_bytes, before.zeros_ahead_bytes, "the first commit did that");
+    assert!(before.zeros_ahead_bytes > 0);
 }
 
 /// Two neighbours in the buffer, whose blocks are not known yet: joining them went past the last

@@ -282,6 +282,7 @@ impl Volume {
         let count = state.buffer.len() as u64;
         let top = Arc::clone(&state.top);
         let ranges = state.allocator.allocate(count, &self.epochs, &*top)?;
+        self.count_zeros_ahead(&mut state.allocator);
         let spare = std::mem::take(&mut state.spare);
         let full = state.buffer.take(spare);
         let places: Vec<FileBlock> = ranges

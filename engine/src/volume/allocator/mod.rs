@@ -15,7 +15,7 @@ use super::epoch::Epochs;
 use crate::error::Result;
 use crate::format::FreeSpace;
 use crate::units::FileBlock;
-pub use short::SHORT_BLOCKS_MAX;
+pub use short::SHORT_BYTES_MAX;
 use short::Trail;
 
 /// Consecutive blocks of the file.
@@ -92,6 +92,8 @@ pub struct Allocator {
     free: u64,
     cursor: u64,
     trail: Trail,
+    /// How many blocks were filled with zeros since that was last asked.
+    filled: u64,
     /// Freed, by the epoch in which that was.
     waiting: VecDeque<(u64, BlockRange)>,
     /// Named by a header until the sync that follows the change of both slots.
@@ -140,6 +142,7 @@ impl Allocator {
             free: 0,
             cursor: 0,
             trail: Trail::default(),
+            filled: 0,
             waiting: VecDeque::new(),
             until_sync: Vec::new(),
             shared: BTreeMap::new(),
@@ -186,7 +189,7 @@ impl Allocator {
         space: &dyn Space,
     ) -> Result<Vec<BlockRange>> {
         self.reclaim(epochs);
-        if count <= SHORT_BLOCKS_MAX
+        if count <= self.short_blocks_max()
             && let Some(taken) = self.allocate_short(count, space)?
         {
             return Ok(taken);
@@ -462,30 +465,33 @@ impl Allocator {
         got
     }
 
+    /// The first `count` free blocks in a row, from the cursor on and around the end.
     fn find_stretch(&self, count: u64) -> Option<BlockRange> {
-        let mut start = if self.cursor < self.blocks { self.cursor } else { 0 };
+        let cursor = if self.cursor < self.blocks { self.cursor } else { 0 };
         let mut scanned = 0;
-        for first_pass in [true, false] {
-            let mut length = 0;
+        for (start, end) in [(cursor, self.blocks), (0, cursor)] {
             let mut at = start;
-            let end = if first_pass { self.blocks } else { self.cursor.min(self.blocks) };
             while at < end && scanned <= SCAN_WORDS_MAX * 64 {
-                if at.is_multiple_of(64) && self.used[at as usize / 64] == u64::MAX {
-                    length = 0;
-                    at += 64;
-                    scanned += 64;
-                    continue;
+                let free = self.next_free(at, end);
+                let past = self.next_used(free, end.min(free.saturating_add(count)));
+                if past - free == count {
+                    return Some(BlockRange { first: FileBlock(free), count });
                 }
-                length = if self.is_used(at) { 0 } else { length + 1 };
-                at += 1;
-                scanned += 1;
-                if length == count {
-                    return Some(BlockRange { first: FileBlock(at - count), count });
-                }
+                scanned += (past - at) as usize;
+                at = past;
             }
-            start = 0;
         }
         None
+    }
+
+    /// The first free block from `at` on; `end` where there is none before it.
+    fn next_free(&self, at: u64, end: u64) -> u64 {
+        next_set(at, end, |word| !self.used[word])
+    }
+
+    /// The first block in use from `at` on; `end` where there is none before it.
+    fn next_used(&self, at: u64, end: u64) -> u64 {
+        next_set(at, end, |word| self.used[word])
     }
 
     fn extend(&mut self, blocks: u64) {
@@ -530,4 +536,16 @@ impl Allocator {
     fn is_written(&self, block: u64) -> bool {
         self.written[block as usize / 64] >> (block % 64) & 1 == 1
     }
+}
+
+/// The first bit from `at` on that is set in the words; `end` where there is none before it.
+fn next_set(mut at: u64, end: u64, word: impl Fn(usize) -> u64) -> u64 {
+    while at < end {
+        let rest = word(at as usize / 64) >> (at % 64);
+        if rest != 0 {
+            return end.min(at + u64::from(rest.trailing_zeros()));
+        }
+        at = (at / 64 + 1) * 64;
+    }
+    end
 }

@@ -11,8 +11,8 @@ use super::{Allocator, BlockRange, Epochs, RESERVE_BLOCKS, Space};
 use crate::error::{ErrorKind, Result};
 use crate::units::FileBlock;
 
-/// The most blocks that count as few.
-pub const SHORT_BLOCKS_MAX: u64 = 16;
+/// What counts as few blocks, in bytes.
+pub const SHORT_BYTES_MAX: u64 = 64 << 10;
 /// How much is written ahead at once, in bytes: what hosts write in one request.
 const AHEAD_BYTES: u64 = 256 << 10;
 /// What part of the file may be free before what is scattered in it is used up, in whatever
@@ -58,6 +58,16 @@ impl Allocator {
         }
     }
 
+    /// The most blocks that count as few.
+    pub(super) fn short_blocks_max(&self) -> u64 {
+        SHORT_BYTES_MAX >> self.block_log2
+    }
+
+    /// How many blocks were filled with zeros since this was last asked.
+    pub fn take_filled(&mut self) -> u64 {
+        std::mem::take(&mut self.filled)
+    }
+
     fn take_stretch(&mut self, count: u64) -> Option<Vec<BlockRange>> {
         let range = self.written_stretch(self.trail.data, count)?;
         self.take(range);
@@ -68,7 +78,7 @@ impl Allocator {
     /// A block for the head of the record after the next one.
     pub fn allocate_head(&mut self, epochs: &Epochs, space: &dyn Space) -> Result<BlockRange> {
         self.reclaim(epochs);
-        let gap = std::mem::take(&mut self.trail.since_head).min(SHORT_BLOCKS_MAX);
+        let gap = std::mem::take(&mut self.trail.since_head).min(self.short_blocks_max());
         let mut stretch = self.written_stretch(self.trail.head, gap + 1);
         let has_spare = self.free > self.blocks / SPARE_DIVISOR;
         if stretch.is_none() && !has_spare && self.write_ahead(gap + 1, space)? {
@@ -110,6 +120,7 @@ impl Allocator {
         for block in first..end {
             self.written[block as usize / 64] |= 1 << (block % 64);
         }
+        self.filled += end - first;
         self.trail.data = first;
         self.trail.head = first;
         Ok(true)

@@ -85,3 +85,38 @@ fn a_saved_allocator_comes_back_the_same() {
     again.release(BlockRange { first: taken[0].first, count: 1 }, &epochs);
     assert_eq!(again.free, 100 - 2 - 35, "the block has another extent");
 }
+
+#[test]
+fn a_stretch_is_found_where_looking_block_by_block_finds_it() {
+    let mut random = crate::testing::Random::new(5);
+    for _ in 0..200 {
+        let blocks = 1 + random.below(300);
+        let mut allocator = Allocator::fresh(12, 0, blocks);
+        let mut at = 0;
+        while at < blocks {
+            let count = (1 + random.below(90)).min(blocks - at);
+            if random.below(2) == 0 {
+                allocator.take(BlockRange { first: FileBlock(at), count });
+            }
+            at += count;
+        }
+        allocator.cursor = random.below(blocks + 1);
+        let cursor = allocator.cursor % blocks;
+        for count in 1..100 {
+            let is_free =
+                |first: u64| (first..first + count).all(|block| !allocator.is_used(block));
+            let within = |from: u64, end: u64| {
+                (from..(end + 1).saturating_sub(count)).find(|&first| is_free(first))
+            };
+            let expected = within(cursor, blocks).or_else(|| within(0, cursor));
+            let found = allocator.find_stretch(count).map(|range| range.first.0);
+            assert_eq!(found, expected, "{count} blocks of {blocks} from {cursor} on");
+        }
+    }
+}
+
+#[test]
+fn few_blocks_are_few_bytes() {
+    let blocks = |log2: u32| Allocator::empty(log2).short_blocks_max();
+    assert_eq!([12, 13, 16].map(blocks), [16, 8, 1]);
+}
