@@ -222,8 +222,11 @@ impl LayerFile {
             return Ok(None);
         };
         let blocks = (block.0..block.0 + count).map(FileBlock);
-        if blocks.clone().any(|block| self.needs_checksum(block)) {
-            let data = map.bytes(start, count as usize * size).chunks(size);
+        let verified = !blocks.clone().any(|block| self.needs_checksum(block));
+        let length = count as usize * size;
+        self.read_ahead(&map, start, block, length, verified);
+        if !verified {
+            let data = map.bytes(start, length).chunks(size);
             for ((block, data), expected) in blocks.zip(data).zip(checksums()?) {
                 self.check(block, data, expected)
                     .map_err(|error| self.fault(&map, block).unwrap_or(error))?;
