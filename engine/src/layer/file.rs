@@ -20,6 +20,9 @@ const SEGMENT_BYTES: u64 = 1 << 30;
 const SEGMENTS_MAX: u64 = 1 << 14;
 /// How much of a long read is copied before what follows it is asked for.
 const PART_BYTES: usize = 1 << 20;
+/// From how many bytes on consecutive blocks that were never read are read and not touched in the map:
+/// the host brings them in as few large pieces then, and as many small ones where it is asked ahead.
+const LONG_BYTES: usize = 128 << 10;
 
 /// One layer file, opened for reading.
 ///
@@ -379,8 +382,13 @@ impl LayerFile {
         {
             let verified = |block: usize| segment.verified.get(block);
             let last = index + buffer.len() / self.block_size.bytes_usize() - 1;
-            self.read_ahead(map, at, block, buffer.len(), verified(index) && verified(last));
-            return map.try_copy(at, buffer).map_err(|error| self.io("read blocks", block, error));
+            let verified = verified(index) && verified(last);
+            if verified || buffer.len() < LONG_BYTES {
+                self.read_ahead(map, at, block, buffer.len(), verified);
+                return map
+                    .try_copy(at, buffer)
+                    .map_err(|error| self.io("read blocks", block, error));
+            }
         }
         let medium = self.source.medium()?;
         medium.read_at(offset, buffer).map_err(|error| self.io("read blocks", block, error))
