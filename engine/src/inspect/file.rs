@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::medium::{Host, Medium, OpenMode};
+use crate::medium::{Host, Medium, OpenMode, buffer_of};
 use crate::units::PAGE_BYTES;
 
 /// A metadata page.
@@ -67,16 +67,11 @@ impl InspectedFile {
     /// `length` bytes from `offset`; allocated only once the file is known to hold them.
     pub fn bytes(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
         let end = offset.checked_add(length);
-        let inside = end.is_some_and(|end| end <= self.length);
-        let length = usize::try_from(length).ok().filter(|_| inside);
-        let Some(length) = length else {
+        if end.is_none_or(|end| end > self.length) {
             return Err(self.ends_before(offset, usize::MAX));
-        };
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length).map_err(|_| {
-            Error::io("read", io::ErrorKind::OutOfMemory.into()).in_file(&self.path)
-        })?;
-        bytes.resize(length, 0);
+        }
+        let mut bytes =
+            buffer_of(length).map_err(|error| Error::io("read", error).in_file(&self.path))?;
         self.read(offset, &mut bytes)?;
         Ok(bytes)
     }

@@ -7,7 +7,7 @@ use super::file::LayerFile;
 use crate::error::{Error, Result};
 use crate::extent::{EncodedRun, Run, RunOrigin};
 use crate::format::{PageKind, PieceRef, blob};
-use crate::medium::Medium;
+use crate::medium::{Medium, buffer_of};
 use crate::raw::{AlignedBytes, PieceBytes};
 use crate::units::{BlockSize, LayerId, PAGE_BYTES};
 
@@ -86,7 +86,9 @@ fn read_piece(
     piece
         .verify_head(what, kind, layer, &head)
         .map_err(|error| error.shifted_by(start).in_file(path))?;
-    let mut bytes = vec![0; piece.bytes as usize];
+    let mut bytes = buffer_of(piece.bytes).map_err(|error| {
+        Error::io("read a piece of metadata", error).in_file(path).at_offset(start)
+    })?;
     let (first, rest) = bytes.split_at_mut(head.len());
     first.copy_from_slice(&head);
     read(start + PAGE_BYTES, rest)?;

@@ -14,7 +14,7 @@ use crate::extent::{BlockChecksums, ExtentMap, Target};
 use crate::format::page::PageKind;
 use crate::format::{Header, PieceRef, Record, checksum, record, sources};
 use crate::layer::{LayerFile, read_blob, read_run};
-use crate::medium::Medium;
+use crate::medium::{Medium, buffer_of};
 use crate::units::{BlockSize, FileBlock, PAGE_BYTES, SourceIndex};
 
 /// Up to how many extents the runs of a record go into the map; larger ones stay runs.
@@ -350,8 +350,7 @@ impl Device<'_> {
             }
         }
         if let Some(piece) = &record.sources {
-            let mut bytes = vec![0; piece.bytes as usize];
-            self.read(piece.place.byte_offset(self.block_size), &mut bytes)?;
+            let bytes = self.piece(piece)?;
             let what = "table of sources";
             crate::format::blob::decode(what, PageKind::Sources, header.layer, piece, &bytes)?;
         }
@@ -400,10 +399,18 @@ impl Device<'_> {
         Ok(())
     }
 
-    fn run(&self, header: &Header, piece: &PieceRef) -> Result<Arc<crate::extent::Run>> {
-        let mut bytes = vec![0; piece.bytes as usize];
+    fn piece(&self, piece: &PieceRef) -> Result<Vec<u8>> {
         let offset = piece.place.byte_offset(self.block_size);
+        let mut bytes = buffer_of(piece.bytes).map_err(|error| {
+            Error::io("read the journal", error).in_file(self.path).at_offset(offset)
+        })?;
         self.read(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn run(&self, header: &Header, piece: &PieceRef) -> Result<Arc<crate::extent::Run>> {
+        let bytes = self.piece(piece)?;
+        let offset = piece.place.byte_offset(self.block_size);
         let origin = crate::extent::RunOrigin { path: self.path.into(), offset };
         let bytes = crate::raw::AlignedBytes::copy_of(&bytes).into();
         crate::extent::Run::open(bytes, PageKind::Run, header.layer, *piece, origin).map(Arc::new)
