@@ -7,11 +7,14 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sapwood::Counters;
 use sapwood::format::Annotations;
 use sapwood::store::{Store, StoreOptions};
 use sapwood_benches::{Random, cpu_time, is_quick, median};
 
 const BLOCK: usize = 4096;
+/// More than there are records between two checkpoints.
+const FLUSHES_OVER_AND_OVER: u64 = 1000;
 
 fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -99,19 +102,36 @@ fn write_and_flush(store: &Store, folder: &Path, size: u64, rounds: usize) {
             flat.sync_data().unwrap();
         }));
     }
-    let after = volume.counters();
-    let checkpoints = after.checkpoints - before.checkpoints;
+    print_written("one 4 KiB write and flush, each elsewhere", &before, &volume.counters(), rounds);
+    // The journal begins anew at some point in the first of these.
+    for turn in 0..2 {
+        let before = volume.counters();
+        for number in 0..FLUSHES_OVER_AND_OVER {
+            random.fill(&mut block);
+            volume.write_at(number % 256 * BLOCK as u64, &block).unwrap();
+            volume.flush().unwrap();
+        }
+        if turn == 1 {
+            let (what, after) = ("the same over and over in 1 MiB", volume.counters());
+            print_written(what, &before, &after, FLUSHES_OVER_AND_OVER as usize);
+        }
+    }
+    row("one 4 KiB write and flush", "in place in a flat file", ours, theirs);
+}
+
+/// What `rounds` flushes made the host write.
+fn print_written(what: &str, before: &Counters, after: &Counters, rounds: usize) {
     let zeros = after.zeros_ahead_bytes - before.zeros_ahead_bytes;
     let written = after.bytes_allocated + after.metadata_bytes + zeros
         - before.bytes_allocated
         - before.metadata_bytes;
     println!(
-        "  one 4 KiB write and flush: {:.2} fdatasync, {} bytes, of which {} are zeros written ahead ({checkpoints} checkpoints among {rounds})",
+        "  {what}: {:.2} fdatasync, {} bytes, of which {} are zeros written ahead ({} checkpoints among {rounds})",
         (after.syncs - before.syncs) as f64 / rounds as f64,
         written / rounds as u64,
         zeros / rounds as u64,
+        after.checkpoints - before.checkpoints,
     );
-    row("one 4 KiB write and flush", "in place in a flat file", ours, theirs);
 }
 
 /// Forks, in turns with making an empty file: what the host asks for the one file of a fork.
