@@ -1,10 +1,13 @@
-//! The medium of real files, with the kernel made to interrupt its calls.
+//! Real files: the kernel made to interrupt the calls of their medium, and files cut while they are mapped.
 
 use std::io::IoSlice;
 use std::path::Path;
 use std::process::Command;
 
-use sapwood::medium::{FileHost, Host, LockMode, LockWait, Network, OpenMode};
+use sapwood::medium::{FileHost, Host, LockMode, LockWait, Network, OpenMode, install_guard};
+use sapwood::testing::Random;
+use sapwood::{Annotations, BlockAddress, ErrorKind, MapPolicy, ReadPolicy, Replace, Store};
+use sapwood::{Result, StoreOptions};
 
 const FOLDER: &str = "SAPWOOD_TEST_INTERRUPTED_FOLDER";
 const SYNC_IS_INTERRUPTED: i32 = 42;
@@ -72,4 +75,59 @@ fn interrupted_calls_are_made_again_but_a_sync_is_not() {
     let (code, trace) = run("fdatasync");
     assert_eq!(code, Some(SYNC_IS_INTERRUPTED), "{trace}");
     assert_eq!(trace.matches("fdatasync(").count(), 1, "asked once:\n{trace}");
+}
+
+/// Pages of a map that the host has lost read as zeros, of metadata too: a look-up once took the
+/// zeros for numbers of extents, and panicked.
+#[test]
+fn a_layer_that_is_cut_while_it_is_mapped_is_an_error_wherever_that_is() {
+    const BLOCK: u64 = 4096;
+    install_guard().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let mut options = StoreOptions::default();
+    options.volume.read = ReadPolicy { map: MapPolicy::Guarded, ..options.volume.read };
+    let store = Store::create(&path, &options).unwrap();
+    // Extents in several of the parts of the address space that a map keeps apart, and many in one.
+    let volume = store.create_volume("disk", 64 << 40).unwrap();
+    let mut random = Random::new(5);
+    let mut blocks: Vec<u64> = (0..1500).map(|_| random.below(1 << 20) * 2).collect();
+    blocks.extend((0..50).map(|_| random.below(1 << 34)));
+    blocks.sort_unstable();
+    blocks.dedup();
+    for &block in &blocks {
+        volume.write_at(block * BLOCK, &block.to_le_bytes()).unwrap();
+    }
+    let layer = volume.snapshot(&Annotations::default()).unwrap().layer_id();
+    store.tag("disk@1", "base:1", Replace::Refuse).unwrap();
+    volume.close().unwrap();
+    drop(store);
+    let layer = path.join(format!("layers/{layer}.layer"));
+    let whole = std::fs::read(&layer).unwrap();
+    let pages = whole.len() as u64 / BLOCK;
+    let metadata = pages - blocks.len() as u64;
+    assert!(metadata > 10, "{metadata} pages");
+    let mut failed = 0;
+    for cut in (0..pages).filter(|cut| cut % 97 == 0 || pages - cut <= metadata) {
+        std::fs::write(&layer, &whole).unwrap();
+        let store = Store::open(&path, &options).unwrap();
+        let snapshot = store.snapshot_of("base:1").unwrap();
+        let read = |block: u64| -> Result<()> {
+            let mut bytes = [0; 8];
+            snapshot.read_at(block * BLOCK, &mut bytes)?;
+            assert_eq!(u64::from_le_bytes(bytes), block, "cut at page {cut}");
+            Ok(())
+        };
+        blocks.iter().try_for_each(|&block| read(block)).unwrap();
+        std::fs::File::options().write(true).open(&layer).unwrap().set_len(cut * BLOCK).unwrap();
+        let end = BlockAddress((64 << 40) / BLOCK);
+        let walked = snapshot.extents(BlockAddress(0), end).collect::<Result<Vec<_>>>().map(drop);
+        for outcome in blocks.iter().map(|&block| read(block)).chain([walked]) {
+            if let Err(error) = outcome {
+                assert_eq!(error.kind(), ErrorKind::Io, "cut at page {cut}: {error}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(failed > 1000, "{failed}");
 }

@@ -210,7 +210,8 @@ impl LayerFile {
 
     /// The bytes of `count` consecutive blocks in the map, verified, to be used at once: the map,
     /// and where in it they begin. `None` where they do not lie in one map of a file that grows
-    /// no more. `checksums` is asked where a block is still to be verified.
+    /// no more, and where the host does not have them in memory afterwards: a read tells why, and who
+    /// hands them to the kernel could not. `checksums` is asked where a block is still to be verified.
     pub fn lend(
         &self,
         block: FileBlock,
@@ -238,7 +239,7 @@ impl LayerFile {
         }
         match self.fault(&map, block) {
             Some(error) => Err(error),
-            None => Ok(Some((map, start))),
+            None => Ok(map.bring_in(start, length).then_some((map, start))),
         }
     }
 

@@ -115,6 +115,12 @@ impl Map {
         }
     }
 
+    /// Brings a range into memory, so that somebody who cannot be told of a fault, as the kernel is when
+    /// it copies, meets none. No where the host has lost it, or knows no such call (before Linux 5.14).
+    pub fn bring_in(&self, offset: usize, length: usize) -> bool {
+        length == 0 || self.owner.inner.advise_range(Advice::PopulateRead, offset, length).is_ok()
+    }
+
     /// Whether the page of byte `offset` is in memory. A host says yes, too, where it does not tell:
     /// of files that belong to somebody else and may not be written.
     pub fn is_resident(&self, offset: usize) -> bool {

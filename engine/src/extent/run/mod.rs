@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Extent, Target};
 use crate::format::PieceRef;
 use crate::format::run::{CODE_DATA, CODE_HOLE, CODE_ZERO, RunHead, RunLayout, Word};
@@ -54,8 +54,10 @@ pub struct Run {
     bytes: PieceBytes,
     chunks: Chunks,
     vectors: Vectors,
-    highs: Column<u32>,
-    firsts: Column<u32>,
+    /// Of each superblock: where look-ups begin, so these stay what they were when they were looked
+    /// through, even where a host loses the page of the map that holds them.
+    highs: Box<[u32]>,
+    firsts: Box<[u32]>,
     high_shape: TreeShape,
     high_tree: Column<Node>,
     /// Where all extents begin in one superblock that has a tree: what look-ups
@@ -88,7 +90,8 @@ impl Run {
     /// The heap that the run takes besides its map, in bytes.
     pub fn heap_bytes(&self) -> usize {
         let single = self.single.as_ref().map_or(0, Single::heap_bytes);
-        size_of::<Run>() + self.bytes.heap_bytes() + single
+        let superblocks = size_of_val(&self.highs[..]) + size_of_val(&self.firsts[..]);
+        size_of::<Run>() + self.bytes.heap_bytes() + superblocks + single
     }
 
     /// How the head of its layer, or a record, names it.
@@ -239,6 +242,10 @@ impl Run {
 
     #[cold]
     fn locate_error(&self, error: Error) -> Error {
+        // Zeros in place of a page that the host has lost agree with nothing, but are no damage.
+        if error.kind() == ErrorKind::Corrupt && self.bytes.faulted() {
+            return self.faulted();
+        }
         error.shifted_by(self.origin.offset).in_file(&self.origin.path)
     }
 }

@@ -68,8 +68,9 @@ fn open(
 
     let chunks = Chunks::new(column(&bytes, layout.chunk_checksums)?, layout, prelude);
     chunks.verify_until(&bytes, layout.lows.offset)?;
-    let highs: Column<u32> = column(&bytes, layout.superblock_highs)?;
-    let firsts: Column<u32> = column(&bytes, layout.superblock_firsts)?;
+    let superblocks = |section| Ok(column(&bytes, section)?[..].into());
+    let highs: Box<[u32]> = superblocks(layout.superblock_highs)?;
+    let firsts: Box<[u32]> = superblocks(layout.superblock_firsts)?;
     ascending(&highs, "superblock highs", layout.superblock_highs)?;
     ascending(&firsts, "superblock firsts", layout.superblock_firsts)?;
     let bounds = (firsts.first().copied().unwrap_or(0), firsts.last().copied().unwrap_or(0));

@@ -148,3 +148,24 @@ fn damage_is_not_lent() {
         files.close().unwrap();
     }
 }
+
+/// What was lent went into a message to the kernel, which met a page that was gone: the message was
+/// lost, and whoever had asked waited for ever.
+#[test]
+fn what_the_host_lost_is_an_error_and_not_lent() {
+    crate::medium::install_guard().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let mut options = StoreOptions::default();
+    options.volume.read = ReadPolicy { map: MapPolicy::Guarded, ..options.volume.read };
+    let store = Store::create(&path, &options).unwrap();
+    let files = files(&store);
+    let inode = make(&files, ROOT, "file");
+    files.write(inode, 0, &vec![7; 64 * BLOCK]).unwrap();
+    let layer = files.snapshot(&Annotations::default()).unwrap().layer_id();
+    assert!(expect_same(&files, inode, 0, 64 * BLOCK), "verified, and in memory");
+    let layer = path.join(format!("layers/{layer}.layer"));
+    std::fs::File::options().write(true).open(layer).unwrap().set_len(0).unwrap();
+    let error = shown(&files, inode, 0, 64 * BLOCK).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+}
