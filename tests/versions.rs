@@ -203,6 +203,50 @@ fn frozen_layers_with_read_only_compatible_features_are_not_written() {
     store.fork("image:1", "fresh").unwrap().close().unwrap();
 }
 
+/// A volume whose top a crash left frozen was once mended before its features were looked at.
+#[test]
+fn a_frozen_top_is_mended_where_all_of_its_features_are_known() {
+    for (read_only_compatible, slots_agree) in [(0, false), (UNKNOWN, true), (UNKNOWN, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let host: Arc<dyn Host> =
+            Arc::new(FileHost::open_root(folder.path(), Network::Allow).unwrap());
+        let store = Store::create_on(host.clone(), &StoreOptions::default()).unwrap();
+        let volume = store.create_volume("disk", 1 << 20).unwrap();
+        volume.write_at(0, &[7]).unwrap();
+        volume.flush().unwrap();
+        drop(volume.snapshot(&Default::default()).unwrap());
+        drop((volume, store));
+        // As if the power had gone before the next top and its name were durable.
+        layers(folder.path(), LayerState::Open)
+            .iter()
+            .for_each(|top| fs::remove_file(top).unwrap());
+        for name in fs::read_dir(folder.path().join("names")).unwrap() {
+            let name = name.unwrap().path();
+            if name.extension().is_some_and(|extension| extension == "fresh") {
+                fs::remove_file(name).unwrap();
+            }
+        }
+        let [frozen] = &layers(folder.path(), LayerState::Frozen)[..] else { panic!("one layer") };
+        add_features(frozen, Features { read_only_compatible, ..Features::default() });
+        if !slots_agree {
+            let file = fs::File::options().write(true).open(frozen).unwrap();
+            file.write_all_at(&[0; 4096], SLOTS[1]).unwrap();
+        }
+        let before = fs::read(frozen).unwrap();
+
+        let opened = open(&host).open_volume("disk");
+        let is_written = fs::read(frozen).unwrap() != before;
+        assert_eq!(is_written, read_only_compatible == 0, "{read_only_compatible:#x}");
+        if read_only_compatible != 0 && !slots_agree {
+            expect_refused(opened, frozen, "read-only compatible");
+            continue;
+        }
+        let mut byte = [0];
+        opened.unwrap().read_at(0, &mut byte).unwrap();
+        assert_eq!(byte, [7]);
+    }
+}
+
 #[test]
 fn compatible_features_are_used_and_kept() {
     let (folder, host) = copy();

@@ -219,15 +219,12 @@ impl LayerFile {
         checksums: impl FnOnce() -> Result<Vec<u32>>,
     ) -> Result<Option<(Map, usize)>> {
         let size = self.block_size.bytes_usize();
-        if self.fixed_bytes.is_none() {
-            return Ok(None);
-        }
-        let Some((map, start)) = self.map_range(block, count * size as u64)? else {
-            return Ok(None);
-        };
+        let bytes = count.checked_mul(size as u64).filter(|&bytes| bytes > 0);
+        let Some(bytes) = bytes.filter(|_| self.fixed_bytes.is_some()) else { return Ok(None) };
+        let Some((map, start)) = self.map_range(block, bytes)? else { return Ok(None) };
         let blocks = (block.0..block.0 + count).map(FileBlock);
         let verified = !blocks.clone().any(|block| self.needs_checksum(block));
-        let length = count as usize * size;
+        let length = bytes as usize;
         self.read_ahead(&map, start, block, length, verified);
         if !verified {
             let data = map.bytes(start, length).chunks(size);
@@ -247,7 +244,7 @@ impl LayerFile {
     pub fn map_range(&self, block: FileBlock, bytes: u64) -> Result<Option<(Map, usize)>> {
         let Some((segment, _, at)) = self.segment(block) else { return Ok(None) };
         let Some(map) = self.map_of(segment, block)? else { return Ok(None) };
-        let inside = at as u64 + bytes <= map.len() as u64;
+        let inside = bytes <= map.len().saturating_sub(at) as u64;
         Ok(inside.then(|| (map.clone(), at)))
     }
 

@@ -81,7 +81,7 @@ impl Volume {
     pub fn lend_blocks(&self, address: BlockAddress, count: u64) -> Result<Option<SharedBytes>> {
         self.check_process("read")?;
         let state = self.state.read();
-        let end = BlockAddress(address.0 + count);
+        let end = BlockAddress(address.0.saturating_add(count));
         let is_parents = {
             let span = state.find(address)?;
             matches!(span.target, Some(Target::Hole) | None)

@@ -49,7 +49,8 @@ impl Volume {
         }
         if header.state == LayerState::Frozen {
             let reference = header.layer_ref();
-            // One that has what nobody here knows is stood upon, and not written.
+            // One that has what nobody here knows is not written: it is stood upon as it is, and where
+            // its slots differ, whoever would is refused.
             if header.features.are_writable() {
                 mend_header(&*handle.medium, &handle.path, header)?;
             }

@@ -1,6 +1,7 @@
 //! Content without a copy: the same bytes, where they lie.
 
 use super::*;
+use crate::files::blocks::first_block;
 use crate::testing::Random;
 use crate::{MapPolicy, ReadPolicy};
 
@@ -47,7 +48,12 @@ fn what_lies_in_one_piece_in_a_frozen_layer_is_lent() {
     assert!(!is_lent(&files, 0, BLOCK), "of an open layer");
     files.flush().unwrap();
     assert!(!is_lent(&files, 0, BLOCK), "of an open layer");
-    let snapshot = FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap();
+    let frozen = files.snapshot(&Annotations::default()).unwrap();
+    for count in [0, 1 << 20, 1 << 52, u64::MAX] {
+        let lent = frozen.lend_blocks(first_block(inode.0), count).unwrap();
+        assert!(lent.is_none(), "{count} blocks");
+    }
+    let snapshot = FilesView::open(frozen).unwrap();
     let both: [&dyn ReadFiles; 2] = [&files, &snapshot];
     for files in both {
         assert!(is_lent(files, 0, 10 * BLOCK));
@@ -55,6 +61,7 @@ fn what_lies_in_one_piece_in_a_frozen_layer_is_lent() {
         let end = shown(files, inode, 9 * BLOCK as u64 + 1, 5 * BLOCK).unwrap();
         assert_eq!(end, (vec![7; BLOCK + 4], true));
         assert!(!is_lent(files, 20 * BLOCK as u64, BLOCK), "past the end");
+        assert!(!is_lent(files, BLOCK as u64, 0), "nothing");
         assert!(!expect_same(files, small, 3, 100));
     }
     // What is written over is in memory, then in the open layer.
