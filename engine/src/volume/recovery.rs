@@ -49,9 +49,10 @@ impl Volume {
         }
         if header.state == LayerState::Frozen {
             let reference = header.layer_ref();
-            // One that has what nobody here knows is not written: it is stood upon as it is, and where
-            // its slots differ, whoever would is refused.
-            if header.features.are_writable() {
+            // Nobody stands on a slot that is behind; one that has what nobody here knows is not written.
+            if !slots.slots_agree {
+                let writable = header.expect_writable("mend a header slot");
+                writable.map_err(|error| error.in_file(&handle.path))?;
                 mend_header(&*handle.medium, &handle.path, header)?;
             }
             drop(handle);

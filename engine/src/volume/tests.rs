@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::chain::{Layers, Snapshot, View};
-use crate::format::{Annotations, NameEntry, NameKind};
+use crate::format::{Annotations, Features, Header, NameEntry, NameKind};
 use crate::inspect::{CheckOptions, Severity, check_layer};
-use crate::layer::{Descriptors, Layer, ReadPolicy};
+use crate::layer::{Descriptors, Layer, ReadPolicy, read_header};
 use crate::medium::{Host, MemoryHost, OpenMode};
 use crate::units::BlockSize;
 
@@ -159,6 +159,40 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % bound
+    }
+}
+
+/// A top that a crash left frozen was once mended before its features were looked at, and then stood
+/// upon with a slot that was behind.
+#[test]
+fn a_frozen_top_whose_slots_differ_is_mended_or_refused() {
+    const UNKNOWN: u64 = 1 << 40;
+    for read_only_compatible in [0, UNKNOWN] {
+        let home = MemoryHome::new();
+        let volume = create(&home, 1 << 20, VolumeOptions::default());
+        volume.write_at(0, &[7]).unwrap();
+        volume.flush().unwrap();
+        let before = home.entry();
+        drop(volume.snapshot(&Annotations::default()).unwrap());
+        drop(volume);
+        let LayerHandle { medium, path } = home.handle(before.top, OpenMode::ReadWrite);
+        let header = read_header(&*medium, &path).unwrap().header;
+        let features = Features { read_only_compatible, ..header.features };
+        let page = Header { features, ..header }.encode(0);
+        medium.write_at(0, &page).unwrap();
+        medium.write_at(4096, &[0; 4096]).unwrap();
+
+        let options = VolumeOptions::default();
+        let opened = Volume::open(Arc::<MemoryHome>::clone(&home), &before, options);
+        let agree = read_header(&*medium, &path).unwrap().slots_agree;
+        if read_only_compatible == UNKNOWN {
+            let refused = opened.map(drop).unwrap_err().kind();
+            assert_eq!((refused, agree), (ErrorKind::Unsupported, false));
+            continue;
+        }
+        let mut byte = [0];
+        opened.unwrap().read_at(0, &mut byte).unwrap();
+        assert_eq!((byte, agree), ([7], true));
     }
 }
 
