@@ -1,39 +1,19 @@
-//! Merging levels beside the path of snapshots, and what became of index files.
+//! Merging levels beside the path of snapshots.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::counters::IndexCounts;
 use super::level::Level;
 use super::view::View;
-
-/// What became of the indexes of the views of one lineage; for people and tests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IndexCounters {
-    /// Index files written.
-    pub written: u64,
-    /// Index files that could not be written: a full disk, a store that is read-only. The
-    /// views work all the same, and the next one to open merges again.
-    pub write_failures: u64,
-    /// Index files that were damaged or stale when they were opened, and left alone.
-    pub unusable: u64,
-    /// Views that were made anew from the layers because an index proved wrong in use.
-    pub rebuilt: u64,
-    /// Merges beside a snapshot that failed; the view went on with more levels.
-    pub merge_failures: u64,
-}
 
 /// Shared by a view and those put on top of it.
 #[derive(Debug, Default)]
 pub(super) struct Compaction {
     state: Mutex<State>,
     idle: Condvar,
-    written: AtomicU64,
-    write_failures: AtomicU64,
-    unusable: AtomicU64,
-    rebuilt: AtomicU64,
-    merge_failures: AtomicU64,
+    pub(super) counts: IndexCounts,
 }
 
 #[derive(Debug, Default)]
@@ -69,33 +49,6 @@ impl Compaction {
         }
     }
 
-    pub(super) fn counters(&self) -> IndexCounters {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        IndexCounters {
-            written: get(&self.written),
-            write_failures: get(&self.write_failures),
-            unusable: get(&self.unusable),
-            rebuilt: get(&self.rebuilt),
-            merge_failures: get(&self.merge_failures),
-        }
-    }
-
-    pub(super) fn count_written(&self) {
-        self.written.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_write_failure(&self) {
-        self.write_failures.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_unusable(&self) {
-        self.unusable.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_rebuilt(&self) {
-        self.rebuilt.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// One view after another, until the latest has nothing left to merge.
     fn run(&self) {
         let mut done: Option<Replaced> = None;
@@ -107,7 +60,7 @@ impl Compaction {
             match view.compact(levels) {
                 Ok(new) => done = Some(Replaced { old: view.levels().to_vec(), new }),
                 Err(_) => {
-                    self.merge_failures.fetch_add(1, Ordering::Relaxed);
+                    self.counts.count_merge_failure();
                     break;
                 }
             }

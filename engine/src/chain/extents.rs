@@ -23,9 +23,10 @@ pub struct ViewExtents<'a> {
     end: BlockAddress,
 }
 
-impl<'a> ViewExtents<'a> {
-    pub(super) fn new(view: &'a View, start: BlockAddress, end: BlockAddress) -> ViewExtents<'a> {
-        ViewExtents { view, next: start, end }
+impl View {
+    /// All that the view says about `[start, end)`, in address order, holes too.
+    pub fn extents(&self, start: BlockAddress, end: BlockAddress) -> ViewExtents<'_> {
+        ViewExtents { view: self, next: start, end }
     }
 }
 

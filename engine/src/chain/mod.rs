@@ -8,6 +8,7 @@
 
 mod changes;
 mod compaction;
+mod counters;
 mod extents;
 mod index;
 mod level;
@@ -27,7 +28,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use changes::{ChangedExtent, Changes, changes};
-pub use compaction::IndexCounters;
+pub use counters::IndexCounters;
 pub use extents::{ViewExtent, ViewExtents};
 pub use read::{Borrowed, ReadRequest, SharedBytes};
 pub use snapshot::{ReadAt, Snapshot};

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 
 use super::Layers;
-use super::compaction::{Compaction, IndexCounters};
-use super::extents::ViewExtents;
+use super::compaction::Compaction;
+use super::counters::{IndexCounters, IndexCounts};
 use super::index::{discard_index, open_index, write_index};
 use super::level::{Fault, Level};
 use super::merge::merge_levels;
@@ -159,7 +159,7 @@ impl View {
 
     /// What became of index files since the view, or the one it was put on, was opened.
     pub fn index_counters(&self) -> IndexCounters {
-        self.compaction.counters()
+        self.compaction.counts.get()
     }
 
     /// What the view says about `address`.
@@ -168,11 +168,6 @@ impl View {
             let (found, end) = view.resolve(address)?;
             Ok(ViewSpan { target: view.target(found)?, end })
         })
-    }
-
-    /// All that the view says about `[start, end)`, in address order, holes too.
-    pub fn extents(&self, start: BlockAddress, end: BlockAddress) -> ViewExtents<'_> {
-        ViewExtents::new(self, start, end)
     }
 
     /// Where the data block at `address` comes from; `None` where it reads as zeros.
@@ -218,7 +213,7 @@ impl View {
         }
         let merged = merge_levels(&view.levels, view.block_size)?;
         write_index(&*view.layers, &merged)?;
-        view.compaction.count_written();
+        view.compaction.counts.count_written();
         let level = open_index(&*view.layers, &tip.reference())?.unwrap_or(merged);
         view.replace(vec![Arc::new(level)]);
         Ok(())
@@ -307,7 +302,7 @@ impl View {
     /// writes what is worth a file, and has the view replaced. Gives the new levels.
     pub(super) fn compact(&self, levels: Vec<Arc<Level>>) -> Result<Vec<Arc<Level>>> {
         let merged = merge_groups(&levels, Effort::Growing, self.block_size)?;
-        let levels = write_worthy(&*self.layers, merged, &self.compaction);
+        let levels = write_worthy(&*self.layers, merged, &self.compaction.counts);
         self.replace(levels.clone());
         Ok(levels)
     }
@@ -319,14 +314,14 @@ impl View {
         compaction: Arc<Compaction>,
     ) -> Result<View> {
         let block_size = tip.header().block_size;
-        let walked = walk(&*layers, &tip, index_use, &compaction)?;
+        let walked = walk(&*layers, &tip, index_use, &compaction.counts)?;
         let levels = match merge_groups(&walked, Effort::Opening, block_size) {
-            Ok(merged) => write_worthy(&*layers, merged, &compaction),
+            Ok(merged) => write_worthy(&*layers, merged, &compaction.counts),
             Err(_) if walked.iter().any(|level| !level.index_files().is_empty()) => {
                 // An index was damaged where opening it does not look.
                 let damaged = walked.iter().flat_map(|level| level.index_files());
                 damaged.for_each(|&tip| discard_index(&*layers, tip));
-                compaction.count_unusable();
+                compaction.counts.count_unusable();
                 return View::assemble(layers, tip, IndexUse::Ignore, compaction);
             }
             Err(error) => return Err(error),
@@ -371,7 +366,7 @@ impl View {
         for &index in self.levels[level].index_files() {
             discard_index(&*self.layers, index);
         }
-        self.compaction.count_rebuilt();
+        self.compaction.counts.count_rebuilt();
         let (layers, compaction) = (Arc::clone(&self.layers), Arc::clone(&self.compaction));
         match View::assemble(layers, Arc::clone(tip), IndexUse::Ignore, compaction) {
             Ok(view) => Ok(self.replacement.get_or_init(|| Arc::new(view)).current()),
@@ -471,7 +466,7 @@ fn merge_groups(
 fn write_worthy(
     layers: &dyn Layers,
     levels: Vec<Arc<Level>>,
-    compaction: &Compaction,
+    counts: &IndexCounts,
 ) -> Vec<Arc<Level>> {
     levels
         .into_iter()
@@ -481,11 +476,11 @@ fn write_worthy(
             }
             match write_index(layers, &level).and_then(|()| open_index(layers, level.tip())) {
                 Ok(written) => {
-                    compaction.count_written();
+                    counts.count_written();
                     written.map_or(level, Arc::new)
                 }
                 Err(_) => {
-                    compaction.count_write_failure();
+                    counts.count_write_failure();
                     level
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Layers;
-use super::compaction::Compaction;
+use super::counters::IndexCounts;
 use super::index::open_index;
 use super::level::Level;
 use super::merge::merge_levels;
@@ -31,9 +31,9 @@ pub(super) fn walk(
     layers: &dyn Layers,
     tip: &Arc<Layer>,
     index_use: IndexUse,
-    compaction: &Compaction,
+    counts: &IndexCounts,
 ) -> Result<Vec<Arc<Level>>> {
-    let mut walk = Walk { layers, tip, index_use, compaction, levels: vec![], light: vec![] };
+    let mut walk = Walk { layers, tip, index_use, counts, levels: vec![], light: vec![] };
     let mut seen = HashSet::new();
     let mut next = Some(tip.reference());
     while let Some(wanted) = next {
@@ -60,7 +60,7 @@ struct Walk<'a> {
     layers: &'a dyn Layers,
     tip: &'a Arc<Layer>,
     index_use: IndexUse,
-    compaction: &'a Compaction,
+    counts: &'a IndexCounts,
     levels: Vec<Arc<Level>>,
     /// Light layers met one after another, not merged yet.
     light: Vec<Arc<Level>>,
@@ -116,7 +116,7 @@ impl Walk<'_> {
             return None;
         }
         let index = open_index(self.layers, wanted).unwrap_or_else(|_| {
-            self.compaction.count_unusable();
+            self.counts.count_unusable();
             None
         });
         index.filter(|index| index.block_size() == self.tip.header().block_size)

@@ -1,12 +1,11 @@
 //! Headers of single layer files, without opening the layers: what listings and walks need.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use super::names::failed;
-use super::{digests, paths};
+use super::paths;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Header, LayerRef, LayerState};
+use crate::format::Header;
 use crate::layer::read_header;
 use crate::medium::{Host, Medium, OpenMode};
 use crate::units::LayerId;
@@ -61,55 +60,4 @@ pub fn missing(host: &dyn Host, id: LayerId) -> Error {
 pub fn lost_top(host: &dyn Host, id: LayerId) -> Error {
     Error::corrupt("open a volume", "file of its layer", "no such file", "one that was durable")
         .in_file(host.display_path(&paths::layer(id)))
-}
-
-/// The layer that was recorded as `wanted`: the one with its id, else one with its digest.
-pub fn locate(host: &dyn Host, wanted: &LayerRef) -> Result<Header> {
-    if let Some(header) = read(host, wanted.id)? {
-        return Ok(header);
-    }
-    if let Some(digest) = wanted.digest
-        && let Some(&id) = digests::find(host, digest)?.first()
-    {
-        return read_existing(host, id);
-    }
-    Err(missing(host, wanted.id))
-}
-
-/// A walk from a layer through its ancestors, newest first.
-pub struct History<'a> {
-    host: &'a dyn Host,
-    next: Option<LayerRef>,
-    seen: HashSet<LayerId>,
-}
-
-/// The layer recorded as `tip` and all its ancestors.
-pub fn history(host: &dyn Host, tip: Option<LayerRef>) -> History<'_> {
-    History { host, next: tip, seen: HashSet::new() }
-}
-
-impl Iterator for History<'_> {
-    type Item = Result<Header>;
-
-    fn next(&mut self) -> Option<Result<Header>> {
-        let wanted = self.next.take()?;
-        let header = match locate(self.host, &wanted) {
-            Ok(header) => header,
-            Err(error) => return Some(Err(error)),
-        };
-        let path = || self.host.display_path(&paths::layer(header.layer));
-        if header.state != LayerState::Frozen {
-            let error = Error::corrupt("walk a chain", "state of an ancestor", "open", "frozen");
-            return Some(Err(error.in_file(path())));
-        }
-        if let Err(error) = wanted.verify(&header.layer_ref()) {
-            return Some(Err(error.in_file(path())));
-        }
-        if !self.seen.insert(header.layer) {
-            let error = Error::corrupt("walk a chain", "parent", header.layer, "no cycle");
-            return Some(Err(error.in_file(path())));
-        }
-        self.next = header.parent;
-        Some(Ok(header))
-    }
 }

@@ -10,9 +10,8 @@ use super::collect::change_header;
 use super::handle::Inner;
 use super::lease::Lease;
 use super::locks::{NameLock, StoreLock};
-use super::making::remove_mark;
 use super::names::{self, failed};
-use super::{headers, paths};
+use super::{headers, history, marks, paths};
 use crate::chain::{Layers, Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{LayerRef, LayerState, NameEntry, NameKind};
@@ -131,9 +130,7 @@ impl Home for VolumeHome {
         // Between making the file and locking it, it would look like an orphan.
         let _adding = StoreLock::shared(host)?;
         if let Owner::Maker = &self.owner {
-            // Durable before the layer is frozen: both lie in one folder.
-            let mark = paths::making(id);
-            host.open(&mark, OpenMode::CreateNew).map_err(failed(host, "make a layer", &mark))?;
+            marks::mark(host, id)?;
         }
         let medium = host.open(&path, OpenMode::CreateNew).map_err(host_says)?;
         // Nobody holds it but who tries all locks, for a moment.
@@ -200,7 +197,7 @@ impl Home for VolumeHome {
         self.state.lock().held.remove(&id);
         host.remove(&path).map_err(failed(host, "remove a layer", &path))?;
         match &self.owner {
-            Owner::Maker => remove_mark(host, id).map(drop),
+            Owner::Maker => marks::remove_mark(host, id).map(drop),
             Owner::Name(_) => Ok(()),
         }
     }
@@ -224,7 +221,7 @@ impl Home for VolumeHome {
                 "a layer or a parent",
             ));
         };
-        let header = headers::locate(host, parent)?;
+        let header = history::locate(host, parent)?;
         Ok(Shape {
             kind: header.kind,
             block_size: header.block_size,

@@ -7,7 +7,7 @@ use super::handle::{Inner, Store};
 use super::names::{self, failed, list_folder};
 use super::paths::{self, LayersEntry};
 use super::resolve::{find_name, newest_frozen, resolve};
-use super::{Name, headers};
+use super::{Name, headers, history};
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Target;
@@ -135,7 +135,7 @@ impl Store {
             false => Some(headers::read_existing(inner.host(), resolved.layer)?.layer_ref()),
         };
         if let Some(tip) = next.take() {
-            for header in headers::history(inner.host(), Some(tip)) {
+            for header in history::history(inner.host(), Some(tip)) {
                 lineage.push(info_of(inner, header?)?);
             }
         }
@@ -146,7 +146,7 @@ impl Store {
     pub fn depth(&self, reference: &str) -> Result<u64> {
         let inner = self.inner()?;
         let header = headers::read_existing(inner.host(), resolve(inner, reference)?.layer)?;
-        let ancestors = headers::history(inner.host(), header.parent);
+        let ancestors = history::history(inner.host(), header.parent);
         ancestors.map(|header| header.map(|_| 1)).sum()
     }
 

@@ -6,15 +6,14 @@ use super::handle::{Inner, Store};
 use super::home::VolumeHome;
 use super::info::expect_free;
 use super::locks::{NameLock, StoreLock};
-use super::names::failed;
+use super::marks::remove_mark;
 use super::remove::unlink_top;
 use super::tag::{Replace, lock_tag, write_tag};
 use super::volumes::Base;
-use super::{Name, headers, paths};
+use super::{Name, headers};
 use crate::chain::Snapshot;
 use crate::error::Result;
 use crate::format::{Annotations, LayerKind};
-use crate::medium::Host;
 use crate::units::LayerId;
 use crate::volume::Volume;
 
@@ -118,35 +117,5 @@ impl TagOfMaking {
         unlink_top(&self.inner, top)?;
         // A crash before this leaves a mark without a layer, which a collection takes.
         remove_mark(host, top).map(drop)
-    }
-}
-
-/// Removes the marks of a layer that was being made and of those below that were made with it,
-/// durably. From the top down: a layer without a mark shows that all below it are finished, so a
-/// crash may leave any of the marks.
-pub(super) fn unmark(inner: &Inner, id: LayerId) -> Result<()> {
-    let host = inner.host();
-    let mut had_mark = false;
-    let mut next = Some(id);
-    while let Some(id) = next
-        && remove_mark(host, id)?
-    {
-        had_mark = true;
-        next = headers::read_existing(host, id)?.parent.map(|parent| parent.id);
-    }
-    let folder = paths::LAYERS.as_ref();
-    match had_mark {
-        true => host.sync_folder(folder).map_err(failed(host, "sync the folder", folder)),
-        false => Ok(()),
-    }
-}
-
-/// Removes the mark of one layer; whether it had one.
-pub(super) fn remove_mark(host: &dyn Host, id: LayerId) -> Result<bool> {
-    let mark = paths::making(id);
-    match host.remove(&mark) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed(host, "unmark a layer", &mark)(error)),
     }
 }

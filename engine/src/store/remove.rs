@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::collect::change_header;
 use super::handle::{Inner, Store};
-use super::headers::{self, History, history};
+use super::headers;
+use super::history::{History, history};
 use super::locks::{NameLock, StoreLock};
 use super::names::{self, FoundName, failed};
 use super::resolve::{find_name, newest_frozen, resolve};

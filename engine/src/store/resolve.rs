@@ -5,7 +5,7 @@ use super::name::Name;
 use super::names::{self, FoundName, list_folder};
 use super::paths::{self, LayersEntry};
 use super::reference::Reference;
-use super::{digests, headers};
+use super::{digests, headers, history};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerRef, LayerState, NameKind};
 use crate::units::LayerId;
@@ -107,7 +107,7 @@ fn step_back(inner: &Inner, text: &str, found: &FoundName, index: u64) -> Result
         NameKind::Volume => index - 1,
         NameKind::Tag => index,
     };
-    for header in headers::history(inner.host(), newest_frozen(inner, found)?) {
+    for header in history::history(inner.host(), newest_frozen(inner, found)?) {
         let header: Header = header?;
         // What a tag stands for is kept, whatever its mark says.
         let tagged = found.entry.kind == NameKind::Tag && header.layer == found.entry.top;

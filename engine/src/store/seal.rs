@@ -4,7 +4,7 @@ use super::collect::change_header;
 use super::handle::{Inner, Store};
 use super::locks::StoreLock;
 use super::resolve::resolve;
-use super::{digests, headers};
+use super::{digests, headers, history};
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::LayerRef;
@@ -31,7 +31,7 @@ impl Store {
 pub(super) fn seal_chain(inner: &Inner, tip: &LayerRef) -> Result<Digest> {
     let mut unsealed = Vec::new();
     let mut digest = None;
-    for header in headers::history(inner.host(), Some(*tip)) {
+    for header in history::history(inner.host(), Some(*tip)) {
         let header = header?;
         if header.digest.is_some() {
             digest = header.digest;

@@ -7,7 +7,7 @@ use super::handle::{Inner, Store};
 use super::names::{self, FoundName, failed};
 use super::resolve::{Resolved, resolve};
 use super::tag::expect_kept;
-use super::{Name, headers, paths};
+use super::{Name, headers, history, paths};
 use crate::chain::{Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerRef, LayerState};
@@ -69,7 +69,7 @@ impl Inner {
 
     /// As [`Inner::open_snapshot`], of the layer that was recorded as `wanted`.
     pub fn open_recorded(&self, wanted: &LayerRef) -> Result<Snapshot> {
-        let found = headers::locate(self.host(), wanted)?;
+        let found = history::locate(self.host(), wanted)?;
         wanted
             .verify(&found.layer_ref())
             .map_err(|error| error.in_file(self.host.display_path(&paths::layer(found.layer))))?;

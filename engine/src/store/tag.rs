@@ -2,7 +2,7 @@
 
 use super::handle::{Inner, Store};
 use super::locks::{NameLock, StoreLock};
-use super::making::unmark;
+use super::marks::unmark;
 use super::names;
 use super::resolve::{ResolvedKind, resolve};
 use super::{Name, headers, paths};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::collect::{Assume, Census, census, plan};
 use super::handle::{Inner, Store};
-use super::headers::history;
+use super::history::history;
 use super::locks::StoreLock;
 use super::names::{FoundName, failed, list_folder};
 use super::remove::{held_by_name_alone, whole_name};

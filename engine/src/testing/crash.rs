@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::disk::CrashDisk;
 use super::image::{Change, FileNumber, Image, Operation, SECTOR_BYTES, Written};
 use super::random::Random;
+use super::settle::{Pending, apply, settle};
 use crate::medium::Host;
 use crate::medium::sparse::{SparseBytes, mix};
 
@@ -51,71 +52,6 @@ enum Fate {
     LengthWithGarbage(u64),
 }
 
-/// An operation that is not durable, and where it stands in the log.
-#[derive(Clone, Debug)]
-struct Pending {
-    index: usize,
-    operation: Operation,
-}
-
-impl Pending {
-    fn write(&self) -> Option<(FileNumber, &Written)> {
-        match &self.operation {
-            Operation::Change(file, Change::Write(written)) => Some((*file, written)),
-            _ => None,
-        }
-    }
-
-    fn is_change_of(&self, file: FileNumber) -> bool {
-        matches!(&self.operation, Operation::Change(other, _) if *other == file)
-    }
-}
-
-/// What is surely there after the whole log, and what may be there as well.
-fn settle(base: &Image, log: &[Operation]) -> (Image, Vec<Pending>) {
-    let mut durable = base.clone();
-    let mut pending: Vec<Pending> = Vec::new();
-    for (index, operation) in log.iter().enumerate() {
-        match operation {
-            Operation::Change(..) | Operation::Naming(_) => {
-                pending.push(Pending { index, operation: operation.clone() });
-            }
-            Operation::Sync(file) => {
-                for arrived in pending.extract_if(.., |pending| pending.is_change_of(*file)) {
-                    apply(&mut durable, &arrived.operation);
-                }
-            }
-            Operation::LoseUnsynced(file) => pending.retain(|pending| !pending.is_change_of(*file)),
-            Operation::SyncFolder(path) => {
-                let named_there = |pending: &mut Pending| matches!(&pending.operation, Operation::Naming(naming) if naming.folder() == path);
-                for arrived in pending.extract_if(.., named_there) {
-                    apply(&mut durable, &arrived.operation);
-                }
-            }
-            Operation::DropCache(_) => {}
-        }
-    }
-    (durable, pending)
-}
-
-/// What the device surely holds of one file after the whole log.
-pub(super) fn durable_content(base: &Image, log: &[Operation], file: FileNumber) -> SparseBytes {
-    settle(base, log).0.view(file).clone()
-}
-
-fn apply(image: &mut Image, operation: &Operation) {
-    match operation {
-        Operation::Change(file, change) => {
-            change.apply(image.content(*file)).expect("a recorded change was possible before");
-        }
-        Operation::Naming(naming) => image.name(naming),
-        Operation::Sync(_)
-        | Operation::LoseUnsynced(_)
-        | Operation::SyncFolder(_)
-        | Operation::DropCache(_) => {}
-    }
-}
-
 /// Whether a range was allocated before: the host has blocks for it which it knows to be
 /// unwritten, so that they read as zeros until the bytes have arrived.
 fn is_allocated(log: &[Operation], file: FileNumber, start: u64, end: u64) -> bool {
@@ -129,6 +65,14 @@ fn is_allocated(log: &[Operation], file: FileNumber, start: u64, end: u64) -> bo
         }
     }
     at >= end
+}
+
+impl CrashDisk {
+    /// The states in which a power cut can leave the disk when the first `point`
+    /// operations were done and no more.
+    pub fn states_at(&self, point: usize, policy: &Policy) -> CrashStates {
+        self.recorded(|base, log| CrashStates::new(base, &log[..point], policy))
+    }
 }
 
 /// The states after a power cut, one after another: see [`CrashDisk::states_at`].
@@ -147,7 +91,7 @@ pub struct CrashStates {
 }
 
 impl CrashStates {
-    pub(super) fn new(base: &Image, log: &[Operation], policy: &Policy) -> CrashStates {
+    fn new(base: &Image, log: &[Operation], policy: &Policy) -> CrashStates {
         let (durable, pending) = settle(base, log);
         let mut seed = Random::new(policy.seed ^ mix(log.len() as u64));
         let mut variants = Vec::new();

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::crash::{CrashStates, Policy, durable_content};
 use super::image::{Change, FileNumber, Image, Naming, Operation, Written};
+use super::settle::durable_content;
 use crate::medium::flock::{FileLock, LockHolder};
 use crate::medium::sparse::SparseBytes;
 use crate::medium::{FileFacts, FileIdentity, Host, LockMode, LockWait, Map, Medium, OpenMode};
@@ -106,13 +106,6 @@ impl CrashDisk {
         lines.map(|(index, operation)| format!("{index}: {operation}\n")).collect()
     }
 
-    /// The states in which a power cut can leave the disk when the first `point`
-    /// operations were done and no more.
-    pub fn states_at(&self, point: usize, policy: &Policy) -> CrashStates {
-        let state = self.state.lock();
-        CrashStates::new(&state.base, &state.log[..point], policy)
-    }
-
     /// The machine as it was when the first `point` operations were done: every process
     /// is killed there, and what was not durable is not durable still.
     pub fn killed_at(&self, point: usize) -> Arc<CrashDisk> {
@@ -125,6 +118,12 @@ impl CrashDisk {
         }
         drop(copy);
         disk
+    }
+
+    /// What `look` says of what was durable at first, and of the operations recorded since.
+    pub(super) fn recorded<T>(&self, look: impl FnOnce(&Image, &[Operation]) -> T) -> T {
+        let state = self.state.lock();
+        look(&state.base, &state.log)
     }
 
     /// What the host does when it cannot write a file back: it reports the failure

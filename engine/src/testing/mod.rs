@@ -11,6 +11,7 @@ mod image;
 mod layers;
 mod model;
 mod random;
+mod settle;
 
 pub use capacity::CapacityHost;
 pub use crash::{CrashState, CrashStates, DistinctStates, Policy};

@@ -17,6 +17,7 @@ use sapwood_fuse::MountPoint;
 use crate::accounts::Account;
 use crate::defaults;
 use crate::job::{Access, Content, Job, Mount, Network};
+use crate::linux;
 use crate::place::Place;
 
 /// What stands in `/etc` of a machine that has no network, and before that of the host's where it has.
@@ -58,7 +59,7 @@ pub fn write(job: &Job, account: &Account, place: &Place, id: &str) -> Result<Ve
         .set_hostname(Some(job.hostname.clone()))
         .set_process(Some(job.process.to_oci(account, &job.hostname)?))
         .set_mounts(Some(planned.into_iter().map(|planned| planned.mount).collect()))
-        .set_linux(Some(defaults::linux(job, Path::new("/").join(id))));
+        .set_linux(Some(linux::of_job(job, Path::new("/").join(id))));
     let bytes = serde_json::to_vec(&spec).map_err(|error| failed(error.into()))?;
     fs::write(folder.join("config.json"), bytes).map_err(failed)?;
     Ok(mount_points)

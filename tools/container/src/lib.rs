@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod abandoned;
 mod accounts;
 mod bundle;
 mod containers;
@@ -31,6 +32,7 @@ mod defaults;
 mod error;
 mod guard;
 mod job;
+mod linux;
 mod place;
 mod process;
 mod runtime;

@@ -1,6 +1,5 @@
 //! Where on the host a container is while it runs.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,8 +7,6 @@ use std::path::{Path, PathBuf};
 use sapwood::ErrorKind;
 use sapwood::Result;
 use sapwood_fuse::{Durability, Unmount, detach};
-
-use crate::runtime::Runtime;
 
 /// A folder for what a running container needs, and how its tree is served.
 #[derive(Clone, Debug)]
@@ -79,26 +76,6 @@ impl Place {
         self.folder.join("sources")
     }
 
-    /// Ends what is left of a container where the process that served it was killed, and takes all
-    /// away that it needed.
-    ///
-    /// Errors: where its runtime is not installed any more.
-    pub fn clear_abandoned(&self) -> Result<()> {
-        for state in entries(&self.state())? {
-            let name = state.file_name().and_then(OsStr::to_str);
-            let runtime = Runtime::find(name)?;
-            for id in entries(&state)? {
-                let id = id.file_name().unwrap_or_default().to_owned();
-                let ended = runtime.delete(self, &id).output();
-                ended.map_err(|error| sapwood::Error::io("end a container", error))?;
-            }
-        }
-        self.clear()?;
-        let trees = self.trees();
-        entries(&trees)?.iter().try_for_each(|tree| detach_if_mounted(tree))?;
-        remove(&trees, fs::remove_dir_all)
-    }
-
     /// Takes away all that a container needed while it ran, mounts included. What is not there
     /// is fine.
     pub(crate) fn clear(&self) -> Result<()> {
@@ -114,7 +91,7 @@ impl Place {
     }
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |error| sapwood::Error::io("list a folder", error).in_file(folder);
     match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -125,7 +102,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-fn detach_if_mounted(path: &Path) -> Result<()> {
+pub(crate) fn detach_if_mounted(path: &Path) -> Result<()> {
     match detach(path, Unmount::Detach) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         // The folder itself is not there.
@@ -156,7 +133,7 @@ fn is_absent(path: &Path) -> bool {
     found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-fn remove(path: &Path, by: fn(PathBuf) -> io::Result<()>) -> Result<()> {
+pub(crate) fn remove(path: &Path, by: fn(PathBuf) -> io::Result<()>) -> Result<()> {
     match by(path.to_owned()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed

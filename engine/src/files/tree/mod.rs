@@ -3,6 +3,7 @@
 //! Readers walk it through [`Pages`]; [`Tree`] holds what was changed since the last time it was
 //! written, and changes it in transactions that are done whole or not at all.
 
+mod allocate;
 mod bytes;
 mod cache;
 mod change;

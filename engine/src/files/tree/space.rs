@@ -3,11 +3,9 @@
 //! A freed page is discarded, so the volume itself knows: what reads as a hole or as zeros below
 //! the end of the pages is free. It is looked for little by little, when numbers are needed.
 
-use super::change::{Change, Step};
 use crate::chain::ViewTarget;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::files::blocks::Blocks;
-use crate::format::files::page::PAGES_END;
 use crate::units::BlockAddress;
 
 /// How many free numbers are remembered at most; more are found again after reopening.
@@ -45,6 +43,14 @@ impl Space {
         }
     }
 
+    /// A number that is free, if one is found.
+    pub fn take(&mut self, blocks: &dyn Blocks) -> Result<Option<u32>> {
+        if self.spare.is_empty() && self.next < self.end {
+            self.look(blocks)?;
+        }
+        Ok(self.spare.pop())
+    }
+
     /// Looks on for numbers whose blocks hold nothing.
     fn look(&mut self, blocks: &dyn Blocks) -> Result<()> {
         let (start, end) = (BlockAddress(self.next.into()), BlockAddress(self.end.into()));
@@ -59,41 +65,5 @@ impl Space {
             self.next = past;
         }
         Ok(())
-    }
-}
-
-impl Change<'_> {
-    /// A number for a new page.
-    pub(super) fn allocate_page(&mut self) -> Result<u32> {
-        let number = match self.tree.freed.pop_first() {
-            Some(number) => {
-                self.tree.note_step(Step::TakenFromFreed(number));
-                number
-            }
-            None => self.take_spare()?,
-        };
-        self.superblock_mut().pages += 1;
-        Ok(number)
-    }
-
-    fn take_spare(&mut self) -> Result<u32> {
-        let space = &mut self.tree.space;
-        if space.spare.is_empty() && space.next < space.end {
-            space.look(self.blocks)?;
-        }
-        if let Some(number) = space.spare.pop() {
-            self.tree.note_step(Step::TakenFromSpare(number));
-            return Ok(number);
-        }
-        let superblock = self.superblock_mut();
-        if superblock.pages_end == PAGES_END {
-            return Err(Error::new(ErrorKind::NoSpace, "add a page to a file tree").about(
-                "pages",
-                superblock.pages,
-                format!("fewer than {PAGES_END}"),
-            ));
-        }
-        superblock.pages_end += 1;
-        Ok(superblock.pages_end - 1)
     }
 }

@@ -7,8 +7,8 @@ use sapwood::{LayerId, Snapshot, Store, Volume};
 use sapwood_fuse::Durability;
 
 use super::folder::{self, Lock};
-use super::list::remove;
 use super::record::{Record, missing, now};
+use super::remove::{clear, remove};
 use super::running::RunningContainer;
 use crate::error::Result;
 use crate::job::Streams;
@@ -153,10 +153,4 @@ impl HeldContainer {
         self.volume.flush()?;
         self.volume.close()
     }
-}
-
-/// Ends and takes away what is left of a container whose server was killed. Nobody has the folder
-/// but who calls this.
-pub fn clear(store: &Store, name: &Name) -> sapwood::Result<()> {
-    folder::place(store, name, Durability::OnSync).clear_abandoned()
 }

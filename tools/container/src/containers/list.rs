@@ -1,19 +1,15 @@
 //! Which containers there are, and what they do.
 
-use std::collections::HashSet;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sapwood::store::{Name, RemoveReport};
+use sapwood::store::Name;
 use sapwood::{Error, NameKind, Result, Store};
 use sapwood_fuse::Durability;
 
 use super::folder::{self, Lock};
-use super::held::clear;
 use super::record::{Record, missing};
 use crate::place::Place;
 use crate::runtime::Runtime;
@@ -73,14 +69,6 @@ pub fn container(store: &Store, name: &str) -> Result<Container> {
     found.ok_or_else(|| missing(name, "of which there is no record"))
 }
 
-/// Removes a container: its volume, and what is beside that.
-///
-/// Errors: [`sapwood::ErrorKind::Locked`] where it runs; [`sapwood::ErrorKind::NotFound`].
-pub fn remove(store: &Store, name: &str) -> Result<RemoveReport> {
-    remove_record(store, name)?;
-    store.remove(name)
-}
-
 /// Has a container's process told a signal, by name or number, as the runtime has it.
 ///
 /// Errors: [`sapwood::ErrorKind::NotFound`]; [`sapwood::ErrorKind::InvalidInput`] where it does not
@@ -129,61 +117,6 @@ pub(super) fn running(store: &Store, container: &Container) -> Result<(Runtime, 
     let name = Name::new(container.name.as_str())?;
     let place = folder::place(store, &name, Durability::OnSync);
     Ok((Runtime::find(Some(runtime))?, id.clone(), place))
-}
-
-/// Removes what is beside the volume of a container, before that is removed: its record, and what is
-/// left of it where the process that served it was killed. Nothing where there is no container of this
-/// name.
-///
-/// Errors: [`sapwood::ErrorKind::Locked`] where it runs.
-pub fn remove_record(store: &Store, name: &str) -> Result<()> {
-    let Ok(name) = Name::new(name) else { return Ok(()) };
-    let folder = folder::of(store, &name);
-    if !folder.exists() {
-        return Ok(());
-    }
-    let _lock = Lock::take(&folder, &name)?;
-    clear(store, &name)?;
-    remove_folder(&folder)
-}
-
-/// Removes what is beside volumes that are gone: records, and what is left of containers. How many
-/// there were. With `dry_run` they are counted only.
-pub fn remove_stale(store: &Store, dry_run: bool) -> Result<u64> {
-    let all = folder::all(store);
-    let failed = |error| Error::io("list containers", error).in_file(&all);
-    let entries = match fs::read_dir(&all) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        entries => entries.map_err(failed)?,
-    };
-    let folders: Vec<_> =
-        entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<_>>()?;
-    let of_volumes = || -> Result<HashSet<PathBuf>> {
-        let names = store.names()?.into_iter().map(|entry| Name::new(entry.name));
-        names.map(|name| Ok(folder::of(store, &name?))).collect()
-    };
-    let mut removed = 0;
-    let with_volume = of_volumes()?;
-    for folder in folders.into_iter().filter(|folder| !with_volume.contains(folder)) {
-        // Whoever makes a container has its folder before there is a volume.
-        let Some(_lock) = Lock::take_if_free(&folder)? else { continue };
-        if of_volumes()?.contains(&folder) {
-            continue;
-        }
-        removed += 1;
-        if !dry_run {
-            Place::in_folder(&folder).clear_abandoned()?;
-            remove_folder(&folder)?;
-        }
-    }
-    Ok(removed)
-}
-
-fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(|error| Error::io("remove a container", error).in_file(folder)),
-    }
 }
 
 fn find(store: &Store, name: &Name) -> Result<Option<Container>> {

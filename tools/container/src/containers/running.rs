@@ -6,8 +6,8 @@ use sapwood::Store;
 use sapwood::store::Name;
 
 use super::folder::Lock;
-use super::list::remove;
 use super::record::{Record, now};
+use super::remove::remove;
 use crate::error::Result;
 use crate::sandbox::{Sandbox, Signaller};
 

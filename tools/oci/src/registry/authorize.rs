@@ -10,8 +10,9 @@ use ureq::http::header::CONTENT_TYPE;
 use ureq::http::{HeaderValue, Method, StatusCode};
 
 use super::Credential;
+use super::answer::Answer;
 use super::failure::Failure;
-use super::http::{Answer, Content, Http, Request};
+use super::transport::{Content, Request, Transport};
 use super::url::Url;
 
 /// The longest answer with a token, in bytes.
@@ -87,7 +88,7 @@ struct Token {
 
 /// Asks for a token that is good for `scopes`, and what the challenge names.
 pub fn token(
-    http: &Http,
+    transport: &Transport,
     bearer: &Bearer,
     scopes: &[String],
     credential: Option<&Credential>,
@@ -97,7 +98,7 @@ pub fn token(
         Failure::from(Error::new(ErrorKind::Io, ASK).about("realm", found, expected))
     };
     let realm = Url::absolute(&bearer.realm).ok_or_else(|| bad("an address"))?;
-    if http.home().is_secure() && !realm.origin().is_secure() {
+    if transport.home().is_secure() && !realm.origin().is_secure() {
         return Err(bad("an address as secure as the registry's"));
     }
     let mut wanted: Vec<&str> = scopes.iter().map(String::as_str).collect();
@@ -106,7 +107,7 @@ pub fn token(
     }
     let answer = match credential {
         Some(Credential::IdentityToken(refresh)) => {
-            refreshed(http, realm, bearer, &wanted.join(" "), refresh)?
+            refreshed(transport, realm, bearer, &wanted.join(" "), refresh)?
         }
         credential => {
             let mut url = realm;
@@ -119,7 +120,8 @@ pub fn token(
             let authorization = credential.and_then(basic);
             let origin = url.origin().clone();
             let mut request = Request::new(ASK, Method::GET, url);
-            http.exchange(&mut request, authorization.as_ref().map(|value| (&origin, value)))?
+            transport
+                .exchange(&mut request, authorization.as_ref().map(|value| (&origin, value)))?
         }
     };
     let answer = answer.expect(&[StatusCode::OK])?;
@@ -135,7 +137,7 @@ pub fn token(
 
 /// A token in exchange for one that lasts.
 fn refreshed(
-    http: &Http,
+    transport: &Transport,
     realm: Url,
     bearer: &Bearer,
     scope: &str,
@@ -155,7 +157,7 @@ fn refreshed(
         content: Content::Bytes(form.as_bytes()),
         ..Request::new(ASK, Method::POST, realm)
     };
-    http.exchange(&mut request, None)
+    transport.exchange(&mut request, None)
 }
 
 /// Whether what a challenge asks for is among what is asked for anyway:

@@ -4,8 +4,10 @@ use sapwood::{Error, ErrorKind, Result};
 use ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use ureq::http::{HeaderName, Method, StatusCode};
 
+use super::answer::Answer;
 use super::failure::{Attempts, Failure};
-use super::http::{Answer, Content, Http, Request};
+use super::http::Http;
+use super::transport::{Content, Request};
 use super::{RegistryOptions, RemoteReference};
 use crate::Sha256;
 

@@ -1,5 +1,6 @@
 //! Images from registries and to them, over HTTP.
 
+mod answer;
 mod authorize;
 mod blob;
 mod client;
@@ -11,6 +12,7 @@ mod options;
 mod pull;
 mod push;
 mod reference;
+mod transport;
 mod upload;
 mod url;
 

@@ -6,9 +6,10 @@ use sapwood::{Error, ErrorKind, Result};
 use ureq::http::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use ureq::http::{HeaderMap, Method, StatusCode};
 
+use super::answer::Answer;
 use super::client::Repository;
 use super::failure::{Failure, PROGRESS_BYTES};
-use super::http::{Answer, Content, Request};
+use super::transport::{Content, Request};
 use super::url::Url;
 use crate::Sha256;
 

@@ -7,11 +7,11 @@ use sapwood::files::{self, ChangeKind, Difference, FileChange, changes};
 use serde::Serialize;
 
 use super::patch::{Patch, patch_of};
-use super::verdict;
+use super::{shown_path, verdict};
 use crate::args::DiffArgs;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
-use crate::output::{Page, Text, printable_bytes};
+use crate::output::{Page, Text};
 use crate::tree::{AttributesReport, PathReport, open_view};
 
 #[derive(Serialize)]
@@ -96,11 +96,6 @@ fn write_change(text: &mut Text<'_>, change: &FileChange) -> std::io::Result<()>
         ChangeKind::Renamed { from, .. } => writeln!(text, "R\t{}\t{path}", shown_path(from)),
         _ => writeln!(text, "{}\t{path}", change.letter()),
     }
-}
-
-/// A path as people are shown it: without a slash in front, as `git` has them; the root is `.`.
-pub fn shown_path(path: &[u8]) -> String {
-    if path.is_empty() { ".".to_owned() } else { printable_bytes(path) }
 }
 
 fn difference(change: &FileChange) -> Option<Difference> {

@@ -8,6 +8,7 @@ mod patch;
 use crate::args::DiffArgs;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
+use crate::output::printable_bytes;
 
 pub fn run(args: &DiffArgs, context: &Context<'_>) -> Result<Verdict> {
     match &args.b {
@@ -26,4 +27,9 @@ fn verdict(printed: Result<()>, differs: bool) -> Result<Verdict> {
         Ok(()) if differs => Ok(Verdict::No),
         Ok(()) => Ok(Verdict::Done),
     }
+}
+
+/// A path as people are shown it: without a slash in front, as `git` has them; the root is `.`.
+fn shown_path(path: &[u8]) -> String {
+    if path.is_empty() { ".".to_owned() } else { printable_bytes(path) }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sapwood::files::{Attributes, ChangeKind, FileChange, FileKind, FilesView, ReadFiles};
 use similar::TextDiff;
 
-use super::files::shown_path;
+use super::shown_path;
 use crate::error::Result;
 
 /// Longer files are not compared line by line: each side is held in memory.
