@@ -176,6 +176,14 @@ impl Error {
         self
     }
 
+    /// Names the file by a name that says more than the one it has: where a tree is, and not only
+    /// what is in it.
+    #[must_use]
+    pub fn with_file(mut self, path: impl AsRef<Path>) -> Error {
+        self.context.path = Some(path.as_ref().to_owned());
+        self
+    }
+
     /// Adds the byte offset, unless one is named already.
     #[must_use]
     pub fn at_offset(mut self, offset: u64) -> Error {

@@ -58,7 +58,10 @@ impl TreePath {
 
     /// What the engine said of this place, by its name.
     pub fn named<T>(&self, done: sapwood::Result<T>) -> Result<T> {
-        done.map_err(|error| error.in_file(self.to_string()).into())
+        done.map_err(|error| match error.path() {
+            Some(path) if path != self.path => error.into(),
+            _ => error.with_file(self.to_string()).into(),
+        })
     }
 }
 

@@ -81,6 +81,7 @@ fn differences_of_files() {
 #[test]
 fn a_patch_makes_the_one_tree_into_the_other() {
     let place = place_with_tree();
+    place.ok(&["ln", "-s", "hosts", "box:/etc/link"]);
     for (reference, folder) in [("box:1", "a"), ("box", "b")] {
         std::fs::create_dir_all(place.path(folder).join("etc")).unwrap();
         for file in ["etc/hosts", "etc/old", "etc/new"] {
@@ -91,6 +92,8 @@ fn a_patch_makes_the_one_tree_into_the_other() {
     }
     let patch = place.run(&["diff", "box:1", "box", "--patch"]);
     std::fs::write(place.path("patch"), &patch.stdout).unwrap();
+    let text = String::from_utf8_lossy(&patch.stdout);
+    assert!(text.contains("+++ b/etc/link") && text.contains("new file mode 120000\n"), "{text}");
     let applied = std::process::Command::new("git")
         .args(["apply", "--include=etc/*", "../patch"])
         .current_dir(place.path("a"))
@@ -105,6 +108,8 @@ fn a_patch_makes_the_one_tree_into_the_other() {
         assert_eq!(read("a"), read("b"), "{file}");
     }
     assert!(!place.path("a/etc/old").exists());
+    let link = std::fs::read_link(place.path("a/etc/link")).unwrap();
+    assert_eq!(link, std::path::Path::new("hosts"));
 }
 
 #[test]

@@ -83,7 +83,12 @@ pub fn patch_of(change: &FileChange, a: &FilesView, b: &FilesView) -> Result<Pat
 /// What became of kind and permissions, as `git` says it.
 fn mode_lines(change: &FileChange) -> String {
     let mode = |attributes: &Attributes| {
-        format!("{:06o}", attributes.kind.mode_bits() | attributes.permissions)
+        // To `git` a symlink has no permissions.
+        let permissions = match attributes.kind {
+            FileKind::Symlink => 0,
+            _ => attributes.permissions,
+        };
+        format!("{:06o}", attributes.kind.mode_bits() | permissions)
     };
     match (&change.before, &change.after) {
         (None, Some(after)) => format!("new file mode {}\n", mode(after)),
