@@ -19,8 +19,10 @@ use crate::units::LayerId;
 pub struct RemoveReport {
     /// The name that went, if one did.
     pub name: Option<String>,
-    /// The layers that are removed now: snapshots marked so, and the top of a volume.
-    pub layers: Vec<LayerId>,
+    /// The snapshots that are marked removed now; a collection frees what nobody stands on.
+    pub snapshots: Vec<LayerId>,
+    /// What a volume had written since its last snapshot: the file of that layer is gone.
+    pub top: Option<LayerId>,
 }
 
 impl Store {
@@ -60,16 +62,16 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     };
     let _alone = StoreLock::exclusive(host)?;
     let found = names::read(host, name)?.ok_or_else(|| names::missing(name))?;
-    let mut removed = Vec::new();
-    for id in held_by_name_alone(inner, &found)? {
+    let snapshots = held_by_name_alone(inner, &found)?;
+    for &id in &snapshots {
         mark_removed(inner, id)?;
-        removed.push(id);
     }
     names::remove(host, name)?;
-    if found.entry.kind == NameKind::Volume && unlink_top(inner, found.entry.top)? {
-        removed.push(found.entry.top);
-    }
-    Ok(RemoveReport { name: Some(name.to_string()), layers: removed })
+    let top = match found.entry.kind {
+        NameKind::Volume => unlink_top(inner, found.entry.top)?.then_some(found.entry.top),
+        NameKind::Tag => None,
+    };
+    Ok(RemoveReport { name: Some(name.to_string()), snapshots, top })
 }
 
 /// The snapshots in the history of a name that no other name's history holds, and that are not
@@ -158,7 +160,7 @@ fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
         ));
     }
     mark_removed(inner, id)?;
-    Ok(RemoveReport { name: None, layers: vec![id] })
+    Ok(RemoveReport { name: None, snapshots: vec![id], top: None })
 }
 
 fn mark_removed(inner: &Inner, id: LayerId) -> Result<()> {

@@ -22,7 +22,7 @@ fn removing_a_volume_takes_the_snapshots_that_no_other_name_holds() {
     store.tag("web@3", "kept", Replace::Refuse).unwrap();
     let report = store.remove("web").unwrap();
     assert_eq!(report.name.as_deref(), Some("web"));
-    assert_eq!(report.layers, [ids[3], ids[2], top]);
+    assert_eq!((report.snapshots, report.top), (vec![ids[3], ids[2]], Some(top)));
     assert_eq!(store.resolve("web").unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(byte_of(&store.snapshot_of("kept").unwrap(), 0), 2);
     assert_eq!(byte_of(&store.snapshot_of("kept@1").unwrap(), 0), 1);
@@ -33,7 +33,7 @@ fn removing_a_volume_takes_the_snapshots_that_no_other_name_holds() {
     expected.sort_unstable();
     assert_eq!(gone, expected);
     // The last name takes its history along.
-    assert_eq!(store.remove("kept").unwrap().layers, [ids[1], ids[0]]);
+    assert_eq!(store.remove("kept").unwrap().snapshots, [ids[1], ids[0]]);
     store.collect(&REAL).unwrap();
     assert!(store.layers().unwrap().is_empty());
 }
@@ -47,8 +47,8 @@ fn untagging_keeps_what_is_in_the_history_of_a_volume() {
     store.tag("web@1", "v1", Replace::Refuse).unwrap();
     store.tag("web@1", "v2", Replace::Refuse).unwrap();
     assert_eq!(store.remove("web@1").unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert!(store.remove("v1").unwrap().layers.is_empty());
-    assert!(store.remove("v2").unwrap().layers.is_empty());
+    assert!(store.remove("v1").unwrap().snapshots.is_empty());
+    assert!(store.remove("v2").unwrap().snapshots.is_empty());
     store.snapshot_of("web@1").unwrap();
     assert_eq!(store.remove("web@0").unwrap_err().kind(), ErrorKind::InvalidInput);
     store.remove("web@1").unwrap();

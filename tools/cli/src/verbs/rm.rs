@@ -31,20 +31,21 @@ struct Removals {
 struct Removal {
     reference: String,
     layers_removed: Vec<String>,
+    /// So many of them are still there: `gc` takes them.
     #[serde(skip)]
-    is_file: bool,
+    left: u64,
 }
 
 impl Report for Removals {
     const CONFIRMS: bool = true;
 
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        for Removal { reference, layers_removed, is_file } in &self.removed {
-            match is_file {
-                true => writeln!(text, "removed {reference}")?,
-                false => {
-                    let layers = counted(layers_removed.len() as u64, "layer");
-                    writeln!(text, "removed {reference}: {layers} left to `gc`")?;
+        for Removal { reference, left, .. } in &self.removed {
+            match left {
+                0 => writeln!(text, "removed {reference}")?,
+                _ => {
+                    let snapshots = counted(*left, "snapshot");
+                    writeln!(text, "removed {reference}: {snapshots} left to `gc`")?;
                 }
             }
         }
@@ -66,22 +67,22 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     for places in runs_of_one_tree(&places) {
         remove_files(&store, places, args.recursive)?;
     }
-    let of_file = |place: &TreePath| Removal {
-        reference: place.to_string(),
-        layers_removed: Vec::new(),
-        is_file: true,
-    };
-    let mut removed: Vec<Removal> = places.iter().map(of_file).collect();
+    let without_layers =
+        |reference: String| Removal { reference, layers_removed: Vec::new(), left: 0 };
+    let mut removed: Vec<Removal> =
+        places.iter().map(|place| without_layers(place.to_string())).collect();
     for name in names {
         if args.force && !end(&store, &name)? {
-            removed.push(Removal { reference: name, layers_removed: Vec::new(), is_file: false });
+            removed.push(without_layers(name));
             continue;
         }
         // What runs over a volume, and what is remembered of it, goes before the volume does.
         sapwood_container::remove_record(&store, &name)?;
         let report = store.remove(&name)?;
-        let layers_removed = report.layers.iter().map(|layer| layer.to_string()).collect();
-        removed.push(Removal { reference: name, layers_removed, is_file: false });
+        let layers_removed =
+            report.snapshots.iter().chain(&report.top).map(|layer| layer.to_string()).collect();
+        let left = report.snapshots.len() as u64;
+        removed.push(Removal { reference: name, layers_removed, left });
     }
     context.print(&Removals { removed })
 }

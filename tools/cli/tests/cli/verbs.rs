@@ -29,7 +29,9 @@ fn making_and_listing() {
             &["ls"],
             &["ls", "--bytes"],
             &["-q", "fork", "base", "quiet"],
+            &["snapshot", "scratch"],
             &["rm", "vm", "scratch"],
+            &["rm", "vm:monday"],
             &["fork", "nothing", "x"],
         ])
     );
