@@ -226,6 +226,10 @@ impl LayerFile {
         let verified = !blocks.clone().any(|block| self.needs_checksum(block));
         let length = bytes as usize;
         self.read_ahead(&map, start, block, length, verified);
+        // All at once, before it is looked at: touched page by page, it is a fault for every few.
+        if !map.bring_in(start, length) {
+            return Ok(None);
+        }
         if !verified {
             let data = map.bytes(start, length).chunks(size);
             for ((block, data), expected) in blocks.zip(data).zip(checksums()?) {
@@ -236,7 +240,7 @@ impl LayerFile {
         }
         match self.fault(&map, block) {
             Some(error) => Err(error),
-            None => Ok(map.bring_in(start, length).then_some((map, start))),
+            None => Ok(Some((map, start))),
         }
     }
 
