@@ -4,6 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -61,6 +62,7 @@ pub fn keep(
         loop {
             let Some(held) = lock_in(&folder, &path, operation).map_err(failed)? else { break };
             if path.try_exists().map_err(failed)? {
+                held.set_modified(SystemTime::now()).map_err(failed)?;
                 return Ok(Kept { path, _lock: held });
             }
             drop(held);
@@ -90,13 +92,22 @@ fn make(path: &Path, permissions: u32, (user, group): (u32, u32)) -> io::Result<
 }
 
 /// Removes the directories that programs of builds keep for the next one, but for those that are in
-/// use.
-pub fn remove_kept_directories(store: &Store, dry_run: bool) -> Result<RemovedDirectories> {
+/// use, and those used since `used_before`, in nanoseconds since 1970 UTC.
+pub fn remove_kept_directories(
+    store: &Store,
+    used_before: Option<i64>,
+    dry_run: bool,
+) -> Result<RemovedDirectories> {
     let mut removed = RemovedDirectories::default();
     let all = store.path().join(KEPT_DIRECTORIES);
     for folder in directories(&all)? {
         for path in directories(&folder)? {
             let failed = |error| Error::io("remove a directory of builds", error).in_file(&path);
+            if let Some(before) = used_before
+                && last_used(&path).map_err(failed)?.is_none_or(|used| used >= before)
+            {
+                continue;
+            }
             let locked = match lock(&path, FlockOperation::NonBlockingLockExclusive) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 locked => locked.map_err(failed)?,
@@ -115,6 +126,15 @@ pub fn remove_kept_directories(store: &Store, dry_run: bool) -> Result<RemovedDi
         }
     }
     Ok(removed)
+}
+
+/// When a directory was used last, in nanoseconds since 1970 UTC, as its lock says. None where it is
+/// gone.
+fn last_used(directory: &Path) -> io::Result<Option<i64>> {
+    match fs::metadata(lock_of(directory)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(|lock| Some(lock.mtime() * 1_000_000_000 + lock.mtime_nsec())),
+    }
 }
 
 fn lock_of(directory: &Path) -> PathBuf {
@@ -138,7 +158,7 @@ fn lock_in(folder: &Path, path: &Path, operation: FlockOperation) -> io::Result<
 /// Errors: [`NotFound`](io::ErrorKind::NotFound) where whoever had it before removed it.
 fn lock(directory: &Path, operation: FlockOperation) -> io::Result<Option<File>> {
     let path = lock_of(directory);
-    let file = File::create(&path)?;
+    let file = File::options().write(true).create(true).truncate(false).open(&path)?;
     match flock(&file, operation) {
         Err(Errno::WOULDBLOCK) => return Ok(None),
         locked => locked?,
@@ -230,11 +250,16 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
         let second = keep(&store, "x", Sharing::Private, 0o700, owner()).unwrap();
         assert!(second.path.ends_with("1"));
-        let removed = remove_kept_directories(&store, false).unwrap();
+        let removed = remove_kept_directories(&store, None, false).unwrap();
         assert_eq!((removed.count, path.exists()), (0, true));
         drop((kept, second));
         assert!(used_bytes(&store) > 0);
-        assert_eq!(remove_kept_directories(&store, false).unwrap().count, 2);
+        // Who only looks does not use them.
+        let begun = last_used(&path).unwrap().unwrap();
+        assert_eq!(remove_kept_directories(&store, None, true).unwrap().count, 2);
+        assert_eq!(remove_kept_directories(&store, Some(begun), false).unwrap().count, 0);
+        assert_eq!(remove_kept_directories(&store, Some(begun + 1), true).unwrap().count, 1);
+        assert_eq!(remove_kept_directories(&store, None, false).unwrap().count, 2);
         // The folder that they all were in belongs to none of them.
         assert_eq!(used_bytes(&store), 0);
     }

@@ -15,7 +15,7 @@ mod volume;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub use self::build::BuildArgs;
 pub use self::container::{CommitArgs, ExecArgs, LogsArgs, PsArgs, RunArgs, StartArgs, StopArgs};
@@ -71,8 +71,9 @@ Exit codes:
 
 With --json every verb prints one JSON document on standard output, with
 `schema` (1) and `verb`; an error is one on standard error, with `error`. Where
-standard output carries data (`read`, `cat`, `export REF -`), the document goes
-to standard error. A path that is no UTF-8 has `path_hex` beside `path`.";
+standard output carries data (`read`, `cat`, `export REF -`, `exec`, `logs`),
+the document goes to standard error. A path that is no UTF-8 has `path_hex`
+beside `path`.";
 
 /// Copy-on-write block-level snapshots in plain files: store, fork, snapshot, diff and read
 /// disk images and trees of files without root, daemon or kernel module
@@ -237,12 +238,25 @@ impl Command {
     pub fn read(
         words: impl IntoIterator<Item = OsString>,
     ) -> Result<(Command, String), clap::Error> {
+        let words: Vec<OsString> = words.into_iter().collect();
         let mut grammar = <Command as CommandFactory>::command();
-        let matches = grammar.try_get_matches_from_mut(words)?;
+        let matches = match read_one_verb(&grammar, &words) {
+            Some(matches) => matches,
+            None => grammar.try_get_matches_from_mut(words)?,
+        };
         let verb = matches.subcommand_name().expect("clap asks for a verb").to_owned();
         let command = Command::from_arg_matches(&matches);
         Ok((command.map_err(|error| error.format(&mut grammar))?, verb))
     }
+}
+
+/// What was typed, by a grammar that has but the verb in it: in the whole one, what every verb
+/// understands is copied into each of them, which takes longer than many a verb takes. None where
+/// this grammar refuses: the whole one says why.
+fn read_one_verb(whole: &clap::Command, words: &[OsString]) -> Option<ArgMatches> {
+    let verb = words.iter().skip(1).find_map(|word| whole.find_subcommand(word))?;
+    let grammar = Global::augment_args(clap::Command::new("sapwood")).subcommand(verb.clone());
+    grammar.subcommand_required(true).try_get_matches_from(words).ok()
 }
 
 #[cfg(test)]
@@ -259,5 +273,6 @@ mod tests {
         let typed = |words: &[&str]| Command::read(words.iter().map(OsString::from)).unwrap().1;
         assert_eq!(typed(&["sapwood", "--json", "show", "a"]), "show");
         assert_eq!(typed(&["sapwood", "create", "ls", "1G"]), "create");
+        assert_eq!(typed(&["sapwood", "--store", "fork", "ls", "-q"]), "ls");
     }
 }

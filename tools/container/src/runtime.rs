@@ -37,7 +37,7 @@ impl Runtime {
         Runtime::find_in(name, &env::var_os("PATH").unwrap_or_default())
     }
 
-    fn find_in(name: Option<&str>, path: &OsStr) -> sapwood::Result<Runtime> {
+    pub(crate) fn find_in(name: Option<&str>, path: &OsStr) -> sapwood::Result<Runtime> {
         let wanted = match name {
             None => KNOWN.as_slice(),
             Some(name) => match KNOWN.iter().position(|known| *known == name) {

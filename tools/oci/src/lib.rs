@@ -70,7 +70,7 @@ pub use save::{
     save_layout, save_oci_archive,
 };
 pub use squash::squash;
-pub use time::written as written_time;
+pub use time::{parse as parse_time, written as written_time};
 pub use usage::{
     BUILD_CACHE_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage, ImageUsage,
     KEPT_DIRECTORIES, Usage, allocated_bytes, usage, usage_of_tags,

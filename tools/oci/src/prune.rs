@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use sapwood::store::{Holding, Holdings, Removal};
-use sapwood::{ErrorKind, GcOptions, LayerId, LayerKind, Result, Store};
+use sapwood::{Annotations, ErrorKind, GcOptions, LayerId, LayerKind, NameEntry, Result, Store};
 
 use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, IMAGE_LABEL};
 use crate::load::PARTIAL_PREFIX;
@@ -13,12 +13,15 @@ use crate::usage::{Named, unused_images};
 /// What is taken away besides what builds and broken pulls left, and layers without a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PruneOptions {
-    /// Images, too, that no container stands on.
+    /// Images, too, that no container stands on which stays.
     pub unused_images: bool,
     /// These containers, too.
     pub containers: BTreeSet<String>,
     /// What builds left stays.
     pub keep_cache: bool,
+    /// Of images, layers, and what builds and broken pulls left, only what was made before this, in
+    /// nanoseconds since 1970 UTC; what does not say when it was made stays.
+    pub made_before: Option<i64>,
     /// Only tell what would go.
     pub dry_run: bool,
 }
@@ -32,10 +35,10 @@ pub struct Pruned {
     pub cache: (BTreeSet<String>, u64),
     /// Layers of images that no name's history holds, and what their going frees.
     pub layers: (BTreeSet<LayerId>, u64),
-    /// Tags of images.
-    pub images: (BTreeSet<String>, u64),
     /// Containers.
     pub containers: (BTreeSet<String>, u64),
+    /// Tags of images.
+    pub images: (BTreeSet<String>, u64),
 }
 
 impl Pruned {
@@ -51,8 +54,8 @@ impl Pruned {
 /// else the options say. Then collects. What one part frees is told apart from the others: the space
 /// that comes back with it over that of those before.
 ///
-/// Errors: [`Locked`](ErrorKind::Locked) for a container that somebody has open, before which all
-/// else has gone; those of [`Store::remove`] and [`Store::collect`].
+/// Errors: [`Locked`](ErrorKind::Locked) for a container that somebody has open, before which what
+/// builds left has gone; those of [`Store::remove`] and [`Store::collect`].
 pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
     let holdings = store.holdings()?;
     let named = Named::of(store, &holdings)?;
@@ -65,12 +68,14 @@ pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
             !(name.name.starts_with(PARTIAL_PREFIX) && holdings.in_use.contains(&name.top))
         };
         let left = named.cache.iter().filter(is_left);
-        pruned.cache.0 = left.map(|holding| holding.name.name.clone()).collect();
+        pruned.cache.0 = old(store, options, left.map(|holding| &holding.name))?;
     }
-    pruned.layers.0 = nameless_layers(store, &holdings)?;
+    pruned.layers.0 = nameless_layers(store, &holdings, options)?;
     pruned.containers.0 = options.containers.clone();
     if options.unused_images {
-        pruned.images.0 = unused_images(&named);
+        let unused = unused_images(&named, &options.containers);
+        let names = holdings.names.iter().map(|holding| &holding.name);
+        pruned.images.0 = old(store, options, names.filter(|name| unused.contains(&name.name)))?;
     }
     let mut removal = Removal::default();
     let mut so_far = pruned.garbage_bytes;
@@ -83,13 +88,13 @@ pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
     };
     pruned.cache.1 = frees(&|removal| removal.names.extend(pruned.cache.0.iter().cloned()))?;
     pruned.layers.1 = frees(&|removal| removal.snapshots.extend(&pruned.layers.0))?;
-    pruned.images.1 = frees(&|removal| removal.names.extend(pruned.images.0.iter().cloned()))?;
     pruned.containers.1 =
         frees(&|removal| removal.names.extend(pruned.containers.0.iter().cloned()))?;
+    pruned.images.1 = frees(&|removal| removal.names.extend(pruned.images.0.iter().cloned()))?;
     if options.dry_run {
         return Ok(pruned);
     }
-    for name in pruned.cache.0.iter().chain(&pruned.images.0).chain(&pruned.containers.0) {
+    for name in pruned.cache.0.iter().chain(&pruned.containers.0).chain(&pruned.images.0) {
         if_there(store.remove(name))?;
     }
     for layer in &pruned.layers.0 {
@@ -107,9 +112,37 @@ fn if_there<T>(removed: Result<T>) -> Result<()> {
     }
 }
 
+impl PruneOptions {
+    /// Whether a layer is old enough to go.
+    fn takes(&self, layer: &Annotations) -> bool {
+        let is_before = |before| layer.created.is_some_and(|created| created < before);
+        self.made_before.is_none_or(is_before)
+    }
+}
+
+/// Of these names, those whose layers are old enough to go.
+fn old<'a>(
+    store: &Store,
+    options: &PruneOptions,
+    names: impl Iterator<Item = &'a NameEntry>,
+) -> Result<BTreeSet<String>> {
+    let mut old = BTreeSet::new();
+    for name in names {
+        if options.made_before.is_none() || options.takes(&store.layer(name.top)?.annotations) {
+            old.insert(name.name.clone());
+        }
+    }
+    Ok(old)
+}
+
 /// Layers of images that no name's history holds: image layers with all below them, and
-/// filesystem layers that an archive, a build or a move to another base left.
-fn nameless_layers(store: &Store, holdings: &Holdings) -> Result<BTreeSet<LayerId>> {
+/// filesystem layers that an archive, a build or a move to another base left. What is not old enough
+/// stays, with all below it.
+fn nameless_layers(
+    store: &Store,
+    holdings: &Holdings,
+    options: &PruneOptions,
+) -> Result<BTreeSet<LayerId>> {
     // Who makes an image has its layers open until it has a name.
     let mut held = holdings.in_use.clone();
     for holding in &holdings.names {
@@ -122,6 +155,10 @@ fn nameless_layers(store: &Store, holdings: &Holdings) -> Result<BTreeSet<LayerI
         .iter()
         .map(|snapshot| (snapshot.id, snapshot.parent.map(|parent| parent.id)))
         .collect();
+    for snapshot in snapshots.iter().filter(|snapshot| !options.takes(&snapshot.annotations)) {
+        let history = holdings.history(Some(snapshot.id));
+        history.take_while(|id| held.insert(*id)).for_each(drop);
+    }
     let mut nameless = BTreeSet::new();
     for snapshot in &snapshots {
         let labels = &snapshot.annotations.labels;

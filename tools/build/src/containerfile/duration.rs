@@ -24,7 +24,8 @@ pub fn read(name: &str, word: &Word) -> Result<Duration, Problem> {
     }
 }
 
-fn parse(text: &str) -> Option<Duration> {
+/// Reads a length of time, as `1h30m`; `None` for what is none.
+pub fn parse(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }

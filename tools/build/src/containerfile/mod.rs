@@ -18,6 +18,7 @@ mod tests;
 mod words;
 
 pub use self::directives::Directives;
+pub use self::duration::parse as parse_duration;
 pub use self::error::{ParseError, Problem};
 pub use self::expand::{Mode, Variables, expand, expand_words};
 pub use self::heredoc::Heredoc;

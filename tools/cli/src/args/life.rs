@@ -1,8 +1,11 @@
 //! The words of the verbs for the life of an image.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::Args;
+use sapwood_build::containerfile::parse_duration;
+use sapwood_oci::parse_time;
 
 #[derive(Args, Debug)]
 pub struct DfArgs {
@@ -43,12 +46,16 @@ pub struct PruneArgs {
     /// Remove images that no container stands on, too
     #[arg(short, long)]
     pub all: bool,
-    /// Remove containers that nobody has open, too
+    /// Remove containers that nobody has open, too, before it is asked what needs an image
     #[arg(long)]
     pub containers: bool,
     /// Leave what builds left for the next one: layers, and directories that their programs keep
     #[arg(long)]
     pub keep_cache: bool,
+    /// Leave what was made, or of directories used, since a time: as long ago as 24h or 1h30m, or at
+    /// 2026-11-27T10:00:00Z
+    #[arg(long = "filter", value_name = "until=TIME", value_parser = parse_until)]
+    pub made_before: Option<i64>,
     /// Say what would go, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -101,4 +108,29 @@ pub struct ReportArgs {
     /// Replace a file that is there
     #[arg(long)]
     pub force: bool,
+}
+
+/// The moment that a filter names, in nanoseconds since 1970 UTC.
+fn parse_until(text: &str) -> Result<i64, String> {
+    let expected = || "a filter is until=24h, or another time, or until=2026-11-27T10:00:00Z";
+    let time = text.strip_prefix("until=").ok_or_else(expected)?;
+    let ago = |age| SystemTime::now().checked_sub(age)?.duration_since(SystemTime::UNIX_EPOCH).ok();
+    let moment = parse_duration(time).and_then(ago).and_then(|at| at.as_nanos().try_into().ok());
+    Ok(moment.or_else(|| parse_time(time)).ok_or_else(expected)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_an_age_or_a_moment() {
+        assert_eq!(parse_until("until=1970-01-01T00:00:01Z"), Ok(1_000_000_000));
+        let second = 1_000_000_000;
+        let hours = parse_until("until=0").unwrap() - parse_until("until=1h30m").unwrap();
+        assert!((5399 * second..5401 * second).contains(&hours), "{hours}");
+        for bad in ["", "24h", "until=", "until=yesterday", "label=x", "until=-1h"] {
+            assert!(parse_until(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use sapwood_container::{ExecSettings, Streams, exec};
 
+use super::start::Ended;
 use crate::args::ExecArgs;
 use crate::args::container::environment;
 use crate::container::hand_signals_on;
@@ -24,5 +25,7 @@ fn run_in(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
     };
     let process = exec(&store, &args.name, &settings, Streams::inherited())?;
     hand_signals_on(process.signaller())?;
-    Ok(Verdict::Process(process.wait()?))
+    let exit_code = process.wait()?;
+    context.print_beside_data(&Ended { name: &args.name, exit_code })?;
+    Ok(Verdict::Process(exit_code))
 }

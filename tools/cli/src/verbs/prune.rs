@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
+use sapwood::Store;
 use sapwood_build::{RemovedDirectories, remove_abandoned, remove_kept_directories};
+use sapwood_container::list;
+use sapwood_fuse::remove_stale_sockets;
 use sapwood_oci::{PruneOptions, prune, usage};
 use serde::Serialize;
 
@@ -22,9 +25,10 @@ struct Gone {
     build_cache: Part,
     kept_directories: Directories,
     stale_containers: u64,
+    stale_mounts: u64,
     layers: Part,
-    images: Part,
     containers: Part,
+    images: Part,
 }
 
 #[derive(Serialize)]
@@ -45,8 +49,8 @@ impl Report for Gone {
         let parts = [
             ("tag of the build cache", "tags of the build cache", &self.build_cache),
             ("layer that nothing needs", "layers that nothing needs", &self.layers),
-            ("image", "images", &self.images),
             ("container", "containers", &self.containers),
+            ("image", "images", &self.images),
         ];
         let verb = if self.dry_run { "would remove" } else { "removed" };
         for (one, several, part) in parts.iter().filter(|(_, _, part)| !part.removed.is_empty()) {
@@ -68,6 +72,10 @@ impl Report for Gone {
             let records = counted(self.stale_containers, "record");
             writeln!(text, "{verb} {records} of containers that are gone")?;
         }
+        if self.stale_mounts > 0 {
+            let sockets = counted(self.stale_mounts, "socket");
+            writeln!(text, "{verb} {sockets} of mounts that are gone")?;
+        }
         if self.garbage_bytes > 0 {
             writeln!(text, "of what was removed before: {}", units.size(self.garbage_bytes))?;
         }
@@ -78,11 +86,10 @@ impl Report for Gone {
 
 pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let mut containers = BTreeSet::new();
-    if args.containers {
-        let found = usage(&store)?.containers.into_iter();
-        containers.extend(found.filter(|found| !found.in_use).map(|found| found.name));
-    }
+    let containers = match args.containers {
+        true => idle_containers(&store, args.made_before)?,
+        false => BTreeSet::new(),
+    };
     if !args.dry_run {
         // What is beside their volumes goes first.
         containers.iter().try_for_each(|name| sapwood_container::remove_record(&store, name))?;
@@ -92,11 +99,14 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
         remove_abandoned(&store)?;
     }
     let stale_containers = sapwood_container::remove_stale(&store, dry_run)?;
+    let stale_mounts = remove_stale_sockets(&store, dry_run)?;
+    let made_before = args.made_before;
     let directories = match keep_cache {
         true => RemovedDirectories::default(),
-        false => remove_kept_directories(&store, dry_run)?,
+        false => remove_kept_directories(&store, made_before, dry_run)?,
     };
-    let options = PruneOptions { unused_images: args.all, containers, keep_cache, dry_run };
+    let options =
+        PruneOptions { unused_images: args.all, containers, keep_cache, made_before, dry_run };
     let pruned = prune(&store, &options)?;
     let part = |(names, freed_bytes): &(BTreeSet<String>, u64)| Part {
         removed: names.iter().cloned().collect(),
@@ -112,10 +122,24 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
             freed_bytes: directories.freed_bytes,
         },
         stale_containers,
+        stale_mounts,
         garbage_bytes: pruned.garbage_bytes,
         build_cache: part(&pruned.cache),
         layers: Part { removed, freed_bytes: *freed_bytes },
-        images: part(&pruned.images),
         containers: part(&pruned.containers),
+        images: part(&pruned.images),
     })
+}
+
+/// The containers that nobody has open, those that were made before then.
+fn idle_containers(store: &Store, made_before: Option<i64>) -> Result<BTreeSet<String>> {
+    let found = usage(store)?.containers.into_iter().filter(|found| !found.in_use);
+    let mut idle: BTreeSet<String> = found.map(|found| found.name).collect();
+    if let Some(before) = made_before {
+        let containers = list(store)?.into_iter();
+        let old = containers.filter(|container| container.record.created < before);
+        let old: BTreeSet<String> = old.map(|container| container.name).collect();
+        idle.retain(|name| old.contains(name));
+    }
+    Ok(idle)
 }

@@ -27,11 +27,11 @@ impl Report for Started<'_> {
     }
 }
 
-/// A container whose process has ended.
+/// A process in a container, which has ended.
 #[derive(Serialize)]
-struct Ended<'a> {
-    name: &'a str,
-    exit_code: u8,
+pub struct Ended<'a> {
+    pub name: &'a str,
+    pub exit_code: u8,
 }
 
 impl Report for Ended<'_> {

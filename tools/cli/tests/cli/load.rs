@@ -76,6 +76,10 @@ fn an_archive_becomes_images() {
         "{}",
         plain.stderr
     );
+    fs::create_dir(place.path("copied")).unwrap();
+    fs::write(place.path("copied/version"), "Directory Transport Version: 1.1\n").unwrap();
+    let copied = place.run(&["load", "copied", "copied:1"]);
+    assert!(copied.code == 2 && copied.stderr.contains("`dir:`"), "{}", copied.stderr);
     place.ok(&["load", "root.tar", "root:1", "--format", "tar"]);
     assert_eq!(place.ok(&["cat", "root:1:/etc/hostname"]), b"base");
 }

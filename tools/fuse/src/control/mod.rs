@@ -8,11 +8,13 @@
 mod ask;
 mod listen;
 mod message;
+mod stale;
 
 use std::path::{Path, PathBuf};
 
 pub use ask::RunningMount;
 pub use listen::Control;
+pub use stale::remove_stale_sockets;
 
 /// The folder of a store for the sockets of its mounts.
 const MOUNTS: &str = "mounts";

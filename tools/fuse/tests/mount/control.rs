@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sapwood::files::{FilesView, Inode, ReadFiles};
 use sapwood::{Annotations, ErrorKind};
-use sapwood_fuse::{RunningMount, control_folder};
+use sapwood_fuse::{RunningMount, control_folder, remove_stale_sockets};
 
 use crate::harness::{Place, can_mount};
 
@@ -153,7 +153,13 @@ fn a_mount_that_was_killed_is_no_running_mount() {
     let folder = control_folder(&place.store_path(), &sapwood::store::Name::new("web").unwrap());
     assert!(RunningMount::find(&folder).unwrap().is_none());
     drop(served);
+    let store = place.store();
+    assert_eq!(remove_stale_sockets(&store, true).unwrap(), 1);
+    assert!(folder.exists());
+    assert_eq!(remove_stale_sockets(&store, false).unwrap(), 1);
+    assert!(!folder.exists());
     let served = place.serve(&[]);
+    assert_eq!(remove_stale_sockets(&store, false).unwrap(), 0);
     place.ask("web").flush().unwrap();
     let error = place.store().open_volume("web").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Locked);

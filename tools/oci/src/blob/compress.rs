@@ -31,6 +31,9 @@ const OPERATION: &str = "write a layer";
 /// A piece that is being compressed, or is done.
 type Pending = Receiver<io::Result<Vec<u8>>>;
 
+/// Compresses a piece.
+type Compress = fn(&[u8]) -> io::Result<Vec<u8>>;
+
 /// Has `produce` write a stream on this thread, and writes it to `output` on another one, compressed
 /// on all cores.
 ///
@@ -46,8 +49,11 @@ pub fn compress<T>(
     let pieces = PIECES_PER_CORE * pool.current_num_threads() + 1;
     thread::scope(|scope| {
         let (order, pending) = sync_channel(pieces);
-        let collector = scope.spawn(move || collect(pending, output));
-        let mut input = Pieces { compression, pool, piece: Vec::new(), order, sent: false };
+        let (used, spare) = sync_channel(pieces);
+        let written = used.clone();
+        let collector = scope.spawn(move || collect(pending, output, &written));
+        let piece = Vec::new();
+        let mut input = Pieces { compression, pool, piece, order, used, spare, sent: false };
         let produced = produce(&mut input).and_then(|done| {
             input.finish().map_err(|error| Error::io(OPERATION, error))?;
             Ok(done)
@@ -75,12 +81,26 @@ fn pool() -> Result<&'static ThreadPool> {
 }
 
 /// Writes the pieces in the order in which they were cut.
-fn collect(pending: Receiver<Pending>, output: &mut dyn Write) -> io::Result<()> {
+fn collect(
+    pending: Receiver<Pending>,
+    output: &mut dyn Write,
+    used: &SyncSender<Vec<u8>>,
+) -> io::Result<()> {
     for piece in pending {
         let piece = piece.recv().map_err(|_| io::Error::other("a compressing thread ended"))??;
         output.write_all(&piece)?;
+        give_back(used, piece);
     }
     output.flush()
+}
+
+/// Lets the next piece have the memory of one, if it is enough: each page that is fresh costs a fault.
+fn give_back(used: &SyncSender<Vec<u8>>, mut piece: Vec<u8>) {
+    if piece.capacity() >= PIECE_BYTES {
+        piece.clear();
+        // There are enough, or nobody cuts any more.
+        let _ = used.try_send(piece);
+    }
 }
 
 /// Cuts a stream, and has its pieces compressed.
@@ -89,6 +109,9 @@ struct Pieces {
     pool: &'static ThreadPool,
     piece: Vec<u8>,
     order: SyncSender<Pending>,
+    /// Where memory comes from that other pieces had.
+    spare: Receiver<Vec<u8>>,
+    used: SyncSender<Vec<u8>>,
     sent: bool,
 }
 
@@ -96,11 +119,21 @@ impl Pieces {
     fn send(&mut self) -> io::Result<()> {
         let piece = std::mem::take(&mut self.piece);
         let (done, pending) = sync_channel(1);
+        let compress: Option<Compress> = match self.compression {
+            Compression::None => None,
+            Compression::Gzip => Some(gzip),
+            Compression::Zstd => Some(zstd),
+        };
         // There is room for one, and nobody may want it any more: the collector has failed.
-        match self.compression {
-            Compression::None => drop(done.send(Ok(piece))),
-            Compression::Gzip => self.pool.spawn(move || drop(done.send(gzip(&piece)))),
-            Compression::Zstd => self.pool.spawn(move || drop(done.send(zstd(&piece)))),
+        match compress {
+            None => drop(done.send(Ok(piece))),
+            Some(compress) => {
+                let used = self.used.clone();
+                self.pool.spawn(move || {
+                    let _ = done.send(compress(&piece));
+                    give_back(&used, piece);
+                });
+            }
         }
         self.sent = true;
         self.order.send(pending).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
@@ -115,7 +148,8 @@ impl Pieces {
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.piece.capacity() == 0 {
-            self.piece.reserve_exact(PIECE_BYTES);
+            let spare = self.spare.try_recv();
+            self.piece = spare.unwrap_or_else(|_| Vec::with_capacity(PIECE_BYTES));
         }
         let taken = bytes.len().min(PIECE_BYTES - self.piece.len());
         self.piece.extend_from_slice(&bytes[..taken]);

@@ -33,6 +33,9 @@ pub use source::ImageSource;
 
 use crate::image::{Image, list};
 
+/// The file by which a folder of skopeo's own form is known.
+const DIRECTORY_VERSION: &str = "version";
+
 /// What an image comes in as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArchiveForm {
@@ -76,7 +79,11 @@ pub fn open_archive(
     match input::open(store, input, options.unpacked_bytes_max)? {
         Opened::Folder(folder) if form_is(ArchiveForm::Layout) => {
             if folder.open(layout::LAYOUT)?.is_none() {
-                return Err(unknown(folder.path(), "a folder without \"oci-layout\""));
+                let found = match folder.open(DIRECTORY_VERSION)?.is_some() {
+                    true => "a folder as skopeo's `dir:` makes it, not as its `oci:` does",
+                    false => "a folder without \"oci-layout\"",
+                };
+                return Err(unknown(folder.path(), found));
             }
             Ok(Box::new(Layout::open(folder)?))
         }

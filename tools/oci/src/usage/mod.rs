@@ -333,7 +333,7 @@ fn totals(
     bytes.insert(Class::Indexes, beside.index_bytes);
     bytes.insert(Class::Beside, beside.other_bytes);
 
-    let unused: BTreeSet<String> = unused_images(named);
+    let unused: BTreeSet<String> = unused_images(named, &BTreeSet::new());
     let idle: BTreeSet<String> = named
         .containers
         .iter()
@@ -373,8 +373,11 @@ fn totals(
     ])
 }
 
-/// The tags of images that no container stands on.
-pub(crate) fn unused_images(named: &Named<'_>) -> BTreeSet<String> {
-    let unused = named.images.iter().filter(|(image, _)| !named.containers_of.contains_key(image));
+/// The tags of images that no container stands on, but for those that go.
+pub(crate) fn unused_images(named: &Named<'_>, going: &BTreeSet<String>) -> BTreeSet<String> {
+    let staying =
+        named.containers.iter().filter(|(holding, _)| !going.contains(&holding.name.name));
+    let used: HashSet<LayerId> = staying.filter_map(|(_, image)| *image).collect();
+    let unused = named.images.iter().filter(|(image, _)| !used.contains(image));
     unused.flat_map(|(_, (tags, _))| tags.iter().map(|(tag, _)| tag.clone())).collect()
 }

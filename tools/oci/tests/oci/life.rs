@@ -255,6 +255,12 @@ fn what_is_pruned_is_what_was_told_and_nothing_that_is_needed() {
     assert_eq!(told.cache.0, BTreeSet::from([pin]));
     assert_eq!(told.layers.0, BTreeSet::from([first]), "its tree is the other image's too");
     assert!(told.cache.1 > 200_000);
+    // Nothing of it is that old.
+    let young = PruneOptions { made_before: Some(1), unused_images: true, ..options.clone() };
+    let nothing = prune(&store, &young).unwrap();
+    assert_eq!((nothing.cache.0.len(), nothing.layers.0.len(), nothing.images.0.len()), (0, 0, 0));
+    let now = PruneOptions { made_before: Some(i64::MAX), ..options.clone() };
+    assert_eq!(prune(&store, &now).unwrap(), told);
     let done = prune(&store, &PruneOptions { dry_run: false, ..options }).unwrap();
     assert_eq!(done, told);
     assert_eq!(before - allocated(), told.freed_bytes());
@@ -268,8 +274,12 @@ fn what_is_pruned_is_what_was_told_and_nothing_that_is_needed() {
     assert_eq!(gone, ["base:1", "moved", "new:1"]);
     assert!(Image::open(&store, "app:1").is_ok());
     let containers = BTreeSet::from(["box".to_owned()]);
+    // The image that only it stands on goes with it, where images go.
+    let both = PruneOptions { containers: containers.clone(), dry_run: true, ..options };
+    let told = prune(&store, &both).unwrap();
+    assert_eq!(told.images.0, BTreeSet::from(["app:1".to_owned()]));
     let done = prune(&store, &PruneOptions { containers, ..PruneOptions::default() }).unwrap();
-    assert_eq!(done.containers.0.len(), 1);
+    assert_eq!(done.containers, told.containers);
     assert!(store.resolve("box").is_err() && Image::open(&store, "app:1").is_ok());
 }
 

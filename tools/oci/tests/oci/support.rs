@@ -39,8 +39,11 @@ pub fn build(store: &Store, base: Option<&str>, tag: &str, steps: &[Step<'_>]) -
     for (created_by, change) in steps {
         change(&files);
         let created_by = (*created_by).to_owned();
-        let annotations =
-            Annotations { created_by: Some(created_by.clone()), ..Annotations::default() };
+        let annotations = Annotations {
+            created: Some(1_767_323_045_000_000_000),
+            created_by: Some(created_by.clone()),
+            ..Annotations::default()
+        };
         layers.push(files.snapshot(&annotations).unwrap().layer_id());
         let created = "2026-01-02T03:04:05Z";
         history.push(json!({ "created": created, "created_by": created_by, "comment": "test" }));

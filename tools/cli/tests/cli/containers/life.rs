@@ -247,10 +247,16 @@ fn containers_speak_json() {
     expect_fields(&stopped, "stop", json!({ "names": ["string"] }));
     let started = place.json(&["start", "-d", "web"], 0);
     expect_fields(&started, "start", json!({ "name": "string" }));
-    for (words, text) in [(&["exec", "web", "echo", "in"][..], "in\n"), (&["logs", "web"], "")] {
-        let said = place.run(&[&words[..1], &["--json"], &words[1..]].concat());
-        assert_eq!((&*said.stdout, &*said.stderr), (text.as_bytes(), ""), "{words:?}");
-    }
+    let words = ["exec", "--json", "web", "sh", "-c", "echo in; exit 5"];
+    let said = place.run(&words);
+    assert_eq!((said.code, &*said.stdout), (5, b"in\n".as_slice()), "{}", said.stderr);
+    let ended: Value = serde_json::from_str(&said.stderr).unwrap();
+    expect_fields(&ended, "exec", json!({ "name": "string", "exit_code": "integer" }));
+    let said = place.run(&["logs", "--json", "web"]);
+    let logged: Value = serde_json::from_str(&said.stderr).unwrap();
+    let fields = json!({ "name": "string", "bytes": "integer", "is_running": "boolean" });
+    expect_fields(&logged, "logs", fields);
+    assert_eq!((&logged["bytes"], &logged["is_running"]), (&json!(0), &json!(true)));
     place.ok(&["stop", "-t", "0", "web"]);
     let said =
         place.run(&["run", "--json", "--name", "once", "base:1", "sh", "-c", "echo x; exit 3"]);

@@ -1,0 +1,59 @@
+//! What mounts leave in a store whose server was killed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sapwood::store::Name;
+use sapwood::{Error, ErrorKind, Result, Store};
+
+use super::{MOUNTS, RunningMount, SOCKET, control_folder};
+
+/// Removes the sockets of mounts whose server was killed. How many there were. With `dry_run` they are
+/// counted only.
+///
+/// Errors: what the host says, as when a mount is another user's.
+pub fn remove_stale_sockets(store: &Store, dry_run: bool) -> Result<u64> {
+    let all = store.path().join(MOUNTS);
+    let failed = |error| Error::io("list mounts", error).in_file(&all);
+    let entries = match fs::read_dir(&all) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(failed)?,
+    };
+    let folders: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<_>>()?;
+    let mut removed = 0;
+    let mut volumes = HashMap::new();
+    if !folders.is_empty() {
+        for name in store.names()? {
+            let folder = control_folder(store.path(), &Name::new(name.name.as_str())?);
+            volumes.insert(folder, name.name);
+        }
+    }
+    for folder in folders {
+        if RunningMount::find(&folder)?.is_some() {
+            continue;
+        }
+        // Whoever has the volume may be about to listen.
+        let held = match volumes.get(&folder).map(|volume| store.open_volume(volume)) {
+            Some(Err(error)) if error.kind() == ErrorKind::Locked => continue,
+            held => held.transpose()?,
+        };
+        removed += 1;
+        if !dry_run {
+            remove(&folder)?;
+        }
+        held.map_or(Ok(()), sapwood::Volume::close)?;
+    }
+    Ok(removed)
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    let socket = fs::remove_file(folder.join(SOCKET)).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    });
+    let removed = socket.and_then(|()| fs::remove_dir(folder));
+    removed.map_err(|error| Error::io("remove what a mount left", error).in_file(folder))
+}
