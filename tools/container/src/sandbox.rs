@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sapwood::files::Files;
 use sapwood::{ErrorKind, LayerId};
 use sapwood_fuse::{AccessTimes, Audience, Ended, Mount, MountOptions};
@@ -49,12 +51,14 @@ pub struct Sandbox {
     place: Place,
     mount: Mount,
     child: Child,
+    signaller: Signaller,
     guard: Guard,
 }
 
-/// Sends signals to the process in a container, from any thread.
-#[derive(Clone, Copy, Debug)]
-pub struct Signaller(Pid);
+/// Sends signals to the process in a container, from any thread: to that one, whoever has its number
+/// when it has ended.
+#[derive(Clone, Debug)]
+pub struct Signaller(Arc<OwnedFd>);
 
 impl Sandbox {
     /// Mounts `files` and starts the process of `job` over them.
@@ -90,8 +94,12 @@ impl Sandbox {
         let is_terminal = job.process.terminal;
         let started = Guard::start(runtime, place, &id).and_then(|mut guard| {
             let spawned = spawn(runtime, place, &id, streams, is_terminal);
-            match spawned.and_then(|child| guard.watch(&child).map(|()| child)) {
-                Ok(child) => Ok((guard, child)),
+            let watched = spawned.and_then(|child| {
+                guard.watch(&child)?;
+                Ok((Signaller::to(&child)?, child))
+            });
+            match watched {
+                Ok((signaller, child)) => Ok((guard, child, signaller)),
                 Err(error) => {
                     guard.dismiss()?;
                     Err(error)
@@ -99,9 +107,9 @@ impl Sandbox {
             }
         });
         match started {
-            Ok((guard, child)) => {
+            Ok((guard, child, signaller)) => {
                 let (runtime, place) = (runtime.clone(), place.clone());
-                Ok(Sandbox { id, runtime, place, mount, child, guard })
+                Ok(Sandbox { id, runtime, place, mount, child, signaller, guard })
             }
             Err(error) => {
                 unmount(mount)?.map_or(Ok(()), Files::close)?;
@@ -113,7 +121,7 @@ impl Sandbox {
 
     /// Sends signals to the process.
     pub fn signaller(&self) -> Signaller {
-        Signaller::to(&self.child)
+        self.signaller.clone()
     }
 
     /// Waits until the process runs, or has ended already.
@@ -163,13 +171,16 @@ impl Sandbox {
 }
 
 impl Signaller {
-    pub(crate) fn to(child: &Child) -> Signaller {
-        Signaller(Pid::from_child(child))
+    /// To a process that nobody has waited for.
+    pub(crate) fn to(child: &Child) -> sapwood::Result<Signaller> {
+        let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
+        let process = process.map_err(|error| sapwood::Error::io("hold a process", error.into()));
+        Ok(Signaller(Arc::new(process?)))
     }
 
     /// Sends a signal; that the process has ended already is fine.
-    pub fn send(self, signal: Signal) -> sapwood::Result<()> {
-        match kill_process(self.0, signal) {
+    pub fn send(&self, signal: Signal) -> sapwood::Result<()> {
+        match pidfd_send_signal(&*self.0, signal) {
             Err(rustix::io::Errno::SRCH) => Ok(()),
             sent => sent.map_err(|error| sapwood::Error::io("send a signal", error.into())),
         }

@@ -20,6 +20,7 @@ use crate::sandbox::{Signaller, code_of};
 #[derive(Debug)]
 pub struct Exec {
     child: Child,
+    signaller: Signaller,
     runtime: Runtime,
     /// What it is, for the runtime, and what that says.
     files: [PathBuf; 2],
@@ -71,13 +72,14 @@ pub fn exec(store: &Store, name: &str, settings: &ExecSettings, streams: Streams
         command.process_group(0);
     }
     let child = command.spawn().map_err(failed)?;
-    Ok(Exec { child, runtime, files })
+    let signaller = Signaller::to(&child)?;
+    Ok(Exec { child, signaller, runtime, files })
 }
 
 impl Exec {
     /// Sends signals to the process.
     pub fn signaller(&self) -> Signaller {
-        Signaller::to(&self.child)
+        self.signaller.clone()
     }
 
     /// Waits until the process has ended; its exit code, or 128 and the signal that ended it.

@@ -68,7 +68,7 @@ fn exit_codes_and_signals_are_passed_on() {
     let place = stand.place();
     let mut sandbox =
         Sandbox::start(&runtime, stand.fork("h"), &place, &job, Streams::inherited()).unwrap();
-    let signaller = sandbox.signaller();
+    let (signaller, later) = (sandbox.signaller(), sandbox.signaller());
     let sender = std::thread::spawn(move || {
         while !place.rootfs().join("ready").exists() {
             std::thread::sleep(Duration::from_millis(10));
@@ -79,7 +79,7 @@ fn exit_codes_and_signals_are_passed_on() {
     sender.join().unwrap();
     sandbox.end().unwrap().close().unwrap();
     // It has ended long ago.
-    signaller.send(Signal::TERM).unwrap();
+    later.send(Signal::TERM).unwrap();
 }
 
 #[test]
