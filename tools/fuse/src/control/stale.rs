@@ -11,7 +11,7 @@ use sapwood::{Error, ErrorKind, Result, Store};
 use super::{MOUNTS, RunningMount, SOCKET, control_folder};
 
 /// Removes the sockets of mounts whose server was killed. How many there were. With `dry_run` they are
-/// counted only.
+/// counted only, and no volume is opened, which would recover it.
 ///
 /// Errors: what the host says, as when a mount is another user's.
 pub fn remove_stale_sockets(store: &Store, dry_run: bool) -> Result<u64> {
@@ -35,16 +35,16 @@ pub fn remove_stale_sockets(store: &Store, dry_run: bool) -> Result<u64> {
         if RunningMount::find(&folder)?.is_some() {
             continue;
         }
-        // Whoever has the volume may be about to listen.
-        let held = match volumes.get(&folder).map(|volume| store.open_volume(volume)) {
-            Some(Err(error)) if error.kind() == ErrorKind::Locked => continue,
-            held => held.transpose()?,
-        };
-        removed += 1;
         if !dry_run {
+            // Whoever has the volume may be about to listen.
+            let held = match volumes.get(&folder).map(|volume| store.open_volume(volume)) {
+                Some(Err(error)) if error.kind() == ErrorKind::Locked => continue,
+                held => held.transpose()?,
+            };
             remove(&folder)?;
+            held.map_or(Ok(()), sapwood::Volume::close)?;
         }
-        held.map_or(Ok(()), sapwood::Volume::close)?;
+        removed += 1;
     }
     Ok(removed)
 }
