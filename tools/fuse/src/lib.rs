@@ -19,6 +19,7 @@
 
 mod acl;
 mod attributes;
+mod awake;
 mod barrier;
 mod control;
 mod device;

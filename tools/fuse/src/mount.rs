@@ -7,6 +7,7 @@ use fuser::{BackgroundSession, Config, Session, SessionACL};
 use sapwood::files::{Files, ReadFiles};
 use sapwood::{Error, ErrorKind, Result};
 
+use crate::awake::Awake;
 use crate::control::Control;
 use crate::device::{self, Access, Unmount};
 use crate::kernel;
@@ -70,8 +71,15 @@ impl Mount {
         };
         let mut config = Config::default();
         config.n_threads = Some(options.threads);
-        let server = Server::new(tree.clone(), options.clone())?;
+        let awake = Arc::new(Awake::new());
+        let server = Server::new(tree.clone(), options.clone(), Arc::clone(&awake))?;
         let device = device::attach(&directory, access, &options)?;
+        // Without one, workers sleep between messages: slower, not wrong.
+        if let Ok(device) = device.try_clone() {
+            awake.watch(device);
+        }
+        // The server alone has it, and the device goes with the server.
+        drop(awake);
         // Who may come in, the kernel decides: it also sends what nobody asked for, under root's
         // number, as when it writes times back.
         let session = Session::from_fd(server, device, SessionACL::All, config)

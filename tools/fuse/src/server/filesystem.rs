@@ -22,6 +22,9 @@ use crate::kernel::{self, KEPT, NOT_KEPT, Wishes};
 
 /// The longest name that a tree takes.
 const NAME_BYTES_MAX: u32 = 255;
+/// From here on what a message carries takes longer than waking who carries it: workers sleep
+/// after it, and leave the CPU to who uses the bytes.
+const LARGE_BYTES: u32 = 64 << 10;
 
 impl Filesystem for Server {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -33,6 +36,7 @@ impl Filesystem for Server {
     }
 
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let _message = self.awake.message();
         if let Some(attributes) = self.barrier.lookup(name.as_bytes()) {
             return reply.entry_with_ttls(&KEPT, &NOT_KEPT, &attributes, Generation(0));
         }
@@ -45,10 +49,12 @@ impl Filesystem for Server {
     }
 
     fn forget(&self, _: &Request, number: INodeNo, count: u64) {
+        let _message = self.awake.message();
         self.forget(number, count);
     }
 
     fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let _message = self.awake.message();
         if let Some(attributes) = self.barrier.attributes(number) {
             return reply.attr(&KEPT, &attributes);
         }
@@ -73,11 +79,13 @@ impl Filesystem for Server {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        let _message = self.awake.message();
         let change = Change { mode, user, group, size, accessed, modified, changed };
         reply_attributes(reply, self.set_attributes(request, number, &change));
     }
 
     fn readlink(&self, _: &Request, number: INodeNo, reply: ReplyData) {
+        let _message = self.awake.message();
         match self.read_link(number) {
             Ok(target) => reply.data(&target),
             Err(error) => reply.error(error),
@@ -94,6 +102,7 @@ impl Filesystem for Server {
         device: u32,
         reply: ReplyEntry,
     ) {
+        let _message = self.awake.message();
         let wanted = Wanted { directory, name: name.as_bytes(), mode, umask, device };
         reply_entry(reply, self.make(request, &wanted));
     }
@@ -107,6 +116,7 @@ impl Filesystem for Server {
         umask: u32,
         reply: ReplyEntry,
     ) {
+        let _message = self.awake.message();
         // The protocol leaves the kind out, and that only.
         let mode = 0o040_000 | mode & 0o7777;
         let wanted = Wanted { directory, name: name.as_bytes(), mode, umask, device: 0 };
@@ -121,6 +131,7 @@ impl Filesystem for Server {
         target: &Path,
         reply: ReplyEntry,
     ) {
+        let _message = self.awake.message();
         let target = target.as_os_str().as_bytes();
         reply_entry(reply, self.make_symlink(request, directory, name.as_bytes(), target));
     }
@@ -133,14 +144,17 @@ impl Filesystem for Server {
         name: &OsStr,
         reply: ReplyEntry,
     ) {
+        let _message = self.awake.message();
         reply_entry(reply, self.link(file, directory, name.as_bytes()));
     }
 
     fn unlink(&self, _: &Request, directory: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _message = self.awake.message();
         reply_empty(reply, self.unlink(directory, name.as_bytes()));
     }
 
     fn rmdir(&self, _: &Request, directory: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _message = self.awake.message();
         reply_empty(reply, self.remove_directory(directory, name.as_bytes()));
     }
 
@@ -154,6 +168,7 @@ impl Filesystem for Server {
         flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
+        let _message = self.awake.message();
         let (from, to) = ((from, from_name.as_bytes()), (to, to_name.as_bytes()));
         reply_empty(reply, self.rename(from, to, flags));
     }
@@ -198,6 +213,7 @@ impl Filesystem for Server {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let _message = (size < LARGE_BYTES).then(|| self.awake.message());
         if self.barrier.attributes(number).is_some() {
             return reply.data(&vec![self.barrier.meet(); size as usize]);
         }
@@ -219,14 +235,17 @@ impl Filesystem for Server {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let _message = (data.len() < LARGE_BYTES as usize).then(|| self.awake.message());
         reply_written(reply, self.write(number, offset, data, flags));
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        let _message = self.awake.message();
         reply_synced(self, reply);
     }
 
     fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        let _message = self.awake.message();
         reply_synced(self, reply);
     }
 
@@ -238,6 +257,7 @@ impl Filesystem for Server {
         offset: u64,
         mut reply: ReplyDirectory,
     ) {
+        let _message = self.awake.message();
         match self.list(directory, offset, &mut reply) {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(error),
@@ -252,6 +272,7 @@ impl Filesystem for Server {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
+        let _message = self.awake.message();
         match self.list_with_attributes(directory, offset, &mut reply) {
             Ok(()) => reply.ok(),
             Err(error) => reply.error(error),
@@ -290,18 +311,22 @@ impl Filesystem for Server {
         _: u32,
         reply: ReplyEmpty,
     ) {
+        let _message = self.awake.message();
         reply_empty(reply, self.set_extended_attribute(number, name.as_bytes(), value, flags));
     }
 
     fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let _message = self.awake.message();
         reply_extended(reply, size, self.extended_attribute(number, name.as_bytes()));
     }
 
     fn listxattr(&self, _: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        let _message = self.awake.message();
         reply_extended(reply, size, self.extended_attribute_names(number));
     }
 
     fn removexattr(&self, _: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let _message = self.awake.message();
         reply_empty(reply, self.remove_extended_attribute(number, name.as_bytes()));
     }
 

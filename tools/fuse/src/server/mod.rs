@@ -14,10 +14,13 @@ mod recent;
 mod room;
 mod write;
 
+use std::sync::Arc;
+
 use fuser::{Errno, FileAttr, Generation, INodeNo, Request};
 use sapwood::files::{Attributes, Inode};
 
 use crate::attributes as convert;
+use crate::awake::Awake;
 use crate::barrier::Barrier;
 use crate::errno::{errno, is_worth_a_report};
 use crate::options::{Durability, MountOptions};
@@ -38,6 +41,7 @@ pub struct Server {
     options: MountOptions,
     points: Points,
     barrier: Barrier,
+    awake: Arc<Awake>,
     room: Room,
     recent: Recent,
     block_bytes: u32,
@@ -51,15 +55,16 @@ pub struct Told {
 }
 
 impl Server {
-    /// A server of `tree`.
+    /// A server of `tree`, whose workers are kept by `awake`.
     ///
     /// Errors: where a mount point cannot be shown.
-    pub fn new(tree: Tree, options: MountOptions) -> sapwood::Result<Server> {
+    pub fn new(tree: Tree, options: MountOptions, awake: Arc<Awake>) -> sapwood::Result<Server> {
         let points = Points::find(tree.reader(), &options.mount_points)?;
         let block_bytes = u32::try_from(tree.reader().block_bytes()).expect("at most 64 KiB");
         let room = Room::new(options.quota_bytes, options.room_of.clone());
         let barrier = Barrier::new(options.threads);
-        Ok(Server { tree, options, points, barrier, room, recent: Recent::new(), block_bytes })
+        let recent = Recent::new();
+        Ok(Server { tree, options, points, barrier, awake, room, recent, block_bytes })
     }
 
     /// The number for an error of the engine, which is reported where the number says too little.
