@@ -1,6 +1,7 @@
 //! The public face of a frozen layer and its ancestors.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
 use super::changes::{Changes, changes};
@@ -14,7 +15,7 @@ use crate::units::{BlockAddress, BlockSize, LayerId, VOLUME_BYTES_MAX};
 
 /// A read-only view of a layer and its ancestors. Cloning is cheap; while a clone lives,
 /// nothing that it shows is collected.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Snapshot {
     inner: Arc<Inner>,
 }
@@ -172,11 +173,13 @@ impl Snapshot {
     }
 }
 
-impl std::fmt::Debug for Inner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
-            .field("layer", &self.tip.header().layer)
-            .field("leased", &self.lease.is_some())
+            .field("layer", &self.layer_id())
+            .field("kind", &self.kind())
+            .field("size_bytes", &self.size_bytes())
+            .field("leased", &self.inner.lease.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! A store: made, opened, and what all of its operations share.
 
+use std::fmt;
 use std::io::ErrorKind::{AlreadyExists, NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,12 +42,11 @@ impl Default for StoreOptions {
 
 /// A directory with layers, and names for some of them. Cloning is cheap; all clones, and
 /// other processes with the same store open, may work at the same time.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 pub(super) struct Inner {
     pub host: Arc<dyn Host>,
     pub path: PathBuf,
@@ -188,6 +188,21 @@ impl Store {
             "a forked child of the one that opened it",
             "the same one",
         ))
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .field("block_bytes", &self.entry.block_size.bytes())
+            .finish_non_exhaustive()
     }
 }
 

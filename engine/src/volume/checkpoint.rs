@@ -13,7 +13,7 @@ use super::level::Part;
 use super::top::Top;
 use crate::error::Result;
 use crate::extent::{Holes, Run};
-use crate::format::header::RUNS_MAX;
+use crate::format::header::{HEADER_BYTES, RUNS_MAX};
 use crate::format::{Header, LayerRef, PageKind, PieceRef};
 use crate::layer::update_header;
 
@@ -125,6 +125,7 @@ impl Volume {
             return self.fail_hard(error);
         }
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
+        self.counts.metadata_bytes.fetch_add(HEADER_BYTES, Ordering::Relaxed);
         let mut journal = self.journal.lock();
         let mut guard = self.state.write();
         let state = &mut *guard;

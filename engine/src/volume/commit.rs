@@ -23,6 +23,9 @@ use crate::units::{BlockAddress, FileBlock};
 /// The most that recovery reads to judge the last commit, in bytes: what is larger is synced
 /// before its record is written.
 pub const UNSYNCED_BYTES_MAX: u64 = 1 << 20;
+/// How many records' heads are worth a checkpoint before zeros are written ahead: as many blocks
+/// as these would be, for two syncs more in so many commits.
+const HEADS_MIN: u64 = 64;
 
 /// What a commit has set aside.
 #[derive(Debug)]
@@ -108,9 +111,7 @@ impl Volume {
                 false => self.commit(&mut journal),
             }
         })?;
-        let due = self.journal.lock().records >= self.options.journal_records_max;
-        let due = due || self.state.read().committed.map.len() >= self.options.map_extents_max;
-        if due {
+        if self.is_checkpoint_due() {
             match self.checkpoint() {
                 // The commit stands. A checkpoint that finds no room is tried again with the next one.
                 Err(error) if error.kind() == ErrorKind::NoSpace => {}
@@ -118,6 +119,14 @@ impl Volume {
             }
         }
         Ok(())
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        let records = self.journal.lock().records;
+        let state = self.state.read();
+        records >= self.options.journal_records_max
+            || state.committed.map.len() >= self.options.map_extents_max
+            || records >= HEADS_MIN && state.allocator.wants_heads_back()
     }
 
     /// One commit of all that is pending.

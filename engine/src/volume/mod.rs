@@ -37,6 +37,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -70,7 +71,6 @@ const STRIPES: usize = 64;
 /// All methods take `&self` and may be called from many threads at once. What was written is
 /// seen by reads at once, and durable once [`Volume::flush`] has returned. A volume that is
 /// dropped without [`Volume::close`] loses what was not flushed, and nothing else.
-#[derive(Debug)]
 pub struct Volume {
     home: Arc<dyn Home>,
     options: VolumeOptions,
@@ -249,5 +249,22 @@ impl Volume {
 
     fn next_generation(&self) -> u64 {
         self.piece_generation.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Volume");
+        shown.field("kind", &self.kind).field("block_bytes", &self.block_size.bytes());
+        // Who prints it may be the one who holds its state.
+        if let Some(state) = self.state.try_read() {
+            let parent = state.top.parent.map(|parent| parent.id);
+            shown
+                .field("layer", &state.top.id)
+                .field("parent", &parent)
+                .field("size_bytes", &state.volume_bytes)
+                .field("poisoned", &state.check_poison("print").is_err());
+        }
+        shown.finish_non_exhaustive()
     }
 }

@@ -310,6 +310,63 @@ fn one_write_and_flush_is_one_sync_and_two_blocks() {
     assert!(before.zeros_ahead_bytes > 0);
 }
 
+/// What `commits` of one block each, from address `from` on, made the host write.
+fn written_by(volume: &Volume, from: u64, commits: u64) -> (u64, Counters) {
+    let before = volume.counters();
+    for number in from..from + commits {
+        // Every other one, so that no two of them are one extent.
+        volume.write_at(number * 8192, &[1 + (number % 255) as u8; 4096]).unwrap();
+        volume.flush().unwrap();
+    }
+    let after = volume.counters();
+    let total = |counters: Counters| {
+        counters.bytes_allocated + counters.metadata_bytes + counters.zeros_ahead_bytes
+    };
+    (total(after) - total(before), after)
+}
+
+/// Heads that a checkpoint would have given back lay idle until one was due, and zeros were written
+/// for all that came meanwhile, some of them again over those of the stretch before.
+#[test]
+fn commits_of_a_block_write_few_zeros_in_a_young_file() {
+    const COMMITS: u64 = 500;
+    let home = MemoryHome::new();
+    let volume = create(&home, 1 << 30, VolumeOptions::default());
+    let (young, after) = written_by(&volume, 0, COMMITS);
+    assert!(young <= COMMITS * (13 << 10), "{} bytes a commit", young / COMMITS);
+    assert!(after.syncs <= COMMITS * 104 / 100, "{} syncs", after.syncs);
+    let (older, _) = written_by(&volume, COMMITS, COMMITS);
+    assert!(older <= COMMITS * (25 << 9), "{} bytes a commit", older / COMMITS);
+}
+
+/// A session of one commit wrote 256 KiB of zeros, each time.
+#[test]
+fn sessions_of_a_commit_find_what_those_before_them_wrote() {
+    const SESSIONS: u64 = 40;
+    let home = MemoryHome::new();
+    create(&home, 1 << 30, VolumeOptions::default()).close().unwrap();
+    let mut zeros = 0;
+    for session in 0..SESSIONS {
+        let volume = reopen(&home, VolumeOptions::default());
+        zeros += written_by(&volume, session, 1).1.zeros_ahead_bytes;
+        volume.close().unwrap();
+    }
+    assert!(zeros <= SESSIONS * (12 << 10), "{} bytes a session", zeros / SESSIONS);
+}
+
+/// Printing a volume once printed its buffer, its maps and its bitmaps, byte for byte.
+#[test]
+fn a_volume_is_printed_in_a_line() {
+    let home = MemoryHome::new();
+    let volume = create(&home, 1 << 20, VolumeOptions::default());
+    volume.write_at(0, &[1; 65536]).unwrap();
+    let shown = format!("{volume:?}");
+    assert!(shown.contains(&format!("{:?}", volume.layer_id())), "{shown}");
+    assert!(shown.contains("size_bytes: 1048576") && shown.len() < 200, "{shown}");
+    let _held = volume.state.write();
+    assert!(format!("{volume:?}").starts_with("Volume"));
+}
+
 /// Two neighbours in the buffer, whose blocks are not known yet: joining them went past the last
 /// number of a block, and a walk over the extents of a volume being written to panicked.
 #[test]

@@ -75,6 +75,19 @@ impl Space for Top {
         let zeros = vec![0; (blocks << self.block_size.log2()) as usize];
         self.write(first, &zeros, "write blocks ahead")
     }
+
+    fn next_written(&self, from: FileBlock) -> Result<Option<(FileBlock, FileBlock)>> {
+        let offset = from.byte_offset(self.block_size);
+        let found = self.medium.next_data(offset).map_err(|error| {
+            Error::io("look for written blocks", error).in_file(&self.path).at_offset(offset)
+        })?;
+        let log2 = self.block_size.log2();
+        // A block of which the host holds a part only is not written.
+        Ok(found.map(|(start, end)| {
+            let first = start.div_ceil(self.block_size.bytes());
+            (FileBlock(first), FileBlock((end >> log2).max(first)))
+        }))
+    }
 }
 
 /// A layer that extents of the top refer to.

@@ -10,6 +10,7 @@ mod short;
 mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use super::epoch::Epochs;
 use crate::error::Result;
@@ -51,6 +52,10 @@ pub trait Space {
 
     /// Writes zeros over `blocks` free blocks from `first` on.
     fn fill(&self, first: FileBlock, blocks: u64) -> Result<()>;
+
+    /// The first stretch of blocks from `from` on, first and past the end, that the host holds
+    /// written bytes for.
+    fn next_written(&self, from: FileBlock) -> Result<Option<(FileBlock, FileBlock)>>;
 }
 
 /// What a count of all extents and pieces found: one bit a block, and the extents beyond the first.
@@ -87,6 +92,9 @@ pub struct Allocator {
     used: Vec<u64>,
     /// Set: it was written before, so the host holds space for it.
     written: Vec<u64>,
+    /// Of free blocks among these, which the file held when it was opened, only the host knows
+    /// whether they were written.
+    unasked: Range<u64>,
     /// The blocks that the file holds.
     blocks: u64,
     free: u64,
@@ -124,6 +132,7 @@ impl Allocator {
     pub fn saved(block_log2: u32, saved: &FreeSpace, blocks: u64) -> Allocator {
         let mut allocator = Allocator::empty(block_log2);
         allocator.extend(blocks.max(saved.blocks));
+        allocator.unasked = 0..allocator.blocks;
         for block in 0..saved.blocks {
             if saved.used[block as usize / 64] >> (block % 64) & 1 == 1 {
                 allocator.take(BlockRange { first: FileBlock(block), count: 1 });
@@ -138,6 +147,7 @@ impl Allocator {
             block_log2,
             used: Vec::new(),
             written: Vec::new(),
+            unasked: 0..0,
             blocks: 0,
             free: 0,
             cursor: 0,
@@ -341,6 +351,7 @@ impl Allocator {
                 (true, None) => start = Some(block),
                 (false, Some(first)) => {
                     let range = BlockRange { first: FileBlock(first), count: block - first };
+                    self.forget_written(range);
                     self.waiting.push_back((epoch, range));
                     start = None;
                 }
@@ -348,6 +359,7 @@ impl Allocator {
             }
         }
         self.shared.extend(count.extra.range(..bound));
+        self.unasked = 0..bound;
     }
 
     /// The bound below which nothing is known; 0 where all is.
@@ -399,10 +411,14 @@ impl Allocator {
         for &range in ranges {
             self.give(range);
             if punched {
-                for block in range.first.0..range.first.0 + range.count {
-                    self.written[block as usize / 64] &= !(1 << (block % 64));
-                }
+                self.forget_written(range);
             }
+        }
+    }
+
+    fn forget_written(&mut self, range: BlockRange) {
+        for block in range.first.0..range.first.0 + range.count {
+            self.written[block as usize / 64] &= !(1 << (block % 64));
         }
     }
 

@@ -3,18 +3,27 @@
 //!
 //! The first write into an allocated block changes metadata of the host, which a sync has to wait
 //! for; a write into one that was written before does not. So zeros are written ahead, a stretch
-//! at a time. Record heads are placed two commits early: each gets its place behind as many free
-//! blocks as the commit before it is likely to need, and so a commit's blocks lie right behind its
-//! record. All of this is for speed alone; any other place would be as right.
+//! at a time, and a checkpoint that gives back enough heads is made before that. Record heads
+//! are placed two commits early, two side by side, each with as many free blocks beside it as its
+//! commit is likely to need: a record and its blocks are one piece, and two heads that a checkpoint
+//! gives back are room for one more. All of this is for speed alone; any other place would be as
+//! right.
 
-use super::{Allocator, BlockRange, Epochs, RESERVE_BLOCKS, Space};
+use std::ops::Range;
+
+use super::{Allocator, BlockRange, Epochs, RESERVE_BLOCKS, Space, next_set};
 use crate::error::{ErrorKind, Result};
 use crate::units::FileBlock;
 
 /// What counts as few blocks, in bytes.
 pub const SHORT_BYTES_MAX: u64 = 64 << 10;
-/// How much is written ahead at once, in bytes: what hosts write in one request.
-const AHEAD_BYTES: u64 = 256 << 10;
+/// How much is written ahead at first, in bytes: a file that is written to once stays small.
+const AHEAD_BYTES_MIN: u64 = 64 << 10;
+/// How much is written ahead at once at most, in bytes: what hosts write in one request.
+const AHEAD_BYTES_MAX: u64 = 256 << 10;
+/// How few written blocks are left when a checkpoint should give back some: the commit that follows
+/// it takes two, and what the checkpoint frees is there after that one's sync.
+const LEFT_BLOCKS_MIN: u64 = 4;
 /// What part of the file may be free before what is scattered in it is used up, in whatever
 /// pieces, and it does not grow.
 const SPARE_DIVISOR: u64 = 4;
@@ -22,15 +31,41 @@ const SPARE_DIVISOR: u64 = 4;
 const SCAN_WORDS_MAX: usize = 1 << 12;
 const SCAN_BLOCKS_MAX: usize = 1 << 12;
 
+/// How many blocks of a file that was opened the host is asked about at once, and how many times.
+const ASK_BLOCKS_MAX: u64 = 1 << 18;
+const ASKS_MAX: usize = 64;
+
 /// Where the blocks of commits go.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Trail {
-    /// Where the next few blocks are looked for.
+    /// Where the next few blocks belong: beside the head of their record.
     data: u64,
-    /// Past the last head that was placed.
+    /// Where those of the commit after are.
+    next_data: u64,
+    /// Past the last heads that were placed, and the room for their commits.
     head: u64,
-    /// How many blocks the commit took whose record was placed last.
+    /// The place beside that one, for the next.
+    twin: Option<u64>,
+    /// How many blocks were taken since that one was placed.
     since_head: u64,
+    /// How many blocks the commit took whose record was placed last.
+    gap: u64,
+    /// How much is written ahead the next time, in bytes.
+    ahead_bytes: u64,
+}
+
+impl Default for Trail {
+    fn default() -> Trail {
+        Trail {
+            data: 0,
+            next_data: 0,
+            head: 0,
+            twin: None,
+            since_head: 0,
+            gap: 0,
+            ahead_bytes: AHEAD_BYTES_MIN,
+        }
+    }
 }
 
 impl Allocator {
@@ -42,8 +77,12 @@ impl Allocator {
     ) -> Result<Option<Vec<BlockRange>>> {
         self.trail.since_head += count;
         let is_room = self.free >= count + RESERVE_BLOCKS;
-        if is_room && let Some(taken) = self.take_stretch(count) {
-            return Ok(Some(taken));
+        let mut may_know_more = is_room;
+        while may_know_more {
+            if let Some(taken) = self.take_stretch(count) {
+                return Ok(Some(taken));
+            }
+            may_know_more = self.ask_what_was_written(space)?;
         }
         if is_room
             && self.free > self.blocks / SPARE_DIVISOR
@@ -69,9 +108,14 @@ impl Allocator {
     }
 
     fn take_stretch(&mut self, count: u64) -> Option<Vec<BlockRange>> {
-        let range = self.written_stretch(self.trail.data, count)?;
+        // Not the next ones from there on: these are beside the head of another record.
+        let beside = self.trail.data;
+        let is_free = |block| self.is_written(block) && !self.is_used(block);
+        let range = match beside + count <= self.blocks && (beside..beside + count).all(is_free) {
+            true => BlockRange { first: FileBlock(beside), count },
+            false => self.written_stretch(self.trail.head, count)?,
+        };
         self.take(range);
-        self.trail.data = range.first.0 + count;
         Some(vec![range])
     }
 
@@ -79,30 +123,65 @@ impl Allocator {
     pub fn allocate_head(&mut self, epochs: &Epochs, space: &dyn Space) -> Result<BlockRange> {
         self.reclaim(epochs);
         let gap = std::mem::take(&mut self.trail.since_head).min(self.short_blocks_max());
-        let mut stretch = self.written_stretch(self.trail.head, gap + 1);
-        let has_spare = self.free > self.blocks / SPARE_DIVISOR;
-        if stretch.is_none() && !has_spare && self.write_ahead(gap + 1, space)? {
-            stretch = self.written_stretch(self.trail.head, gap + 1);
-        }
-        let Some(stretch) = stretch.or_else(|| self.written_stretch(self.trail.head, 1)) else {
+        self.trail.gap = gap;
+        let Some((head, data)) = self.find_head(gap, space)? else {
             return self.allocate_contiguous(1, epochs, space);
         };
-        let head = BlockRange { first: FileBlock(stretch.first.0 + stretch.count - 1), count: 1 };
-        self.take(head);
-        self.trail.data = stretch.first.0;
-        self.trail.head = head.first.0 + 1;
-        Ok(head)
+        let range = BlockRange { first: FileBlock(head), count: 1 };
+        self.take(range);
+        self.trail.data = std::mem::replace(&mut self.trail.next_data, data);
+        Ok(range)
     }
 
-    /// Writes zeros over a free stretch of at least `count` blocks; whether there was one.
+    /// A place for a head, and where the `gap` blocks of its commit are best looked for; `None`
+    /// where nothing was written before and more cannot be.
+    fn find_head(&mut self, gap: u64, space: &dyn Space) -> Result<Option<(u64, u64)>> {
+        if let Some(twin) = self.trail.twin.take()
+            && self.is_written(twin)
+            && !self.is_used(twin)
+        {
+            return Ok(Some((twin, twin + 1)));
+        }
+        let both = 2 * gap + 2;
+        let mut found = self.longest_written_stretch(self.trail.head, both);
+        let singles_do = gap <= 1 || self.free > self.blocks / SPARE_DIVISOR;
+        let is_enough = |found: &BlockRange| found.count > gap || singles_do;
+        if !found.as_ref().is_some_and(is_enough) && self.write_ahead(both, space)? {
+            found = self.longest_written_stretch(self.trail.head, both);
+        }
+        let Some(BlockRange { first: FileBlock(first), count }) = found else { return Ok(None) };
+        self.trail.head = first + count;
+        if count < both {
+            return Ok(Some((first, first + 1)));
+        }
+        self.trail.twin = Some(first + gap + 1);
+        Ok(Some((first + gap, first)))
+    }
+
+    /// Whether single blocks, as checkpoints give them back, would spare the next commits zeros
+    /// written ahead: nearly none are left, and commits take no more than one beside their heads.
+    pub fn wants_heads_back(&self) -> bool {
+        if self.trail.gap > 1 {
+            return false;
+        }
+        let mut left = 0;
+        self.each_written(self.trail.head, |_| {
+            left += 1;
+            left == LEFT_BLOCKS_MIN
+        });
+        left < LEFT_BLOCKS_MIN || self.free < RESERVE_BLOCKS + LEFT_BLOCKS_MIN
+    }
+
+    /// Writes zeros over what of a free stretch of at least `count` blocks was never written;
+    /// whether there was one.
     fn write_ahead(&mut self, count: u64, space: &dyn Space) -> Result<bool> {
-        let wanted = (AHEAD_BYTES >> self.block_log2).max(count);
+        let wanted = (self.trail.ahead_bytes >> self.block_log2).max(count);
         let first = match self.find_stretch(count) {
             Some(found) => found.first.0,
             None => {
                 // Not looked for once more: a large file is not looked at as far as its end.
                 let tail = self.free_tail();
-                let need = count.saturating_sub(self.blocks - tail);
+                let need = wanted.saturating_sub(self.blocks - tail);
                 // A host that is full is dealt with by those who need the blocks.
                 if need > 0 && self.grow_by(need, space).is_err() {
                     return Ok(false);
@@ -110,40 +189,89 @@ impl Allocator {
                 tail
             }
         };
-        let most = (first + wanted).min(self.blocks);
-        let end = (first..most).find(|&block| self.is_used(block)).unwrap_or(most);
-        match space.fill(FileBlock(first), end - first) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NoSpace => return Ok(false),
-            Err(error) => return Err(error),
+        // What is left of an earlier stretch counts as nothing: it is the reserve.
+        let end = self.next_used(first, self.blocks.min(first + wanted + RESERVE_BLOCKS));
+        let (mut at, mut left) = (first, wanted);
+        loop {
+            at = next_set(at, end, |word| !self.written[word]);
+            let past = next_set(at, end.min(at + left), |word| self.written[word]);
+            if at == past {
+                break;
+            }
+            match space.fill(FileBlock(at), past - at) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NoSpace => return Ok(false),
+                Err(error) => return Err(error),
+            }
+            self.note_written(at, past);
+            self.filled += past - at;
+            left -= past - at;
+            at = past;
         }
-        for block in first..end {
-            self.written[block as usize / 64] |= 1 << (block % 64);
-        }
-        self.filled += end - first;
+        self.trail.ahead_bytes = (2 * self.trail.ahead_bytes).min(AHEAD_BYTES_MAX);
         self.trail.data = first;
         self.trail.head = first;
         Ok(true)
     }
 
+    /// Asks the host which blocks of an earlier session it holds written bytes for, a part of the
+    /// file at a time; whether anything was asked.
+    fn ask_what_was_written(&mut self, space: &dyn Space) -> Result<bool> {
+        let Range { start, end } = self.unasked.clone();
+        if start >= end {
+            return Ok(false);
+        }
+        let part_end = end.min(start.saturating_add(ASK_BLOCKS_MAX));
+        let mut at = start;
+        for _ in 0..ASKS_MAX {
+            match space.next_written(FileBlock(at))? {
+                Some((first, past)) if first.0 < part_end => {
+                    self.note_written(first.0.max(at), past.0.min(part_end));
+                    at = past.0.max(at + 1);
+                }
+                _ => at = part_end,
+            }
+            if at >= part_end {
+                break;
+            }
+        }
+        self.unasked.start = at.min(part_end);
+        Ok(true)
+    }
+
+    fn note_written(&mut self, start: u64, end: u64) {
+        for block in start..end {
+            self.written[block as usize / 64] |= 1 << (block % 64);
+        }
+    }
+
     /// The first `count` consecutive blocks from `from` on, around the end, that are free and
     /// were written before.
     fn written_stretch(&self, from: u64, count: u64) -> Option<BlockRange> {
-        let mut length = 0;
-        let mut last = None;
+        self.longest_written_stretch(from, count).filter(|found| found.count == count)
+    }
+
+    /// As `written_stretch`, and where there are not so many in a row, the most that there are.
+    fn longest_written_stretch(&self, from: u64, count_max: u64) -> Option<BlockRange> {
+        let mut longest: Option<BlockRange> = None;
+        let mut current: Option<BlockRange> = None;
         self.each_written(from, |block| {
-            length = if last.is_some_and(|last| last + 1 == block) { length + 1 } else { 1 };
-            last = Some(block);
-            length == count
+            let behind = current.filter(|range| range.first.0 + range.count == block);
+            let grown = behind.map(|range| BlockRange { count: range.count + 1, ..range });
+            let range = grown.unwrap_or(BlockRange { first: FileBlock(block), count: 1 });
+            current = Some(range);
+            if longest.is_none_or(|longest| longest.count < range.count) {
+                longest = current;
+            }
+            range.count == count_max
         });
-        let last = last.filter(|_| length == count)?;
-        Some(BlockRange { first: FileBlock(last + 1 - count), count })
+        longest
     }
 
     /// `count` blocks that are free and were written before, wherever they lie.
     fn written_singles(&self, count: u64) -> Option<Vec<BlockRange>> {
         let mut found = Vec::new();
-        self.each_written(self.trail.data, |block| {
+        self.each_written(self.trail.head, |block| {
             found.push(BlockRange { first: FileBlock(block), count: 1 });
             found.len() as u64 == count
         });
@@ -178,13 +306,15 @@ impl Allocator {
 mod tests {
     use std::cell::Cell;
 
-    use super::super::GROWTH_BYTES_MAX;
+    use super::super::{FreeSpace, GROWTH_BYTES_MAX};
     use super::*;
 
     /// A file that counts the blocks that were filled ahead, and has room for so many.
     struct File {
         filled: Cell<u64>,
         room: u64,
+        /// Which blocks the host says were written.
+        held: (u64, u64),
     }
 
     impl Space for File {
@@ -199,26 +329,32 @@ mod tests {
             self.filled.set(self.filled.get() + blocks);
             Ok(())
         }
+
+        fn next_written(&self, from: FileBlock) -> Result<Option<(FileBlock, FileBlock)>> {
+            let (start, end) = self.held;
+            Ok((from.0 < end).then_some((FileBlock(start.max(from.0)), FileBlock(end))))
+        }
     }
 
     fn file(room: u64) -> File {
-        File { filled: Cell::new(0), room }
+        File { filled: Cell::new(0), room, held: (0, 0) }
     }
 
     #[test]
-    fn the_blocks_of_a_commit_lie_behind_its_head() {
+    fn a_record_and_the_blocks_of_its_commit_are_one_piece() {
         let (epochs, file) = (Epochs::default(), file(u64::MAX));
         let mut allocator = Allocator::fresh(12, 4, 4);
-        let (mut next, mut after_next) = (FileBlock(2), FileBlock(3));
+        let (mut next, mut after_next) = (FileBlock(3), FileBlock(4));
         let mut in_one_piece = 0;
         for _ in 0..100 {
             let data = allocator.allocate(3, &epochs, &file).unwrap();
             let head = allocator.allocate_head(&epochs, &file).unwrap();
-            let behind = BlockRange { first: FileBlock(next.0 + 1), count: 3 };
-            in_one_piece += u64::from(data == [behind]);
+            let beside = [next.0 + 1, next.0 - 3].map(FileBlock);
+            let beside = beside.map(|first| [BlockRange { first, count: 3 }]);
+            in_one_piece += u64::from(beside.iter().any(|range| data == range));
             (next, after_next) = (after_next, head.first);
         }
-        // Not so the first two, and those on either side of a new stretch.
+        // Not so the first ones, and those on either side of a new stretch.
         assert!(in_one_piece >= 80, "{in_one_piece} of 100");
     }
 
@@ -285,6 +421,41 @@ mod tests {
             allocator.allocate(3, &epochs, &file).unwrap();
             allocator.allocate_head(&epochs, &file).unwrap();
         }
+    }
+
+    #[test]
+    fn what_the_host_holds_of_an_earlier_session_is_not_written_again() {
+        let (epochs, file) = (Epochs::default(), File { held: (100, 120), ..file(u64::MAX) });
+        let used = vec![u64::MAX, (1 << 36) - 1, 0, 0];
+        let saved = FreeSpace { sequence: 1, blocks: 256, used, shared: Vec::new() };
+        let mut allocator = Allocator::saved(12, &saved, 256);
+        let mut taken = 0;
+        while file.filled.get() == 0 {
+            taken += allocator.allocate(1, &epochs, &file).unwrap()[0].count;
+        }
+        assert_eq!(taken, 21, "those that the host holds, and one of the zeros");
+        assert_eq!((file.filled.get(), allocator.blocks()), (16, 256));
+    }
+
+    #[test]
+    fn single_blocks_are_used_up_before_zeros_are_written() {
+        let (epochs, file) = (Epochs::default(), file(u64::MAX));
+        let mut allocator = Allocator::fresh(12, 1024, 1024);
+        for block in (0..100).step_by(2) {
+            allocator.give(BlockRange { first: FileBlock(block), count: 1 });
+        }
+        // Eight of the fifty are the reserve.
+        for _ in 0..20 {
+            assert!(!allocator.wants_heads_back());
+            allocator.allocate(1, &epochs, &file).unwrap();
+            allocator.allocate_head(&epochs, &file).unwrap();
+        }
+        // Before anything is missed: what a checkpoint gives back is there a commit later.
+        assert!(allocator.wants_heads_back());
+        assert_eq!(file.filled.get(), 0);
+        allocator.allocate(3, &epochs, &file).unwrap();
+        allocator.allocate_head(&epochs, &file).unwrap();
+        assert!(!allocator.wants_heads_back(), "single blocks do not help those that take more");
     }
 
     #[test]

@@ -12,6 +12,10 @@ impl Space for Endless {
     fn fill(&self, _: FileBlock, _: u64) -> Result<()> {
         Ok(())
     }
+
+    fn next_written(&self, _: FileBlock) -> Result<Option<(FileBlock, FileBlock)>> {
+        Ok(None)
+    }
 }
 
 struct Full;
@@ -23,6 +27,10 @@ impl Space for Full {
 
     fn fill(&self, _: FileBlock, _: u64) -> Result<()> {
         Ok(())
+    }
+
+    fn next_written(&self, _: FileBlock) -> Result<Option<(FileBlock, FileBlock)>> {
+        Ok(None)
     }
 }
 
