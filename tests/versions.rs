@@ -14,7 +14,7 @@ use std::sync::Arc;
 use sapwood::format::{Features, Header};
 use sapwood::inspect::{CheckOptions, check};
 use sapwood::medium::{FileHost, Host, Network};
-use sapwood::store::{GcOptions, Store, StoreOptions};
+use sapwood::store::{GcOptions, Replace, Store, StoreOptions};
 use sapwood::{Error, ErrorKind, LayerState};
 
 use crate::harness::expect::Expectation;
@@ -201,6 +201,33 @@ fn frozen_layers_with_read_only_compatible_features_are_not_written() {
     expect_refused(store.remove("image:1@1"), &path, "read-only compatible");
     assert!(before == read(), "a refusal has written");
     store.fork("image:1", "fresh").unwrap().close().unwrap();
+}
+
+/// A removal once marked the newer layers of a history before one in it refused.
+#[test]
+fn a_name_goes_with_all_that_it_holds_alone_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let host: Arc<dyn Host> = Arc::new(FileHost::open_root(folder.path(), Network::Allow).unwrap());
+    let store = Store::create_on(host.clone(), &StoreOptions::default()).unwrap();
+    let volume = store.create_volume("disk", 1 << 20).unwrap();
+    drop(volume.snapshot(&Default::default()).unwrap());
+    let oldest = volume.parent().unwrap().id;
+    drop(volume.snapshot(&Default::default()).unwrap());
+    volume.close().unwrap();
+    store.tag("disk@1", "image", Replace::Refuse).unwrap();
+    store.remove("disk").unwrap();
+    let oldest = folder.path().join(format!("layers/{oldest}.layer"));
+    add_features(&oldest, Features { read_only_compatible: UNKNOWN, ..Features::default() });
+    let frozen = layers(folder.path(), LayerState::Frozen);
+    let read = || frozen.iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>();
+    let before = read();
+    let store = open(&host);
+    expect_refused(store.remove("image"), &oldest, "read-only compatible");
+    assert!(before == read(), "a refusal has written");
+    // Nothing need be written where something else holds them.
+    store.tag("image", "kept", Replace::Refuse).unwrap();
+    assert_eq!(store.remove("image").unwrap().snapshots, []);
+    assert!(before == read());
 }
 
 /// A volume whose top a crash left frozen was once mended before its features were looked at.

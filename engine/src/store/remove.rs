@@ -11,8 +11,10 @@ use super::names::{self, FoundName, failed};
 use super::resolve::{find_name, newest_frozen, resolve};
 use super::{Name, paths};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{LayerState, NameKind};
+use crate::format::{Header, LayerState, NameKind};
 use crate::units::LayerId;
+
+const MARK_REMOVED: &str = "mark a layer removed";
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,8 +38,10 @@ impl Store {
     /// - `NAME@N`, a layer id or a digest: that one snapshot is marked removed; what stands on it
     ///   goes on as before.
     ///
-    /// Errors: [`ErrorKind::Locked`] for a volume that somebody has open;
-    /// [`ErrorKind::InvalidInput`] for a snapshot that has a tag, and for an open layer.
+    /// Errors, before anything is changed: [`ErrorKind::Locked`] for a volume that somebody has open;
+    /// [`ErrorKind::InvalidInput`] for a snapshot that has a tag, and for an open layer;
+    /// [`ErrorKind::Unsupported`] where a snapshot that would go has features that only a later
+    /// version may write with. A name alone goes where another one, say a new tag, holds its snapshots.
     pub fn remove(&self, reference: &str) -> Result<RemoveReport> {
         let inner = self.inner()?;
         let resolved = resolve(inner, reference)?;
@@ -62,7 +66,13 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     };
     let _alone = StoreLock::exclusive(host)?;
     let found = names::read(host, name)?.ok_or_else(|| names::missing(name))?;
-    let snapshots = held_by_name_alone(inner, &found)?;
+    let alone = held_by_name_alone(inner, &found)?;
+    for header in &alone {
+        let path = paths::layer(header.layer);
+        let writable = header.expect_writable(MARK_REMOVED);
+        writable.map_err(|error| error.in_file(host.display_path(&path)))?;
+    }
+    let snapshots: Vec<_> = alone.iter().map(|header| header.layer).collect();
     for &id in &snapshots {
         mark_removed(inner, id)?;
     }
@@ -76,7 +86,7 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
 
 /// The snapshots in the history of a name that no other name's history holds, and that are not
 /// removed yet. The caller holds the store's lock, so that names stay as they are.
-pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec<LayerId>> {
+pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec<Header>> {
     let host = inner.host();
     let Some(tip) = newest_frozen(inner, found)? else { return Ok(Vec::new()) };
     let mut held = HashSet::new();
@@ -121,7 +131,7 @@ pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec
             break;
         }
         if !header.removed {
-            alone.push(header.layer);
+            alone.push(header);
         }
     }
     Ok(alone)
@@ -164,7 +174,7 @@ fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
 }
 
 fn mark_removed(inner: &Inner, id: LayerId) -> Result<()> {
-    change_header(inner.host(), id, "mark a layer removed", |header| header.removed = true)?;
+    change_header(inner.host(), id, MARK_REMOVED, |header| header.removed = true)?;
     inner.cache.forget(id);
     Ok(())
 }

@@ -151,7 +151,8 @@ pub(super) fn usage_of_name(
     garbage_bytes: u64,
 ) -> Result<Usage> {
     let mut assume = Assume::default();
-    assume.removed.extend(held_by_name_alone(inner, found)?);
+    let alone = held_by_name_alone(inner, found)?;
+    assume.removed.extend(alone.into_iter().map(|header| header.layer));
     assume.without_names.insert(found.entry.name.clone());
     let history = match found.entry.kind {
         NameKind::Volume => {
