@@ -1,5 +1,6 @@
 //! What a store says of its names and layers.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::collect::was_never_durable;
@@ -11,7 +12,9 @@ use super::{Name, headers, history};
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Target;
-use crate::format::{Annotations, Header, LayerKind, LayerRef, LayerState, NameEntry, PageKind};
+use crate::format::{
+    Annotations, Header, LayerKind, LayerRef, LayerState, NameEntry, NameKind, PageKind,
+};
 use crate::layer::read_blob;
 use crate::medium::OpenMode;
 use crate::units::{BlockAddress, Digest, LayerId, SourceIndex};
@@ -64,6 +67,36 @@ impl Store {
     pub fn names(&self) -> Result<Vec<NameEntry>> {
         let found = names::list(self.inner()?.host())?;
         Ok(found.into_iter().map(|found| found.entry).collect())
+    }
+
+    /// All tags, in order: less work than [`names`](Store::names) where many volumes are forks
+    /// that were never flushed.
+    pub fn tags(&self) -> Result<Vec<NameEntry>> {
+        let found = names::list_durable(self.inner()?.host())?;
+        let tags = found.into_iter().map(|found| found.entry);
+        Ok(tags.filter(|entry| entry.kind == NameKind::Tag).collect())
+    }
+
+    /// The names that stand for each of `layers`, in order: its tags, and of an open layer its
+    /// volume. Layers without a name are left out.
+    pub fn names_of(&self, layers: &BTreeSet<LayerId>) -> Result<BTreeMap<LayerId, Vec<String>>> {
+        let host = self.inner()?.host();
+        let is_frozen = |id: &LayerId| match headers::read(host, *id) {
+            Ok(Some(header)) => header.state == LayerState::Frozen,
+            // What is wrong with it is told to those who open it.
+            _ => false,
+        };
+        let found = match layers.iter().all(is_frozen) {
+            true => names::list_durable(host)?,
+            false => names::list(host)?,
+        };
+        let mut names: BTreeMap<LayerId, Vec<String>> = BTreeMap::new();
+        for entry in found.into_iter().map(|found| found.entry) {
+            if layers.contains(&entry.top) {
+                names.entry(entry.top).or_default().push(entry.name);
+            }
+        }
+        Ok(names)
     }
 
     /// All layers, in order of their ids.

@@ -10,6 +10,8 @@ use std::io::ErrorKind::{AlreadyExists, NotFound, Unsupported};
 use std::path::Path;
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::name::Name;
 use super::paths::{self, NamesEntry};
 use crate::error::{Error, Result};
@@ -17,6 +19,9 @@ use crate::format::{NameEntry, NameKind};
 use crate::layer::read_header;
 use crate::medium::{Host, Medium, OpenMode};
 use crate::units::{LayerId, PAGE_BYTES};
+
+/// How many names are worth asking other threads for.
+const FILES_MANY: usize = 256;
 
 /// What a name file says, and whether that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,14 +48,39 @@ pub fn read(host: &dyn Host, name: &Name) -> Result<Option<FoundName>> {
 
 /// All names, in order of their names.
 pub fn list(host: &dyn Host) -> Result<Vec<FoundName>> {
-    let mut found = each(host)?.collect::<Result<Vec<_>>>()?;
-    found.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
-    Ok(found)
+    read_all(host, files(host)?)
+}
+
+/// Those of [`list`] that are durable. A name that is not is a volume whose top is open: no tag, and
+/// not the name of anything frozen.
+pub fn list_durable(host: &dyn Host) -> Result<Vec<FoundName>> {
+    let mut durable = files(host)?;
+    durable.retain(|_, is_durable| *is_durable);
+    read_all(host, durable)
 }
 
 /// All names in any order, each read when it is its turn: for those who may have seen enough before
 /// the last.
 pub fn each(host: &dyn Host) -> Result<impl Iterator<Item = Result<FoundName>>> {
+    let read = |(escaped, is_durable): (String, bool)| read_file(host, &escaped, is_durable);
+    Ok(files(host)?.into_iter().filter_map(move |file| read(file).transpose()))
+}
+
+/// What is read on all cores, each file for itself: thousands of names are thousands of calls.
+fn read_all(host: &dyn Host, files: HashMap<String, bool>) -> Result<Vec<FoundName>> {
+    let files: Vec<_> = files.into_iter().collect();
+    let read = |(escaped, is_durable): &(String, bool)| read_file(host, escaped, *is_durable);
+    let found: Result<Vec<_>> = match files.len() {
+        0..FILES_MANY => files.iter().map(read).collect(),
+        _ => files.par_iter().map(read).collect(),
+    };
+    let mut found: Vec<_> = found?.into_iter().flatten().collect();
+    found.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+    Ok(found)
+}
+
+/// The names in their escaped forms, and whether each is durable.
+fn files(host: &dyn Host) -> Result<HashMap<String, bool>> {
     let mut is_durable: HashMap<String, bool> = HashMap::new();
     for file in list_folder(host, paths::NAMES.as_ref())? {
         match paths::parse_names_entry(&file) {
@@ -62,16 +92,17 @@ pub fn each(host: &dyn Host) -> Result<impl Iterator<Item = Result<FoundName>>> 
             Some(NamesEntry::Aside) | None => {}
         }
     }
-    let read = move |(escaped, is_durable): (String, bool)| {
-        let fresh = paths::fresh_name_of_escaped(&escaped);
-        if !is_durable && let Some(entry) = read_fresh(host, &fresh, None)? {
-            return Ok(Some(FoundName { entry, durable: false }));
-        }
-        // One that was fresh may have become durable since the folder was listed.
-        let entry = read_durable(host, &paths::name_of_escaped(&escaped), None)?;
-        Ok(entry.map(|entry| FoundName { entry, durable: true }))
-    };
-    Ok(is_durable.into_iter().filter_map(move |file| read(file).transpose()))
+    Ok(is_durable)
+}
+
+fn read_file(host: &dyn Host, escaped: &str, is_durable: bool) -> Result<Option<FoundName>> {
+    let fresh = paths::fresh_name_of_escaped(escaped);
+    if !is_durable && let Some(entry) = read_fresh(host, &fresh, None)? {
+        return Ok(Some(FoundName { entry, durable: false }));
+    }
+    // One that was fresh may have become durable since the folder was listed.
+    let entry = read_durable(host, &paths::name_of_escaped(escaped), None)?;
+    Ok(entry.map(|entry| FoundName { entry, durable: true }))
 }
 
 /// Makes the name stand for `entry`, durably, whatever it stood for before.
@@ -307,10 +338,12 @@ mod tests {
         let fresh = FoundName { entry: entry(&name, 1), durable: false };
         assert_eq!(read(&host, &name).unwrap(), Some(fresh.clone()));
         assert_eq!(list(&host).unwrap(), [fresh]);
+        assert_eq!(list_durable(&host).unwrap(), []);
         write(&host, &name, &entry(&name, 2)).unwrap();
         let durable = FoundName { entry: entry(&name, 2), durable: true };
         assert_eq!(read(&host, &name).unwrap(), Some(durable.clone()));
         assert_eq!(list(&host).unwrap(), std::slice::from_ref(&durable));
+        assert_eq!(list_durable(&host).unwrap(), std::slice::from_ref(&durable));
         assert_eq!(host.list(paths::NAMES.as_ref()).unwrap().len(), 1, "one file is left");
         // A crash between the two steps of becoming durable leaves both: the durable one counts.
         write_fresh(&host, &name, &entry(&name, 1)).unwrap();

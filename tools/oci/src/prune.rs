@@ -80,7 +80,11 @@ pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
     let mut removal = Removal::default();
     let mut so_far = pruned.garbage_bytes;
     let mut frees = |add: &dyn Fn(&mut Removal)| -> Result<u64> {
+        let before = removal.clone();
         add(&mut removal);
+        if removal == before {
+            return Ok(0);
+        }
         let total = store.would_free(&removal)?.freed_bytes();
         let more = total.saturating_sub(so_far);
         so_far = so_far.max(total);

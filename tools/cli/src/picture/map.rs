@@ -157,7 +157,7 @@ impl MapPicture {
 
     /// The owners with a glyph of their own, from the top down: as many as there are colours,
     /// those that own most.
-    fn shown_owners(&self) -> Vec<Owner> {
+    pub fn shown_owners(&self) -> Vec<Owner> {
         let mut owners: Vec<_> = self.totals.iter().collect();
         owners.sort_by_key(|(owner, blocks)| (u64::MAX - **blocks, **owner));
         let mut shown: Vec<_> =

@@ -1,6 +1,6 @@
 //! `map`: pictures which layer owns what, and lists the extents.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use rustix::termios::tcgetwinsize;
@@ -62,9 +62,9 @@ pub fn run(args: &MapArgs, context: &Context<'_>) -> Result<Verdict> {
         }
         Page::Text(text) => {
             let picture = subject.picture(picture_width(args))?;
-            let names = layer_names(&store)?;
+            let names = layer_names(&store, &args.reference, &picture.shown_owners())?;
             let label = |owner: &Owner| match names.get(&owner.layer) {
-                Some(name) => format!("{}  {name}", short(&owner.layer.to_string())),
+                Some(names) => format!("{}  {}", short(&owner.layer.to_string()), names.join(", ")),
                 None => short(&owner.layer.to_string()).to_owned(),
             };
             picture.write(text, store.block_size().bytes(), label).map_err(CliError::report)?;
@@ -208,16 +208,19 @@ fn content(extent: &ViewExtent) -> Content {
     }
 }
 
-/// How people call the layers that have names.
-fn layer_names(store: &Store) -> Result<HashMap<LayerId, String>> {
-    let mut names = HashMap::new();
-    for entry in store.names()? {
-        let name: &mut String = names.entry(entry.top).or_default();
-        if !name.is_empty() {
-            name.push_str(", ");
-        }
-        name.push_str(&entry.name);
-    }
+/// How people call those of the layers that have names.
+fn layer_names(
+    store: &Store,
+    reference: &str,
+    owners: &[Owner],
+) -> Result<BTreeMap<LayerId, Vec<String>>> {
+    let mut layers: BTreeSet<_> = owners.iter().map(|owner| owner.layer).collect();
+    // A volume is the only name of its top, which need not be looked for.
+    let resolved = store.resolve(reference)?;
+    let top =
+        resolved.name.clone().filter(|_| resolved.is_live() && layers.remove(&resolved.layer));
+    let mut names = store.names_of(&layers)?;
+    names.extend(top.map(|name| (resolved.layer, vec![name])));
     Ok(names)
 }
 

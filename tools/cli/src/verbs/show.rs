@@ -52,9 +52,10 @@ pub fn run(args: &ReferenceArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let resolved = store.resolve(&args.reference)?;
     let info = store.layer(resolved.layer)?;
-    let names = store.names()?.into_iter().filter(|name| name.top == info.id);
-    let mut names: Vec<_> = names.map(|name| name.name).collect();
-    names.sort();
+    let names = match resolved.is_live() {
+        true => resolved.name.into_iter().collect(),
+        false => store.names_of(&[info.id].into())?.into_values().flatten().collect(),
+    };
     context.print(&Shown {
         reference: &args.reference,
         names,

@@ -1,7 +1,7 @@
 //! An image, opened.
 
 use sapwood::files::FilesView;
-use sapwood::{Error, LayerId, LayerKind, NameEntry, NameKind, Result, Snapshot, Store};
+use sapwood::{Error, LayerId, LayerKind, NameEntry, Result, Snapshot, Store};
 
 use super::layers::{ImageLayer, filesystem_layers};
 use super::{Configuration, IMAGE_LABEL, read_configuration};
@@ -73,10 +73,7 @@ impl Image {
 /// The tags that are images, in order, with the digests of their configurations.
 pub fn list(store: &Store) -> Result<Vec<(String, Sha256)>> {
     let mut images = Vec::new();
-    for NameEntry { name, kind, top, .. } in store.names()? {
-        if kind != NameKind::Tag {
-            continue;
-        }
+    for NameEntry { name, top, .. } in store.tags()? {
         let layer = store.layer(top)?;
         if layer.kind != LayerKind::Tree {
             continue;

@@ -163,7 +163,7 @@ pub fn usage(store: &Store) -> Result<Usage> {
 /// The part of [`usage`] that is about tags: images, and what builds left. By one look at all layers, where there are such tags.
 pub fn usage_of_tags(store: &Store) -> Result<(Vec<ImageUsage>, Vec<CacheUsage>)> {
     let is_left = |entry: &NameEntry| is_of_cache(&entry.name, entry.kind);
-    if list(store)?.is_empty() && !store.names()?.iter().any(is_left) {
+    if list(store)?.is_empty() && !store.tags()?.iter().any(is_left) {
         return Ok((Vec::new(), Vec::new()));
     }
     let holdings = store.holdings()?;
