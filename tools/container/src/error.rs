@@ -48,9 +48,15 @@ impl Error {
     }
 }
 
-/// Words for a file that is there and cannot be executed; `crun` has the last ones for directories.
-const NOT_EXECUTABLE: &[&str] =
-    &["permission denied", "format error", "is a directory", "operation not permitted"];
+/// Words for a file that is there and cannot be executed; `crun` has the last but one for directories,
+/// `youki` the last.
+const NOT_EXECUTABLE: &[&str] = &[
+    "permission denied",
+    "format error",
+    "is a directory",
+    "operation not permitted",
+    "correct permissions",
+];
 
 /// Runtimes tell why a command was not executed in words only.
 fn exit_code_of(said: &str) -> u8 {
@@ -102,6 +108,10 @@ mod tests {
             ("exec /x: exec format error", 126),
             ("open executable: Permission denied", 126),
             ("open executable: Operation not permitted", 126),
+            (
+                "executable '/etc/passwd' at path '/etc/passwd' does not have correct permissions",
+                126,
+            ),
             (
                 r#"error mounting "/exec" to rootfs at "/x": stat /exec: no such file or directory"#,
                 125,

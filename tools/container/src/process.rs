@@ -50,7 +50,9 @@ impl Process {
             .set_cwd(working_directory(&self.directory)?.into())
             .set_capabilities(Some(defaults::capabilities(account.user)))
             .set_rlimits(None)
-            .set_no_new_privileges(Some(false));
+            // Which means no; where that is said, youki loads the list of system calls when it may
+            // not any more.
+            .set_no_new_privileges(None);
         Ok(process)
     }
 
@@ -107,7 +109,8 @@ fn terminal_size() -> Option<oci::Box> {
 }
 
 /// The directory as an absolute path without `.` and `..`, as others clean it.
-fn working_directory(directory: &str) -> Result<String> {
+/// Where a process begins, as an absolute path without detours.
+pub(crate) fn working_directory(directory: &str) -> Result<String> {
     if directory.is_empty() {
         return Ok("/".to_owned());
     }

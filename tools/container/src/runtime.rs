@@ -75,6 +75,11 @@ impl Runtime {
         self.name == "runc"
     }
 
+    /// Whether a working directory is made that is missing.
+    pub(crate) fn makes_working_directories(&self) -> bool {
+        self.name != "youki"
+    }
+
     /// A call, up to the verb.
     pub(crate) fn command(&self, place: &Place) -> Command {
         self.command_logging(place, &place.log())
@@ -102,12 +107,14 @@ pub(crate) fn refusal(log: &Path) -> Option<String> {
     #[derive(Deserialize)]
     struct Line {
         level: String,
+        // As youki calls it.
+        #[serde(alias = "message")]
         msg: String,
     }
     let mut text = String::new();
     File::open(log).ok()?.take(LOG_BYTES_MAX).read_to_string(&mut text).ok()?;
     let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-    lines.rfind(|line| line.level == "error").map(|line| line.msg)
+    lines.rfind(|line| line.level.eq_ignore_ascii_case("error")).map(|line| line.msg)
 }
 
 fn is_program(path: &Path) -> bool {
@@ -134,5 +141,20 @@ mod tests {
         assert_eq!((found.name(), found.path), ("runc", folder.path().join("runc")));
         let error = Runtime::find_in(Some("docker"), path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn what_went_wrong_is_what_was_noted_last_as_an_error_in_the_words_of_each() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let noted = |lines: &str| {
+            std::fs::write(&log, lines).unwrap();
+            refusal(&log)
+        };
+        let runc = r#"{"level":"error","msg":"no such file","time":"t"}"#;
+        assert_eq!(noted(&format!("{runc}\nno JSON\n")).as_deref(), Some("no such file"));
+        let youki = r#"{"timestamp":"t","level":"ERROR","message":"no seccomp","target":"youki"}"#;
+        assert_eq!(noted(&format!("{runc}\n{youki}\n")).as_deref(), Some("no seccomp"));
+        assert_eq!(noted(r#"{"level":"warning","msg":"slow"}"#), None);
     }
 }

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use sapwood::files::Files;
+use sapwood::files::{Files, Paths};
 use sapwood::{ErrorKind, LayerId};
 use sapwood_fuse::{AccessTimes, Audience, Ended, Mount, MountOptions};
 
@@ -19,8 +19,9 @@ use crate::accounts::Accounts;
 use crate::bundle;
 use crate::error::{Error, Result};
 use crate::guard::Guard;
-use crate::job::{Job, Streams};
+use crate::job::{self, Job, Streams};
 use crate::place::Place;
+use crate::process::working_directory;
 use crate::runtime::{Runtime, refusal};
 
 /// How often somebody who waits for a process looks.
@@ -83,7 +84,7 @@ impl Sandbox {
         job: &Job,
         streams: Streams,
     ) -> Result<Sandbox> {
-        let mount = match serve(files, place, job, &id) {
+        let mount = match serve(runtime, files, place, job, &id) {
             Ok(mount) => mount,
             Err(error) => {
                 // That it failed is told; what is left is told with the next attempt.
@@ -206,7 +207,16 @@ fn unmount(mount: Mount) -> sapwood::Result<Option<Files>> {
     mount.wait_for_files()
 }
 
-fn serve(files: Files, place: &Place, job: &Job, id: &str) -> sapwood::Result<Mount> {
+fn serve(
+    runtime: &Runtime,
+    files: Files,
+    place: &Place,
+    job: &Job,
+    id: &str,
+) -> sapwood::Result<Mount> {
+    if !runtime.makes_working_directories() {
+        make_working_directory(&files, job)?;
+    }
     let rootfs = place.rootfs();
     let failed = |error| sapwood::Error::io("make a folder", error).in_file(&rootfs);
     fs::create_dir_all(&rootfs).map_err(failed)?;
@@ -229,6 +239,17 @@ fn serve(files: Files, place: &Place, job: &Job, id: &str) -> sapwood::Result<Mo
         Some(folder) => mount.listening_in(folder),
         None => Ok(mount),
     }
+}
+
+/// Makes the working directory where the tree lacks it. What is mounted over it has its own.
+fn make_working_directory(files: &Files, job: &Job) -> sapwood::Result<()> {
+    let directory = working_directory(&job.process.directory)?;
+    let paths = Paths::new(files);
+    let is_below = |mount: &job::Mount| Path::new(&directory).starts_with(&mount.target);
+    if !job.mounts.iter().any(is_below) && !paths.exists(&directory)? {
+        paths.create_dir_all(&directory)?;
+    }
+    Ok(())
 }
 
 fn spawn(
