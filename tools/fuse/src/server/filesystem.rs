@@ -49,7 +49,6 @@ impl Filesystem for Server {
     }
 
     fn forget(&self, _: &Request, number: INodeNo, count: u64) {
-        let _message = self.awake.message();
         self.forget(number, count);
     }
 
