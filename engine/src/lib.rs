@@ -89,6 +89,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! `examples/nightly_backup.rs` keeps a copy of a disk up to date this way, and collects what it needs no more.
+//!
 //! # Write what belongs together
 //!
 //! A commit, and a snapshot, has a batch whole or not at all:
