@@ -14,19 +14,26 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 ///
 /// `extent::Extent` allows that one name. The words `Extent` and `Target` are what both the
 /// format and the second reading of it speak in; neither may use the maps and runs beside them.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("units", &["error"]),
     ("error", &[]),
+    ("memory", &[]),
     ("format", &["error", "units", "extent::Extent", "extent::Target"]),
-    ("raw", &["format"]),
+    ("raw", &["format", "memory"]),
     ("medium", &["error", "units", "raw"]),
-    ("extent", &["error", "units", "format", "raw"]),
-    ("layer", &["error", "units", "format", "raw", "medium", "extent"]),
-    ("chain", &["error", "units", "format", "raw", "medium", "extent", "layer"]),
-    ("volume", &["error", "units", "format", "raw", "medium", "extent", "layer", "chain"]),
+    ("extent", &["error", "units", "memory", "format", "raw"]),
+    ("layer", &["error", "units", "memory", "format", "raw", "medium", "extent"]),
+    ("chain", &["error", "units", "memory", "format", "raw", "medium", "extent", "layer"]),
+    (
+        "volume",
+        &["error", "units", "memory", "format", "raw", "medium", "extent", "layer", "chain"],
+    ),
     ("store", &["error", "units", "format", "raw", "medium", "extent", "layer", "chain", "volume"]),
     ("files", &["error", "units", "format", "chain", "volume", "store"]),
-    ("inspect", &["error", "units", "format", "medium", "extent::Extent", "extent::Target"]),
+    (
+        "inspect",
+        &["error", "units", "memory", "format", "medium", "extent::Extent", "extent::Target"],
+    ),
     (
         "testing",
         &["error", "units", "format", "raw", "medium", "extent", "layer", "chain", "volume"],

@@ -216,6 +216,7 @@ pub mod format;
 pub mod inspect;
 pub mod layer;
 pub mod medium;
+mod memory;
 pub mod raw;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]

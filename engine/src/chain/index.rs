@@ -42,9 +42,9 @@ fn open_on(
     // A digest that was added since, or is not in the index, does not tell two files apart.
     LayerRef { digest: None, ..*tip }.verify(&head.tip)?;
     let run_start = (head.run.place.0 * PAGE_BYTES) as usize;
-    let table = part(&bytes, PAGE_BYTES as usize, run_start - PAGE_BYTES as usize);
+    let table = part(&bytes, PAGE_BYTES as usize, run_start - PAGE_BYTES as usize)?;
     verify_slots(&head, table.bytes()).map_err(|error| error.shifted_by(PAGE_BYTES))?;
-    let run_bytes = part(&bytes, run_start, head.run.bytes as usize);
+    let run_bytes = part(&bytes, run_start, head.run.bytes as usize)?;
     let origin = RunOrigin { path: shown.into(), offset: run_start as u64 };
     let run = Run::open(run_bytes, PageKind::Index, head.tip.id, head.run, origin)?;
     Ok(Level::of_index(head, Slots::of_index(&head, table), run, true, vec![head.tip.id]))
@@ -94,17 +94,20 @@ fn whole_file(layers: &dyn Layers, medium: &dyn Medium) -> Result<PieceBytes> {
     {
         return Ok(PieceBytes::Mapped { map, offset: 0, length });
     }
-    let mut bytes = AlignedBytes::zeroed(length);
+    let mut bytes = AlignedBytes::zeroed(length).map_err(failed)?;
     medium.read_at(0, &mut bytes).map_err(failed)?;
     Ok(bytes.into())
 }
 
 /// A part of the file; copied only where it lies on the heap already.
-fn part(bytes: &PieceBytes, start: usize, length: usize) -> PieceBytes {
+fn part(bytes: &PieceBytes, start: usize, length: usize) -> Result<PieceBytes> {
     match bytes {
         PieceBytes::Mapped { map, offset, .. } => {
-            PieceBytes::Mapped { map: map.clone(), offset: offset + start, length }
+            Ok(PieceBytes::Mapped { map: map.clone(), offset: offset + start, length })
         }
-        PieceBytes::Heap(all) => AlignedBytes::copy_of(&all[start..start + length]).into(),
+        PieceBytes::Heap(all) => {
+            let copy = AlignedBytes::copy_of(&all[start..start + length]);
+            Ok(copy.map_err(|error| Error::io("read an index", error))?.into())
+        }
     }
 }

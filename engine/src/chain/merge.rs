@@ -12,6 +12,7 @@ use crate::extent::{
 use crate::format::index::{IndexHead, IndexSlot, SLOTS_MAX, encode_slots, run_page};
 use crate::format::page::Prelude;
 use crate::format::{LayerRef, PageKind};
+use crate::memory::filled;
 use crate::raw::AlignedBytes;
 use crate::units::{BlockAddress, BlockSize, SourceIndex};
 
@@ -31,7 +32,8 @@ struct Part<'a> {
 pub(super) fn merge_levels(levels: &[Arc<Level>], block_size: BlockSize) -> Result<Level> {
     let (parts, layers) = number(levels)?;
     let all_slots: usize = levels.iter().map(|level| level.slots().len()).sum();
-    let mut new_numbers: Vec<u32> = vec![u32::MAX; all_slots];
+    let no_memory = |error| Error::io("merge the maps of a chain", error);
+    let mut new_numbers = filled(all_slots, u32::MAX).map_err(no_memory)?;
     let mut kept_slots = Vec::new();
     let mut renumber = |source: SourceIndex| {
         let bad = || Error::corrupt("merge the maps of a chain", "source", source.0, all_slots);
@@ -79,7 +81,8 @@ pub(super) fn merge_levels(levels: &[Arc<Level>], block_size: BlockSize) -> Resu
         levels.iter().flat_map(|level| level.index_files()).copied().collect();
     index_files.sort_unstable();
     index_files.dedup();
-    let slots = Slots::of_index(&head, AlignedBytes::copy_of(&table).into());
+    let table = AlignedBytes::copy_of(&table).map_err(no_memory)?;
+    let slots = Slots::of_index(&head, table.into());
     Ok(Level::of_index(head, slots, run, false, index_files))
 }
 

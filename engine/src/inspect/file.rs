@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::medium::{Host, Medium, OpenMode, buffer_of};
+use crate::medium::{Host, Medium, OpenMode};
+use crate::memory::buffer_of;
 use crate::units::PAGE_BYTES;
 
 /// A metadata page.

@@ -7,7 +7,8 @@ use super::file::LayerFile;
 use crate::error::{Error, Result};
 use crate::extent::{EncodedRun, Run, RunOrigin};
 use crate::format::{PageKind, PieceRef, blob};
-use crate::medium::{Medium, buffer_of};
+use crate::medium::Medium;
+use crate::memory::buffer_of;
 use crate::raw::{AlignedBytes, PieceBytes};
 use crate::units::{BlockSize, LayerId, PAGE_BYTES};
 
@@ -42,7 +43,8 @@ pub fn read_run(file: &LayerFile, piece: &PieceRef) -> Result<Arc<Run>> {
             let what = (PageKind::Run, "head of a run");
             let identity = (file.id(), file.block_size());
             let bytes = read_piece(&*medium, file.path(), what, identity, piece)?;
-            AlignedBytes::copy_of(&bytes).into()
+            let copy = AlignedBytes::copy_of(&bytes);
+            copy.map_err(|error| Error::io(what.1, error).in_file(file.path()))?.into()
         }
     };
     let origin =

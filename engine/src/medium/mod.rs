@@ -4,7 +4,6 @@
 //! The engine asks nothing of either that a POSIX host cannot give; what it
 //! assumes of them when power fails is written down in `docs/MEDIA.md`.
 
-mod buffer;
 #[cfg(test)]
 pub(crate) mod contract;
 mod file;
@@ -20,7 +19,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use crate::raw::{Map, fork_generation, install_guard};
-pub(crate) use buffer::buffer_of;
 pub use file::FileMedium;
 pub use folder::{FileHost, Network};
 pub use memory::{MemoryHost, MemoryMedium};

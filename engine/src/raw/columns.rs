@@ -1,10 +1,12 @@
 //! Bytes seen as columns of little-endian integers, without copying.
 
 use std::fmt;
+use std::io;
 use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 use super::Map;
+use crate::memory::filled;
 
 #[cfg(target_endian = "big")]
 compile_error!("columns are used from the map as they lie: a little-endian machine is needed");
@@ -50,15 +52,19 @@ struct Line([u8; 64]);
 
 impl AlignedBytes {
     /// `len` bytes of zero.
-    pub fn zeroed(len: usize) -> AlignedBytes {
-        AlignedBytes { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+    ///
+    /// Errors: [`io::ErrorKind::OutOfMemory`].
+    pub fn zeroed(len: usize) -> io::Result<AlignedBytes> {
+        Ok(AlignedBytes { lines: filled(len.div_ceil(64), Line([0; 64]))?, len })
     }
 
     /// A copy of `bytes`.
-    pub fn copy_of(bytes: &[u8]) -> AlignedBytes {
-        let mut copy = AlignedBytes::zeroed(bytes.len());
+    ///
+    /// Errors: as [`AlignedBytes::zeroed`].
+    pub fn copy_of(bytes: &[u8]) -> io::Result<AlignedBytes> {
+        let mut copy = AlignedBytes::zeroed(bytes.len())?;
         copy.copy_from_slice(bytes);
-        copy
+        Ok(copy)
     }
 }
 

@@ -14,7 +14,8 @@ use crate::extent::{BlockChecksums, ExtentMap, Target};
 use crate::format::page::PageKind;
 use crate::format::{Header, PieceRef, Record, checksum, record, sources};
 use crate::layer::{LayerFile, read_blob, read_run};
-use crate::medium::{Medium, buffer_of};
+use crate::medium::Medium;
+use crate::memory::buffer_of;
 use crate::units::{BlockSize, FileBlock, PAGE_BYTES, SourceIndex};
 
 /// Up to how many extents the runs of a record go into the map; larger ones stay runs.
@@ -412,8 +413,11 @@ impl Device<'_> {
         let bytes = self.piece(piece)?;
         let offset = piece.place.byte_offset(self.block_size);
         let origin = crate::extent::RunOrigin { path: self.path.into(), offset };
-        let bytes = crate::raw::AlignedBytes::copy_of(&bytes).into();
-        crate::extent::Run::open(bytes, PageKind::Run, header.layer, *piece, origin).map(Arc::new)
+        let bytes = crate::raw::AlignedBytes::copy_of(&bytes).map_err(|error| {
+            Error::io("read the journal", error).in_file(self.path).at_offset(offset)
+        })?;
+        crate::extent::Run::open(bytes.into(), PageKind::Run, header.layer, *piece, origin)
+            .map(Arc::new)
     }
 
     fn inside(&self, piece: &PieceRef) -> Result<()> {

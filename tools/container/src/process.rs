@@ -108,8 +108,7 @@ fn terminal_size() -> Option<oci::Box> {
     size.height(u64::from(found.ws_row)).width(u64::from(found.ws_col)).build().ok()
 }
 
-/// The directory as an absolute path without `.` and `..`, as others clean it.
-/// Where a process begins, as an absolute path without detours.
+/// The directory in which a process begins as an absolute path without `.` and `..`, as others clean it.
 pub(crate) fn working_directory(directory: &str) -> Result<String> {
     if directory.is_empty() {
         return Ok("/".to_owned());

@@ -259,7 +259,8 @@ impl RunBuilder {
         self.sort_wide();
         let mut head = self.head();
         let layout = head.layout()?;
-        let mut bytes = AlignedBytes::zeroed(layout.total_bytes as usize);
+        let bytes = AlignedBytes::zeroed(layout.total_bytes as usize);
+        let mut bytes = bytes.map_err(|error| Error::io("write a run", error))?;
         self.write_sections(&layout, &mut bytes);
         for number in 0..layout.chunks() {
             let chunk = slice(&bytes, layout.chunk(number));

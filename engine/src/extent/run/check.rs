@@ -1,10 +1,11 @@
 //! Checking all of a run: what look-ups trust piece by piece, at once.
 
 use super::Run;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::extent::Target;
 use crate::format::run::{CODE_DATA, EXTENTS_PER_NODE, SAMPLE_EXTENTS, Section, TREE_EXTENTS_MIN};
 use crate::format::tree::{NODE_KEYS, Node, TreeShape, build_tree};
+use crate::memory::filled;
 use crate::raw::as_bytes;
 use crate::units::BlockAddress;
 
@@ -85,7 +86,9 @@ impl Run {
 
     fn check_tree(&self, column: &[u32], found: &[Node], section: Section) -> Result<()> {
         let shape = TreeShape::over(column.len() as u32);
-        let mut expected = vec![[0; NODE_KEYS]; shape.nodes()];
+        let mut expected = filled(shape.nodes(), [0; NODE_KEYS]).map_err(|error| {
+            Error::io("check a run", error).in_file(&self.origin.path).at_offset(self.origin.offset)
+        })?;
         build_tree(column, &mut expected);
         match as_bytes(found) == as_bytes(&expected) {
             true => Ok(()),

@@ -7,6 +7,7 @@ use crate::format::PieceRef;
 use crate::format::page::PageKind;
 use crate::format::run::{RunHead, RunLayout, Section, TREE_EXTENTS_MIN};
 use crate::format::tree::{Node, TreeShape};
+use crate::memory::filled;
 use crate::raw::{Column, Item, PieceBytes, Vectors};
 use crate::units::{LayerId, PAGE_BYTES};
 
@@ -68,9 +69,8 @@ fn open(
 
     let chunks = Chunks::new(column(&bytes, layout.chunk_checksums)?, layout, prelude);
     chunks.verify_until(&bytes, layout.lows.offset)?;
-    let superblocks = |section| Ok(column(&bytes, section)?[..].into());
-    let highs: Box<[u32]> = superblocks(layout.superblock_highs)?;
-    let firsts: Box<[u32]> = superblocks(layout.superblock_firsts)?;
+    let highs = copied(column(&bytes, layout.superblock_highs)?)?;
+    let firsts = copied(column(&bytes, layout.superblock_firsts)?)?;
     ascending(&highs, "superblock highs", layout.superblock_highs)?;
     ascending(&firsts, "superblock firsts", layout.superblock_firsts)?;
     let bounds = (firsts.first().copied().unwrap_or(0), firsts.last().copied().unwrap_or(0));
@@ -126,7 +126,18 @@ fn open_single(bytes: &PieceBytes, head: &RunHead, layout: &RunLayout) -> Result
         keys: column(bytes, whole_groups(layout.lows, NODE_BYTES))?,
         words: column(bytes, whole_groups(layout.words, GROUP_WORDS_BYTES))?,
     };
-    Ok(Single::of(head, shape, columns))
+    Single::of(head, shape, columns).map_err(no_memory)
+}
+
+/// A column on the heap.
+fn copied(column: Column<u32>) -> Result<Box<[u32]>> {
+    let mut copy = filled(column.len(), 0).map_err(no_memory)?;
+    copy.copy_from_slice(&column);
+    Ok(copy.into_boxed_slice())
+}
+
+fn no_memory(error: std::io::Error) -> Error {
+    Error::io("open a run", error)
 }
 
 fn section_of(bytes: &[u8], section: Section) -> &[u8] {

@@ -6,12 +6,14 @@
 //! on their way by then, to the extent. Where that is not plain, the tree is asked.
 
 use std::hint::select_unpredictable;
+use std::io;
 
 use super::Run;
 use crate::error::Result;
 use crate::extent::{Span, Target};
 use crate::format::run::{CODE_DATA, CODE_HOLE, CODE_ZERO, RunHead, WordWidths};
 use crate::format::tree::{NODE_KEYS, Node, TreeShape};
+use crate::memory::filled;
 use crate::raw::{self, Buckets, Column, CompareNode, Search, Tree};
 use crate::units::{BlockAddress, FileBlock, SourceIndex};
 
@@ -57,14 +59,20 @@ pub(super) struct SingleColumns {
 
 impl Single {
     /// For the run with this head, whose tree has this shape.
-    pub(super) fn of(head: &RunHead, shape: TreeShape, columns: SingleColumns) -> Single {
+    ///
+    /// Errors: where there is no memory for its table.
+    pub(super) fn of(
+        head: &RunHead,
+        shape: TreeShape,
+        columns: SingleColumns,
+    ) -> io::Result<Single> {
         let superblock_end = (head.first.0 | u64::from(u32::MAX)).saturating_add(1);
         let WordWidths { source_bits, length_bits } = head.widths;
         let extents = head.extents as usize;
         // What fills up the last node is no key.
         let group_keys = &columns.group_keys[..extents.div_ceil(NODE_KEYS) - 1];
-        let (bucket_shift, bucket_groups) = buckets(head.first.0 as u32, group_keys, extents);
-        Single {
+        let (bucket_shift, bucket_groups) = buckets(head.first.0 as u32, group_keys, extents)?;
+        Ok(Single {
             columns,
             first: head.first.0,
             addresses: head.end.0.min(superblock_end) - head.first.0,
@@ -75,7 +83,7 @@ impl Single {
             bucket_shift,
             bucket_groups,
             shape,
-        }
+        })
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -302,7 +310,7 @@ impl Search for FindMany<'_> {
 
 /// How many keys each bucket has, as a power of two, and the group in which each begins. Keys
 /// that are out of order give some table, never a group that there is not.
-fn buckets(first_key: u32, group_keys: &[u32], extents: usize) -> (u32, Box<[u32]>) {
+fn buckets(first_key: u32, group_keys: &[u32], extents: usize) -> io::Result<(u32, Box<[u32]>)> {
     let buckets_max = (extents / EXTENTS_PER_BUCKET).clamp(1, BUCKETS_MAX);
     let span = group_keys.last().map_or(0, |last| last.saturating_sub(first_key)) as usize;
     let mut shift = 0;
@@ -311,7 +319,7 @@ fn buckets(first_key: u32, group_keys: &[u32], extents: usize) -> (u32, Box<[u32
     }
     let last = (span >> shift) + 1;
     // First how many groups begin in the bucket before or where it ends, then in all before.
-    let mut groups = vec![0u32; last + 1].into_boxed_slice();
+    let mut groups = filled(last + 1, 0)?.into_boxed_slice();
     for key in group_keys {
         let into = u64::from(key.saturating_sub(first_key));
         let bucket = into.div_ceil(1 << shift) as usize;
@@ -322,7 +330,7 @@ fn buckets(first_key: u32, group_keys: &[u32], extents: usize) -> (u32, Box<[u32
         before += *group;
         *group = before;
     }
-    (shift, groups)
+    Ok((shift, groups))
 }
 
 #[cfg(test)]
@@ -339,7 +347,7 @@ mod tests {
         ];
         for column in columns {
             let group_keys: Vec<u32> = column.iter().copied().step_by(16).skip(1).collect();
-            let (shift, groups) = buckets(column[0], &group_keys, column.len());
+            let (shift, groups) = buckets(column[0], &group_keys, column.len()).unwrap();
             assert!((2..=2000 / EXTENTS_PER_BUCKET + 1).contains(&groups.len()));
             for (bucket, &group) in groups.iter().enumerate() {
                 let first = u64::from(column[0]) + ((bucket as u64) << shift);
@@ -353,7 +361,7 @@ mod tests {
     #[test]
     fn keys_out_of_order_give_no_group_that_there_is_not() {
         let group_keys: Vec<u32> = (0..500u32).map(|key| key.wrapping_mul(2_654_435_761)).collect();
-        let (_, groups) = buckets(1 << 31, &group_keys, 500 * NODE_KEYS);
+        let (_, groups) = buckets(1 << 31, &group_keys, 500 * NODE_KEYS).unwrap();
         assert!(groups.iter().all(|&group| group <= 500));
     }
 }

@@ -33,7 +33,7 @@ fn encode(map: &ExtentMap) -> EncodedRun {
 }
 
 fn open(encoded: &EncodedRun) -> Result<Run> {
-    let bytes = AlignedBytes::copy_of(&encoded.bytes);
+    let bytes = AlignedBytes::copy_of(&encoded.bytes).unwrap();
     Run::open(bytes.into(), PageKind::Run, LAYER, encoded.piece, origin())
 }
 
@@ -274,7 +274,7 @@ fn every_flipped_bit_is_seen() {
     let mut bytes = encoded.bytes.to_vec();
     for bit in 0..bytes.len() * 8 {
         bytes[bit / 8] ^= 1 << (bit % 8);
-        let copy = AlignedBytes::copy_of(&bytes).into();
+        let copy = AlignedBytes::copy_of(&bytes).unwrap().into();
         let error = match Run::open(copy, PageKind::Run, LAYER, encoded.piece, origin()) {
             Err(error) => error,
             Ok(run) => {
@@ -332,7 +332,7 @@ fn every_flipped_bit_in_a_leaf_is_seen_by_the_look_up_that_meets_it() {
 #[test]
 fn a_piece_of_another_layer_generation_place_or_length_is_refused() {
     let encoded = encode(&map_of(&[(3, 4, data(0, 9))]));
-    let bytes = || PieceBytes::from(AlignedBytes::copy_of(&encoded.bytes));
+    let bytes = || PieceBytes::from(AlignedBytes::copy_of(&encoded.bytes).unwrap());
     let piece = encoded.piece;
     let refused = |bytes, kind, layer, piece, field| {
         let error = Run::open(bytes, kind, layer, piece, origin()).unwrap_err();
@@ -347,7 +347,7 @@ fn a_piece_of_another_layer_generation_place_or_length_is_refused() {
     let other = PieceRef { head_crc: piece.head_crc ^ 1, ..piece };
     refused(bytes(), PageKind::Run, LAYER, other, "head checksum");
     for length in (0..encoded.bytes.len()).step_by(64) {
-        let cut = AlignedBytes::copy_of(&encoded.bytes[..length]).into();
+        let cut = AlignedBytes::copy_of(&encoded.bytes[..length]).unwrap().into();
         let error = Run::open(cut, PageKind::Run, LAYER, piece, origin()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
     }
