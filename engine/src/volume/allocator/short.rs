@@ -77,12 +77,16 @@ impl Allocator {
     ) -> Result<Option<Vec<BlockRange>>> {
         self.trail.since_head += count;
         let is_room = self.free >= count + RESERVE_BLOCKS;
-        let mut may_know_more = is_room;
-        while may_know_more {
-            if let Some(taken) = self.take_stretch(count) {
-                return Ok(Some(taken));
+        // The host is asked once and not until it knows of some: a file in many pieces would keep all
+        // others waiting.
+        if is_room {
+            let mut taken = self.take_stretch(count);
+            if taken.is_none() && self.ask_what_was_written(space)? {
+                taken = self.take_stretch(count);
             }
-            may_know_more = self.ask_what_was_written(space)?;
+            if taken.is_some() {
+                return Ok(taken);
+            }
         }
         if is_room
             && self.free > self.blocks / SPARE_DIVISOR
@@ -313,8 +317,11 @@ mod tests {
     struct File {
         filled: Cell<u64>,
         room: u64,
-        /// Which blocks the host says were written.
+        /// Which blocks the host says were written: all of these, or the even ones.
         held: (u64, u64),
+        every_other: bool,
+        /// How often it was asked.
+        asked: Cell<usize>,
     }
 
     impl Space for File {
@@ -331,13 +338,19 @@ mod tests {
         }
 
         fn next_written(&self, from: FileBlock) -> Result<Option<(FileBlock, FileBlock)>> {
+            self.asked.set(self.asked.get() + 1);
             let (start, end) = self.held;
-            Ok((from.0 < end).then_some((FileBlock(start.max(from.0)), FileBlock(end))))
+            let from = from.0.max(start);
+            let (first, past) = match self.every_other {
+                true => (from.next_multiple_of(2), from.next_multiple_of(2) + 1),
+                false => (from, end),
+            };
+            Ok((first < end).then_some((FileBlock(first), FileBlock(past.min(end)))))
         }
     }
 
     fn file(room: u64) -> File {
-        File { filled: Cell::new(0), room, held: (0, 0) }
+        File { filled: Cell::new(0), room, held: (0, 0), every_other: false, asked: Cell::new(0) }
     }
 
     #[test]
@@ -435,6 +448,19 @@ mod tests {
         }
         assert_eq!(taken, 21, "those that the host holds, and one of the zeros");
         assert_eq!((file.filled.get(), allocator.blocks()), (16, 256));
+    }
+
+    /// Each question is a call of the host, and others wait for the state meanwhile.
+    #[test]
+    fn a_commit_asks_the_host_a_bounded_number_of_times() {
+        const BLOCKS: u64 = 1 << 16;
+        let file = File { held: (0, BLOCKS), every_other: true, ..file(u64::MAX) };
+        let epochs = Epochs::default();
+        let used = vec![0; BLOCKS as usize / 64];
+        let saved = FreeSpace { sequence: 1, blocks: BLOCKS, used, shared: Vec::new() };
+        let mut allocator = Allocator::saved(12, &saved, BLOCKS);
+        allocator.allocate(2, &epochs, &file).unwrap();
+        assert_eq!(file.asked.get(), ASKS_MAX, "no two of those blocks lie side by side");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use sapwood::{Error, Result, Store};
 use sapwood_fuse::Durability;
 
 use super::folder::{self, Lock};
-use crate::place::Place;
+use crate::place::{Place, entries};
 
 /// Removes a container: its volume, and what is beside that.
 ///
@@ -40,13 +40,7 @@ pub fn remove_record(store: &Store, name: &str) -> Result<()> {
 /// there were. With `dry_run` they are counted only.
 pub fn remove_stale(store: &Store, dry_run: bool) -> Result<u64> {
     let all = folder::all(store);
-    let failed = |error| Error::io("list containers", error).in_file(&all);
-    let entries = match fs::read_dir(&all) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        entries => entries.map_err(failed)?,
-    };
-    let folders: Vec<_> =
-        entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<_>>()?;
+    let folders = entries(&all)?;
     let of_volumes = || -> Result<HashSet<PathBuf>> {
         let names = store.names()?.into_iter().map(|entry| Name::new(entry.name));
         names.map(|name| Ok(folder::of(store, &name?))).collect()
