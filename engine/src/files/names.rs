@@ -62,9 +62,14 @@ fn first_cookie(pages: &Pages<'_>, name: &[u8]) -> u64 {
     hash.max(1) * SLOTS
 }
 
+/// The first of the numbers of names that have the hash of this one.
+pub fn group_of(cookie: u64) -> u64 {
+    cookie & !(SLOTS - 1)
+}
+
 /// Whether a name may stand under this number.
 pub fn is_cookie_of(pages: &Pages<'_>, cookie: u64, name: &[u8]) -> bool {
-    cookie & !(SLOTS - 1) == first_cookie(pages, name)
+    group_of(cookie) == first_cookie(pages, name)
 }
 
 /// Finds a name in a directory.

@@ -365,7 +365,12 @@ pub fn first_attribute(name: &[u8]) -> u64 {
     let hash = blake3::hash(name);
     let mut low = [0; 8];
     low.copy_from_slice(&hash.as_bytes()[..8]);
-    u64::from_le_bytes(low) >> 1 & !((1 << (PIECE_BITS + ATTRIBUTE_SLOT_BITS)) - 1)
+    group_of_attribute(u64::from_le_bytes(low) >> 1)
+}
+
+/// The first of the numbers of attributes whose names have one hash.
+pub fn group_of_attribute(sub: u64) -> u64 {
+    sub & !((1 << (PIECE_BITS + ATTRIBUTE_SLOT_BITS)) - 1)
 }
 
 /// That a file has content of its own.

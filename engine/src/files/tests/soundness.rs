@@ -1,6 +1,7 @@
 //! Who wrote what, and what a check finds.
 
 use super::*;
+use crate::units::BlockAddress;
 
 #[test]
 fn blame_tells_which_layer_wrote_each_range_and_small_file() {
@@ -45,10 +46,10 @@ fn check_finds_what_does_not_fit_together() {
     files.link(file, ROOT, b"second").unwrap();
     files.write(file, 0, b"content").unwrap();
     files.set_extended_attribute(file, b"user.a", &[1; 3000], SetMode::Any).unwrap();
-    make(&files, ROOT, "other");
+    let other = make(&files, ROOT, "other");
+    files.set_extended_attribute(other, b"user.b", b"short", SetMode::Any).unwrap();
     expect_sound(&FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap());
     use crate::format::files::{ItemKind, Key};
-    let entries = |inode| Key::range(ItemKind::Entry, inode);
     let key_of = |kind, inode: Inode| {
         let mut found = None;
         let (first, last) = Key::range(kind, inode.0);
@@ -68,38 +69,57 @@ fn check_finds_what_does_not_fit_together() {
     let (name_key, name) = key_of(ItemKind::Entry, directory);
     let (piece_key, piece) = key_of(ItemKind::Content, file);
     let (attribute_key, _) = key_of(ItemKind::Attribute, file);
-    let (link_key, _) = key_of(ItemKind::Link, file);
-    let with_links = |inode, links| {
+    let (link_key, link) = key_of(ItemKind::Link, file);
+    let with_links = |inode, links, words| {
         let record = crate::format::files::InodeRecord { links, ..record(inode) };
-        (inode_key(inode), Some(record.encode().to_vec()))
+        (inode_key(inode), Some(record.encode().to_vec()), words)
     };
     let circle = {
         let mut circle = record(directory);
         circle.name.directory = directory.0;
         circle.encode().to_vec()
     };
-    let last_piece = Key::new(ItemKind::Attribute, file.0, attribute_key.sub() + 3);
-    let spoiled: Vec<(Key, Option<Vec<u8>>)> = vec![
-        with_links(file, 3),
-        with_links(directory, 3),
-        (inode_key(file), None),
-        (inode_key(directory), Some(circle)),
-        (name_key, None),
-        (Key::new(ItemKind::Entry, directory.0, name_key.sub() + 512), Some(name.clone())),
-        (name_key, Some([&name[..4], &[4], &name[5..]].concat())),
-        (piece_key, Some(piece[1..].to_vec())),
-        (piece_key, None),
-        (Key::new(ItemKind::Content, file.0, 5), Some(piece.clone())),
-        (last_piece, None),
-        (attribute_key, None),
-        (link_key, None),
-        (Key::new(ItemKind::Orphan, file.0, 0), Some(Vec::new())),
-        (Key::new(ItemKind::Orphan, 77, 0), Some(Vec::new())),
-        (Key::new(ItemKind::Free, file.0, 0), Some(vec![0; 4])),
-        (inode_key(Inode(900)), Some(record(file).encode().to_vec())),
-        (entries(ROOT.0).0, Some(name)),
+    let (short_key, short) = key_of(ItemKind::Attribute, other);
+    let (root_key, root_name) = key_of(ItemKind::Entry, ROOT);
+    let below = |key: Key, kind, further| Key::new(kind, key.inode(), key.sub() + further);
+    let last_piece = below(attribute_key, ItemKind::Attribute, 3);
+    let named_root = {
+        let mut root = record(ROOT);
+        root.name.cookie = 1;
+        root.encode().to_vec()
+    };
+    let spoiled: Vec<(Key, Option<Vec<u8>>, &str)> = vec![
+        with_links(file, 3, "3 links, counted 2"),
+        with_links(directory, 3, "3 links, counted 2"),
+        (inode_key(file), None, "which is not there"),
+        (inode_key(directory), Some(circle), "no way leads from it"),
+        (inode_key(ROOT), Some(named_root), "the root says that it has a name"),
+        (name_key, None, "names, of which it knows"),
+        (below(name_key, ItemKind::Entry, 512), Some(name.clone()), "where its hash says"),
+        (below(name_key, ItemKind::Entry, 1), Some(name.clone()), "\"file\" twice"),
+        (name_key, Some([&name[..4], &[4], &name[5..]].concat()), "another kind"),
+        (piece_key, Some(piece[1..].to_vec()), "6 bytes of content"),
+        (piece_key, None, "0 bytes of content"),
+        (below(piece_key, ItemKind::Content, 5), Some(piece.clone()), "piece 5"),
+        (last_piece, None, "lacks"),
+        (attribute_key, None, "belongs to none"),
+        (short_key, Some(short[..short.len() - 1].to_vec()), "lacks 1 bytes"),
+        (short_key, Some([&short[..1], b"usER", &short[5..]].concat()), "where its hash says"),
+        (below(short_key, ItemKind::Attribute, 256), Some(short.clone()), "\"user.b\" twice"),
+        (short_key, None, "having extended attributes"),
+        (link_key, None, "2 names, of which it knows 1"),
+        (below(link_key, ItemKind::Link, 1), Some(link.clone()), "where it is looked for"),
+        (below(link_key, ItemKind::Link, 512), Some(link.clone()), "where it is looked for"),
+        (link_key, Some(record(file).name.encode().to_vec()), "or is its own"),
+        (Key::new(ItemKind::Orphan, file.0, 0), Some(Vec::new()), "noted as open"),
+        (Key::new(ItemKind::Orphan, file.0, 1), Some(Vec::new()), "a wrong number"),
+        (Key::new(ItemKind::Orphan, 77, 0), Some(Vec::new()), "a file that is not there"),
+        (Key::new(ItemKind::Free, file.0, 0), Some(vec![0; 4]), "is noted as free"),
+        (Key::new(ItemKind::Free, 77, 0), Some(vec![0; 4]), "never given"),
+        (inode_key(Inode(900)), Some(record(file).encode().to_vec()), "never given"),
+        (below(root_key, ItemKind::Entry, 256), Some(root_name), "where its hash says"),
     ];
-    for (at, (key, value)) in spoiled.into_iter().enumerate() {
+    for (at, (key, value, words)) in spoiled.into_iter().enumerate() {
         let fork = store.fork("tree@1", &format!("spoiled-{at}")).unwrap();
         let fork = Files::open(fork, FilesOptions::default()).unwrap();
         {
@@ -115,7 +135,25 @@ fn check_finds_what_does_not_fit_together() {
         let snapshot = fork.snapshot(&Annotations::default()).unwrap();
         let report = check(&FilesView::open(snapshot).unwrap()).unwrap();
         assert!(!report.is_sound(), "{at}: {key:?}");
+        let found = report.findings.iter().any(|finding| finding.what.contains(words));
+        assert!(found, "{at}: \"{words}\" is not among {:?}", report.findings);
     }
+}
+
+/// Space that a file does not need is worth knowing, and harms nothing.
+#[test]
+fn check_tells_of_blocks_past_the_end_of_a_file() {
+    let store = store();
+    let files = files(&store);
+    let file = make(&files, ROOT, "file");
+    files.write(file, 0, &[1; 10 * 4096]).unwrap();
+    let core = &files.core;
+    core.volume.write_blocks(BlockAddress((file.0 as u64) << 32 | 12), 0, &[2; 4096]).unwrap();
+    let view = FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap();
+    let report = check(&view).unwrap();
+    assert!(report.is_sound());
+    let told: Vec<_> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
+    assert_eq!(told, ["1 blocks past its end"]);
 }
 
 /// A made-up tree in which a directory stands below itself once had a walk that never ended.
