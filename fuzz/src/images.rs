@@ -153,7 +153,10 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let nested = {
         let inner = format!(
             r#"{{"schemaVersion":2,"manifests":[{}]}}"#,
-            entry(2).replace("\"annotations\"", "\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"},\"annotations\"")
+            entry(2).replace(
+                "\"annotations\"",
+                "\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"},\"annotations\""
+            )
         );
         let outer = entry(1).replace(manifest_type, "application/vnd.oci.image.index.v1+json");
         [vec![index(&[outer]), inner.into_bytes()], image(2, &[small()])].concat()

@@ -14,8 +14,8 @@ use sapwood::medium::{Host, MemoryHost, OpenMode};
 use sapwood::store::{Replace, Store};
 use sapwood::units::PAGE_BYTES;
 use sapwood::volume::CloneSource;
-use sapwood_fuzz::{archive, images};
 use sapwood_fuzz::world::{BLOCK, options};
+use sapwood_fuzz::{archive, images};
 
 const PAGE: usize = PAGE_BYTES as usize;
 
