@@ -8,7 +8,7 @@ use std::thread;
 
 use sapwood::{Error as EngineError, ErrorKind, LayerId, Replace, Snapshot, Store};
 use sapwood_container::Runtime;
-use sapwood_oci::{Sha256, publish};
+use sapwood_oci::{Sha256, complete, publish};
 
 use crate::cache::Cache;
 use crate::configuration::Configuration;
@@ -158,6 +158,9 @@ impl Build<'_> {
         let written = serde_json::to_value(&configuration).map_err(std::io::Error::from);
         let written = written.map_err(|error| EngineError::io("write a configuration", error))?;
         let written = sapwood_oci::Configuration::from_value(&written)?;
+        let written = complete(self.store, layer, &written)?;
+        configuration.rootfs.diff_ids =
+            written.diff_ids().iter().map(ToString::to_string).collect();
         let reference = layer.map(|layer| layer.to_string());
         for tag in &self.options.tags {
             publish(self.store, reference.as_deref(), &written, tag, Replace::Move)?;

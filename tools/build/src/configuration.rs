@@ -36,7 +36,7 @@ pub struct Configuration {
     #[serde(default)]
     pub rootfs: RootFilesystem,
     /// How it came to be, from the first step on.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub history: Vec<History>,
     /// The rest.
     #[serde(flatten)]
@@ -119,7 +119,7 @@ pub struct RootFilesystem {
     #[serde(rename = "type")]
     pub kind: String,
     /// Digests of the archives that they are.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub diff_ids: Vec<String>,
 }
 
@@ -222,6 +222,10 @@ mod tests {
             "Volumes":{"/v":{}},"Healthcheck":{"Test":["NONE"]},"Y":[2]},
             "rootfs":{"type":"layers","diff_ids":["sha256:00"]},
             "history":[{"created_by":"a","comment":"b"}]}"#;
+        let nothing = text.replace(r#"["sha256:00"]"#, "null");
+        let nothing = format!("{}null}}", &nothing[..nothing.find("[{").unwrap()]);
+        let read: Configuration = serde_json::from_str(&nothing).unwrap();
+        assert_eq!((read.history.len(), read.rootfs.diff_ids.len()), (0, 0));
         let read: Configuration = serde_json::from_str(text).unwrap();
         assert!(read.config.volumes.contains_key("/v"));
         let value: Value = serde_json::to_value(&read).unwrap();

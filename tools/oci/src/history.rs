@@ -2,6 +2,7 @@
 
 use sapwood::files::{FilesView, LayerContent, contents_of_layers};
 use sapwood::{Result, Store};
+use serde_json::Value;
 
 use crate::image::{Image, ImageLayer};
 use crate::time;
@@ -55,4 +56,9 @@ pub fn history(store: &Store, image: &Image) -> Result<Vec<HistoryEntry>> {
 pub fn views(store: &Store, layers: &[ImageLayer]) -> Result<Vec<FilesView>> {
     let view = |layer: &ImageLayer| FilesView::open(store.snapshot_of(&layer.id.to_string())?);
     layers.iter().map(view).collect()
+}
+
+/// Whether a step made no layer.
+pub fn is_empty(step: &Value) -> bool {
+    step["empty_layer"] == true
 }

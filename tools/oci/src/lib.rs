@@ -37,7 +37,9 @@ mod digest;
 mod history;
 mod image;
 mod load;
+mod parallel;
 mod prune;
+mod publish;
 mod rebase;
 mod registry;
 mod report;
@@ -51,7 +53,7 @@ pub use digest::Sha256;
 pub use history::{HistoryEntry, history};
 pub use image::{
     CACHE_KEY_LABEL, CHAIN_ID_LABEL, Configuration, DIFF_ID_LABEL, IMAGE_LABEL, Image, ImageLayer,
-    KnownLayers, list, publish, read_configuration,
+    KnownLayers, list, read_configuration,
 };
 pub use load::{
     ArchiveForm, ImageArchive, ImageSource, Input, Listed, LoadOptions, PARTIAL_PREFIX, Platform,
@@ -59,6 +61,7 @@ pub use load::{
 };
 pub use oci_spec::image as spec;
 pub use prune::{PruneOptions, Pruned, prune};
+pub use publish::{complete, publish};
 pub use rebase::{Became, Conflict, Rebase, RebaseOptions, Rebased, rebase};
 pub use registry::{
     Credential, CredentialFiles, Proxy, PullOptions, Pulled, PushOptions, PushStep, Pushed,

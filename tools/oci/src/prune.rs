@@ -1,11 +1,11 @@
 //! What nothing needs any more, taken away.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sapwood::store::{Holding, Holdings, Removal};
 use sapwood::{Annotations, ErrorKind, GcOptions, LayerId, LayerKind, NameEntry, Result, Store};
 
-use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, IMAGE_LABEL};
+use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, DiffIds, IMAGE_LABEL};
 use crate::load::PARTIAL_PREFIX;
 use crate::rebase::REBASED_LABEL;
 use crate::usage::{Named, unused_images};
@@ -105,6 +105,9 @@ pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
         if_there(store.remove(&layer.to_string()))?;
     }
     store.collect(&GcOptions::default())?;
+    let there: HashSet<String> =
+        store.kept_snapshots()?.iter().map(|snapshot| snapshot.id.to_string()).collect();
+    DiffIds::retain(store, &|layer| there.contains(layer))?;
     Ok(pruned)
 }
 

@@ -9,8 +9,9 @@ use sapwood::{
 };
 use serde_json::{Value, json};
 
-use crate::history::views;
-use crate::image::{Configuration, Image, finish};
+use crate::history::{is_empty, views};
+use crate::image::{Configuration, Image};
+use crate::publish::{complete, finish};
 use crate::time;
 
 /// How many blocks are given up by one call: their bytes have to fit into 64 bits.
@@ -69,13 +70,14 @@ pub fn squash(
     forget_attachments(&files)?;
     let comment = comment_on(&layers, kept);
     let now = time::now();
-    files.snapshot(&Annotations {
+    let layer = files.snapshot(&Annotations {
         created: Some(now),
         created_by: None,
         comment: Some(comment.clone()),
         labels: Default::default(),
     })?;
     let configuration = configuration_of(image.configuration(), kept, &comment, now)?;
+    let configuration = complete(store, Some(layer.layer_id()), &configuration)?;
     finish(store, files, tag_of_making, &configuration)
 }
 
@@ -154,9 +156,4 @@ fn configuration_of(
     history.push(json!({ "created": created, "comment": comment }));
     value["history"] = history.into();
     Configuration::from_value(&value)
-}
-
-/// Whether a step made no layer.
-pub fn is_empty(entry: &Value) -> bool {
-    entry["empty_layer"] == true
 }

@@ -145,16 +145,21 @@ fn what_cannot_be_saved_says_why_and_leaves_nothing() {
     images(&place);
     place.ok(&["fork", "base:1", "web"]);
     assert_eq!(place.feed(&["cp", "-", "web:/etc/.wh.motd"], b"x").code, 0);
-    place.ok(&["commit", "web", "bad"]);
+    // What a tar cannot say is told where the image would be made.
+    let refused = place.run(&["commit", "web", "bad"]);
+    assert_eq!(refused.code, 10);
+    assert!(refused.stderr.contains(".wh.motd"), "{}", refused.stderr);
+    assert_eq!(place.run(&["inspect", "bad"]).code, 8);
+    place.ok(&["snapshot", "web"]);
     place.ok(&["tag", "base:1", "Odd"]);
     std::fs::create_dir(place.path("full")).unwrap();
     std::fs::write(place.path("full/file"), "kept").unwrap();
     std::fs::write(place.path("there"), "kept").unwrap();
     let before = files(&place.path(""));
     let cases: &[(&[&str], i32, &str)] = &[
-        (&["bad", "out"], 10, ".wh.motd"),
-        (&["bad", "out", "--format", "oci"], 10, ".wh.motd"),
-        (&["bad", "out", "--format", "docker-archive"], 10, ".wh.motd"),
+        (&["web@1", "out"], 10, ".wh.motd"),
+        (&["web@1", "out", "--format", "oci"], 10, ".wh.motd"),
+        (&["web@1", "out", "--format", "docker-archive"], 10, ".wh.motd"),
         (&["web", "out"], 2, "commit"),
         (&["none", "out"], 8, "none"),
         (&["base:1", "there"], 9, "there"),

@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
+use sapwood::format::LayerRef;
+use sapwood::store::KeptSnapshot;
 use sapwood::{LayerId, LayerKind, Result, Store};
 
+use super::diff_ids::{DiffIds, Place};
 use super::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, IMAGE_LABEL};
 use crate::Sha256;
 
-/// The filesystem layers of a store, by what they are known by: from one look at all headers. There
-/// is no other index, so nothing has to be kept in step, and what was removed is not found.
+/// The filesystem layers of a store, by what they are known by: from one look at all headers, and at the
+/// diffIDs that were computed. What was removed is not found.
 #[derive(Clone, Debug, Default)]
 pub struct KnownLayers {
     by_chain: HashMap<Sha256, LayerId>,
@@ -22,12 +25,13 @@ impl KnownLayers {
         let mut snapshots = store.kept_snapshots()?;
         // What was made anew counts, and not what it was made anew for.
         snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.annotations.created));
-        for snapshot in snapshots {
+        let mut chains = Chains::new(&snapshots, DiffIds::of(store)?);
+        for snapshot in &snapshots {
             let labels = &snapshot.annotations.labels;
             if snapshot.kind != LayerKind::Tree || labels.contains_key(IMAGE_LABEL) {
                 continue;
             }
-            if let Some(chain_id) = labels.get(CHAIN_ID_LABEL).and_then(|text| text.parse().ok()) {
+            if let Some(chain_id) = chains.of(snapshot.id) {
                 known.by_chain.entry(chain_id).or_insert(snapshot.id);
             }
             if let Some(key) = labels.get(CACHE_KEY_LABEL) {
@@ -51,5 +55,75 @@ impl KnownLayers {
     /// Adds what a build step has just made.
     pub fn add_cache_key(&mut self, parent: Option<LayerId>, key: &str, layer: LayerId) {
         self.by_step.insert((parent, key.to_owned()), layer);
+    }
+}
+
+/// The ChainIDs of layers: those that they came with, and those that follow from diffIDs.
+struct Chains<'a> {
+    snapshots: HashMap<LayerId, &'a KeptSnapshot>,
+    /// What children record of their parents.
+    references: HashMap<LayerId, LayerRef>,
+    computed: DiffIds,
+    known: HashMap<LayerId, Option<Sha256>>,
+}
+
+impl<'a> Chains<'a> {
+    fn new(snapshots: &'a [KeptSnapshot], computed: DiffIds) -> Chains<'a> {
+        let parents = snapshots.iter().filter_map(|snapshot| snapshot.parent);
+        Chains {
+            snapshots: snapshots.iter().map(|snapshot| (snapshot.id, snapshot)).collect(),
+            references: parents.map(|parent| (parent.id, parent)).collect(),
+            computed,
+            known: HashMap::new(),
+        }
+    }
+
+    /// That of a layer. Where one below it was removed, or nobody knows its diffID, there is none.
+    fn of(&mut self, layer: LayerId) -> Option<Sha256> {
+        let mut above = Vec::new();
+        let mut next = Some(layer);
+        let mut chain_id = loop {
+            let Some(id) = next else { break None };
+            if let Some(known) = self.known.get(&id) {
+                break *known;
+            }
+            above.push(id);
+            next = self.below(id).unwrap_or_default();
+            if self.label(id).is_some() {
+                break None;
+            }
+        };
+        while let Some(id) = above.pop() {
+            chain_id = self.label(id).or_else(|| self.chained(id, chain_id));
+            self.known.insert(id, chain_id);
+        }
+        chain_id
+    }
+
+    fn label(&self, layer: LayerId) -> Option<Sha256> {
+        self.snapshots.get(&layer)?.annotations.labels.get(CHAIN_ID_LABEL)?.parse().ok()
+    }
+
+    fn chained(&self, layer: LayerId, below_chain_id: Option<Sha256>) -> Option<Sha256> {
+        let below = self.below(layer)?;
+        let place = Place::new(self.references.get(&layer)?, below);
+        let diff_id = self.computed.get(&place)?;
+        match below {
+            None => Some(Sha256::chained(None, diff_id)),
+            Some(_) => Some(Sha256::chained(Some(below_chain_id?), diff_id)),
+        }
+    }
+
+    /// The filesystem layer below one, which may be none; `None` where a layer between was removed.
+    fn below(&self, layer: LayerId) -> Option<Option<LayerId>> {
+        let mut next = self.snapshots.get(&layer)?.parent;
+        while let Some(parent) = next {
+            let snapshot = self.snapshots.get(&parent.id)?;
+            if !snapshot.annotations.labels.contains_key(IMAGE_LABEL) {
+                return Some(Some(parent.id));
+            }
+            next = snapshot.parent;
+        }
+        Some(None)
     }
 }

@@ -1,16 +1,16 @@
-//! Images of a store: what they are, how they are found and made.
+//! Images of a store: what they are, and how they are found.
 
 mod configuration;
+mod diff_ids;
 mod known;
 mod layers;
 mod open;
-mod publish;
 
 pub use configuration::{CONFIGURATION_BYTES_MAX, Configuration, read_configuration};
+pub use diff_ids::{DiffIds, Place};
 pub use known::KnownLayers;
-pub use layers::ImageLayer;
+pub use layers::{ImageLayer, placed_layers};
 pub use open::{Image, list};
-pub use publish::{finish, publish};
 
 /// The label of a filesystem layer that came from an archive: the digest of its uncompressed tar.
 pub const DIFF_ID_LABEL: &str = "diff-id";
@@ -22,4 +22,4 @@ pub const CACHE_KEY_LABEL: &str = "cache-key";
 pub const IMAGE_LABEL: &str = "image";
 
 /// The attachment that holds the configuration of an image.
-const CONFIGURATION: &[u8] = b"oci-configuration";
+pub const CONFIGURATION: &[u8] = b"oci-configuration";

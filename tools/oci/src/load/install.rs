@@ -17,8 +17,9 @@ use crate::Sha256;
 use crate::blob::Compression;
 use crate::image::{
     CHAIN_ID_LABEL, CONFIGURATION_BYTES_MAX, Configuration, DIFF_ID_LABEL, IMAGE_LABEL, Image,
-    KnownLayers, finish,
+    KnownLayers,
 };
+use crate::publish::finish;
 use crate::time;
 
 /// How many layers are read at once, the one that is being applied among them: what waits of each is

@@ -3,8 +3,8 @@
 use sapwood::Result;
 use serde_json::Value;
 
+use crate::history::is_empty;
 use crate::image::{Configuration, Image};
-use crate::squash::is_empty;
 use crate::time;
 
 /// The image's own configuration, over the layers and the history of the new base, where `old` layers

@@ -8,7 +8,8 @@ use sapwood::{Annotations, Error, LayerId, Replace, Result, Store};
 use sapwood_archive::transfer_layer;
 
 use crate::history::views;
-use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, DIFF_ID_LABEL, Image, ImageLayer, finish};
+use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, DIFF_ID_LABEL, Image, ImageLayer};
+use crate::publish::{complete, finish};
 
 pub use conflicts::{Became, Conflict};
 
@@ -106,12 +107,14 @@ pub fn rebase(
     .into_parts();
     let files = Files::open(volume, FilesOptions::default())?;
     let mut below = views.remove(0);
+    let mut top = done.new_base;
     for (layer, view) in own.iter().zip(views) {
         transfer_layer(Some(&below), &view, &files, &mut |_| {})?;
-        files.snapshot(&moved(&view, layer)?)?;
+        top = Some(files.snapshot(&moved(&view, layer)?)?.layer_id());
         below = view;
     }
     let configuration = history::of_rebased(image, place + 1, onto, base_layers.len())?;
+    let configuration = complete(store, top, &configuration)?;
     let image = finish(store, files, tag_of_making, &configuration)?;
     done.image = Some(Rebased { image, layers: own.len() as u64 });
     Ok(done)

@@ -3,8 +3,6 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 use oci_spec::image::{Descriptor, MediaType};
 use parking_lot::Mutex;
@@ -17,6 +15,7 @@ use super::{RegistryOptions, RemoteReference};
 use crate::Sha256;
 use crate::blob::Compression;
 use crate::image::Image;
+use crate::parallel::in_parallel;
 use crate::save::{OutgoingImage, OutgoingLayer, manifest_of};
 
 /// How many layers are on their way at once.
@@ -152,31 +151,9 @@ impl Pusher<'_> {
         layers: &[OutgoingLayer],
         known: &[Option<KnownBlob>],
     ) -> Result<Vec<(PushedLayer, Sha256)>> {
-        let next = AtomicUsize::new(0);
-        let has_failed = AtomicBool::new(false);
-        let done = Mutex::new((0..layers.len()).map(|_| None).collect::<Vec<_>>());
-        let work = || {
-            while !has_failed.load(Ordering::Relaxed) {
-                let index = next.fetch_add(1, Ordering::Relaxed);
-                let Some(layer) = layers.get(index) else { break };
-                let pushed = self.push_layer(index, layer, known[index].as_ref());
-                has_failed.fetch_or(pushed.is_err(), Ordering::Relaxed);
-                done.lock()[index] = Some(pushed);
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 0..LAYERS_AT_ONCE.min(layers.len()) {
-                scope.spawn(work);
-            }
-        });
-        let (mut pushed, mut failed) = (Vec::new(), None);
-        for layer in done.into_inner().into_iter().flatten() {
-            match layer {
-                Ok(layer) => pushed.push(layer),
-                Err(error) => failed = failed.or(Some(error)),
-            }
-        }
-        failed.map_or(Ok(pushed), Err)
+        in_parallel(layers, LAYERS_AT_ONCE, |index, layer| {
+            self.push_layer(index, layer, known[index].as_ref())
+        })
     }
 
     fn push_layer(

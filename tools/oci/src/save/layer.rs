@@ -10,12 +10,14 @@ use sapwood_archive::{ExportOptions, SpecialFiles, export_layer, export_residue}
 
 use crate::Sha256;
 use crate::blob::{Compression, Digesting, compress};
+use crate::image::ImageLayer;
 
 /// A filesystem layer on its way out: what made its tree of the tree below it.
 pub struct OutgoingLayer {
     view: Arc<FilesView>,
     below: Option<Arc<FilesView>>,
     diff_id: Option<Sha256>,
+    from_tar: bool,
 }
 
 /// A layer that was written as a blob.
@@ -30,13 +32,14 @@ pub struct WrittenLayer {
 }
 
 impl OutgoingLayer {
-    /// The layer whose tree is `view`, on the tree below it; `diff_id` is what it came as.
-    pub(super) fn new(
+    /// The layer whose tree is `view`, on the tree below it, and what is known of it.
+    pub(crate) fn new(
         view: Arc<FilesView>,
         below: Option<Arc<FilesView>>,
-        diff_id: Option<Sha256>,
+        known: &ImageLayer,
     ) -> OutgoingLayer {
-        OutgoingLayer { view, below, diff_id }
+        let ImageLayer { diff_id, from_tar, .. } = *known;
+        OutgoingLayer { view, below, diff_id, from_tar }
     }
 
     /// The snapshot.
@@ -44,7 +47,7 @@ impl OutgoingLayer {
         self.view.snapshot().layer_id()
     }
 
-    /// The digest of its uncompressed tar, where it came from one: it goes out as it came.
+    /// The digest of its uncompressed tar, where that is known: it goes out as that, or not at all.
     pub fn diff_id(&self) -> Option<Sha256> {
         self.diff_id
     }
@@ -63,7 +66,7 @@ impl OutgoingLayer {
     ///
     /// Errors: [`Unsupported`](sapwood::ErrorKind::Unsupported) for what a layer cannot say, as names
     /// that begin with `.wh.`; [`Corrupt`](sapwood::ErrorKind::Corrupt) where what comes out has not
-    /// the digest that the layer came with; what the output says.
+    /// the digest that is known of the layer; what the output says.
     pub fn write(
         &self,
         output: &mut (dyn Write + Send),
@@ -95,15 +98,16 @@ impl OutgoingLayer {
         match self.diff_id {
             Some(known) => Ok(known),
             None => {
-                let none = &mut std::io::sink();
-                Ok(self.write(none, Compression::None, &|_| {})?.diff_id)
+                let mut tar = Digesting::new(std::io::sink());
+                self.write_tar(&mut tar)?;
+                Ok(tar.finish().0)
             }
         }
     }
 
     /// Gives the number of sockets that are not in it.
     fn write_tar(&self, output: &mut dyn Write) -> Result<u64> {
-        if self.diff_id.is_some() && export_residue(&self.view, output)? {
+        if self.from_tar && export_residue(&self.view, output)? {
             return Ok(0);
         }
         let special_files = SpecialFiles::SkipSockets;
@@ -112,11 +116,11 @@ impl OutgoingLayer {
         Ok(export_layer(below, &self.view, output, &options, &mut |_| {})?.0.skipped)
     }
 
-    /// That what was written is what the layer came as.
+    /// That what was written is what is known of the layer.
     fn expect(&self, written: Sha256) -> Result<()> {
         match self.diff_id {
             Some(known) if known != written => {
-                let operation = format!("write the layer {} as it came in", self.id());
+                let operation = format!("write the layer {} as what it is known to be", self.id());
                 Err(Error::corrupt(operation, "digest of its tar", written, known))
             }
             _ => Ok(()),

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use oci_spec::image::{Descriptor, ImageManifest, ImageManifestBuilder, MediaType, SCHEMA_VERSION};
 use sapwood::files::{FilesView, Inode, ReadFiles, changes};
 use sapwood::{Error, Result, Store};
-use serde_json::{Value, json};
 
 use super::layer::OutgoingLayer;
 use crate::Sha256;
 use crate::history::views;
 use crate::image::{Configuration, Image, ImageLayer};
-use crate::squash::is_empty;
-use crate::time;
+use crate::publish::with_diff_ids;
 
 /// An image on its way out.
 pub struct OutgoingImage {
@@ -38,13 +36,13 @@ impl OutgoingImage {
         let mut layers = Vec::new();
         for (layer, view) in known.iter().zip(views(store, &known)?) {
             let view = Arc::new(view);
-            layers.push(OutgoingLayer::new(Arc::clone(&view), below, layer.diff_id));
+            layers.push(OutgoingLayer::new(Arc::clone(&view), below, layer));
             below = Some(view);
         }
         if holds_files(image, below.as_deref())? {
             let layer = itself(image, known.last())?;
             let view = Arc::new(FilesView::open(image.snapshot().clone())?);
-            layers.push(OutgoingLayer::new(view, below, layer.diff_id));
+            layers.push(OutgoingLayer::new(view, below, &layer));
             known.push(layer);
         }
         Ok(OutgoingImage { configuration: image.configuration().clone(), layers, known })
@@ -58,38 +56,7 @@ impl OutgoingImage {
     /// The configuration that goes out where the layers have these diffIDs: the image's own bytes if
     /// they say so, so that its id stays; else with these, and with a history that speaks of each.
     pub fn configuration(&self, diff_ids: &[Sha256]) -> Result<Configuration> {
-        if self.configuration.diff_ids() == diff_ids {
-            return Ok(self.configuration.clone());
-        }
-        let mut value = self.configuration.to_value();
-        value["rootfs"]["diff_ids"] = diff_ids.iter().map(ToString::to_string).collect();
-        if let Some(history) = value["history"].as_array_mut() {
-            self.speak_of_each_layer(history);
-        }
-        Configuration::from_value(&value)
-    }
-
-    /// Readers refuse a history that has more steps with layers than there are layers, or fewer.
-    fn speak_of_each_layer(&self, history: &mut Vec<Value>) {
-        let mut layers = self.known.iter();
-        for step in history.iter_mut().filter(|step| !is_empty(step)) {
-            if layers.next().is_none() {
-                step["empty_layer"] = true.into();
-            }
-        }
-        history.extend(layers.map(|layer| {
-            let mut step = json!({});
-            for (key, text) in [
-                ("created", layer.created.map(time::written)),
-                ("created_by", layer.created_by.clone()),
-                ("comment", layer.comment.clone()),
-            ] {
-                if let Some(text) = text {
-                    step[key] = text.into();
-                }
-            }
-            step
-        }));
+        with_diff_ids(&self.configuration, &self.known, diff_ids)
     }
 }
 
@@ -114,6 +81,7 @@ fn itself(image: &Image, top: Option<&ImageLayer>) -> Result<ImageLayer> {
         id: image.snapshot().layer_id(),
         below: top.map(|top| top.id),
         diff_id: None,
+        from_tar: false,
         chain_id: None,
         created: annotations.created,
         created_by: annotations.created_by,

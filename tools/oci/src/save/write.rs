@@ -2,9 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 use oci_spec::image::{Descriptor, MediaType};
 use sapwood::{Error, LayerId, Result, Store};
@@ -14,6 +11,7 @@ use super::prepare::{OutgoingImage, manifest_of};
 use crate::Sha256;
 use crate::blob::Compression;
 use crate::image::{Configuration, Image};
+use crate::parallel::in_parallel;
 
 /// How many layers are written at once; each of them is compressed on all cores.
 const LAYERS_AT_ONCE_MAX: usize = 4;
@@ -109,29 +107,11 @@ fn write_layers<F: Write + Send>(
     make: &(dyn Fn() -> Result<F> + Sync),
     tell: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<(WrittenLayer, F)>> {
-    let written: Vec<_> = layers.iter().map(|_| Mutex::new(None)).collect();
-    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let work = || {
-        while !failed.load(Ordering::Relaxed) {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(layer) = layers.get(place) else { return };
-            let done = make().and_then(|mut file| {
-                let layer = layer.write(&mut file, compression, tell)?;
-                Ok((layer, file))
-            });
-            failed.fetch_or(done.is_err(), Ordering::Relaxed);
-            *written[place].lock().expect("nobody panics with it") = Some(done);
-        }
-    };
-    thread::scope(|scope| {
-        let threads = LAYERS_AT_ONCE_MAX.min(rayon::current_num_threads()).min(layers.len());
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    // Where one failed those behind it were not begun, and the first that did is told.
-    written.into_iter().filter_map(|done| done.into_inner().expect("all are done")).collect()
+    let threads = LAYERS_AT_ONCE_MAX.min(rayon::current_num_threads());
+    in_parallel(layers, threads, |_, layer| {
+        let mut file = make()?;
+        Ok((layer.write(&mut file, compression, tell)?, file))
+    })
 }
 
 /// The digest that a descriptor made here tells.

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod crafted;
+mod ids;
 mod life;
 mod load;
 mod model;

@@ -40,15 +40,18 @@ fn images_share_their_layers_and_forks_know_their_configuration() {
     let top_id = top.layer_id().to_string();
     let (one, other) = (configuration("one"), configuration("other"));
     let published = publish(&store, Some(&top_id), &one, "image:1", Replace::Refuse).unwrap();
-    publish(&store, Some(&top_id), &other, "image:2", Replace::Refuse).unwrap();
+    let second = publish(&store, Some(&top_id), &other, "image:2", Replace::Refuse).unwrap();
     let refused = publish(&store, Some(&top_id), &other, "image:1", Replace::Refuse);
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::AlreadyExists);
 
+    let [one, other] = [&published, &second].map(|image| image.configuration().clone());
     let expected = [("image:1".to_owned(), one.digest()), ("image:2".to_owned(), other.digest())];
     assert_eq!(list(&store).unwrap(), expected);
-    for (tag, expected) in [("image:1", &one), ("image:2", &other)] {
+    for (tag, expected, command) in [("image:1", &one, "one"), ("image:2", &other, "other")] {
         let image = Image::open(&store, tag).unwrap();
         assert_eq!(image.configuration(), expected);
+        assert_eq!(expected.to_value()["config"]["Cmd"][0], command);
+        assert_eq!(expected.diff_ids().len(), 2);
         let layers = image.layers(&store).unwrap();
         assert_eq!(layers.len(), 2);
         assert_eq!(image.top_layer(&store).unwrap(), Some(top.layer_id()));
@@ -68,7 +71,9 @@ fn images_share_their_layers_and_forks_know_their_configuration() {
     let id = committed.to_string();
     let image = publish(&store, Some(&id), &other, "image:1", Replace::Move).unwrap();
     assert_eq!(image.layers(&store).unwrap().len(), 3);
-    assert_eq!(Image::open(&store, "image:1").unwrap().configuration(), &other);
+    let configuration = Image::open(&store, "image:1").unwrap().configuration().clone();
+    assert_eq!(configuration.get().config(), other.get().config());
+    assert_eq!(configuration.diff_ids()[..2], *other.diff_ids());
     assert_eq!(Image::open(&store, "base@1").unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
@@ -100,14 +105,17 @@ fn layers_are_found_by_what_made_them_until_they_are_removed() {
     assert_eq!(known.by_cache_key(Some(lower), "key"), None);
     assert_eq!(known.by_cache_key(None, "key"), None);
 
-    publish(&store, Some("base@1"), &configuration("x"), "image", Replace::Refuse).unwrap();
+    let image = publish(&store, Some("base@1"), &configuration("x"), "image", Replace::Refuse);
+    let made_here = image.unwrap().configuration().diff_ids()[2];
+    let whole = Sha256::chained(Some(chain), made_here);
+    assert_eq!(KnownLayers::of(&store).unwrap().by_chain_id(whole), Some(step));
     let diff_ids = |store: &Store| -> Vec<_> {
         let layers = Image::open(store, "image").unwrap().layers(store).unwrap();
         layers.iter().map(|layer| layer.diff_id).collect()
     };
-    assert_eq!(diff_ids(&store), [Some(a), Some(b), None]);
+    assert_eq!(diff_ids(&store), [Some(a), Some(b), Some(made_here)]);
     // What a removed layer changed counts to the next: its own digest is that no more.
     store.remove(&lower.to_string()).unwrap();
     assert_eq!(KnownLayers::of(&store).unwrap().by_chain_id(a), None);
-    assert_eq!(diff_ids(&store), [None, None]);
+    assert_eq!(diff_ids(&store), [None, Some(made_here)]);
 }

@@ -1,20 +1,25 @@
-//! Making image layers.
+//! Making images.
+
+mod complete;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sapwood::files::{Files, FilesOptions};
 use sapwood::store::TagOfMaking;
-use sapwood::{Annotations, Replace, Result, Store};
+use sapwood::{Annotations, Replace, Result, Snapshot, Store};
 
-use super::{CONFIGURATION, Configuration, IMAGE_LABEL, Image};
+use crate::image::{CONFIGURATION, Configuration, IMAGE_LABEL, Image};
+
+pub use complete::{complete, with_diff_ids};
 
 /// Makes an image layer with this configuration on the filesystem layer that `top` means, and tags
 /// it. Without `top` it is an image without layers.
 ///
-/// Digests of layers that the configuration does not have are filled in when the image goes out.
+/// The image's configuration is this one with the diffIDs of the layers, as [`complete`] has it: its digest
+/// is the image's id, here and wherever it goes.
 ///
 /// Errors: [`AlreadyExists`](sapwood::ErrorKind::AlreadyExists) where the tag is taken and is not to
-/// be moved.
+/// be moved; those of [`complete`].
 pub fn publish(
     store: &Store,
     top: Option<&str>,
@@ -22,6 +27,12 @@ pub fn publish(
     tag: &str,
     replace: Replace,
 ) -> Result<Image> {
+    if replace == Replace::Refuse {
+        store.expect_free(tag)?;
+    }
+    let layer = top.map(|top| store.snapshot_of(top)).transpose()?;
+    let layer = layer.as_ref().map(Snapshot::layer_id);
+    let configuration = &complete(store, layer, configuration)?;
     let making = match top {
         Some(top) => store.make_on(top, tag, replace)?,
         None => store.make_tree(tag, replace)?,

@@ -1,0 +1,117 @@
+//! The diffIDs of layers that were made here, computed once and kept beside the layers.
+//!
+//! A frozen layer says nothing new of itself, so what is found out about it later stands in a file of its own:
+//! a line for each layer, appended whole. The file is derived, as indexes are: a line that is missing, torn
+//! or of a layer that is gone costs a computation and nothing else.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
+
+use rustix::fs::{FlockOperation, flock};
+use sapwood::format::LayerRef;
+use sapwood::{Error, LayerId, Result, Store};
+
+use crate::Sha256;
+
+/// The file in a store's folder.
+const FILE: &str = "diff-ids";
+/// How much of it is read: lines of half a million layers.
+const BYTES_MAX: u64 = 64 << 20;
+/// How many digits of the digest of a line end it.
+const CHECK_DIGITS: usize = 16;
+
+/// A layer over the one below it: what its tar follows from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place(String);
+
+impl Place {
+    /// The layer that its children record as `layer`, where the filesystem layer under it is `below`.
+    pub fn new(layer: &LayerRef, below: Option<LayerId>) -> Place {
+        let below = below.map_or("-".to_owned(), |below| below.to_string());
+        let LayerRef { id, freeze_generation, map_checksum, .. } = layer;
+        Place(format!("{id} {freeze_generation} {map_checksum:016x} {below}"))
+    }
+}
+
+/// The diffIDs that were computed in a store.
+#[derive(Clone, Debug, Default)]
+pub struct DiffIds(HashMap<Place, Sha256>);
+
+impl DiffIds {
+    /// Reads them.
+    pub fn of(store: &Store) -> Result<DiffIds> {
+        let (path, mut bytes) = (path(store), Vec::new());
+        let read = File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(DiffIds::default()),
+            Err(error) => Err(failed(store)(error)),
+            Ok(_) => Ok(DiffIds(lines(&bytes).filter_map(entry).collect())),
+        }
+    }
+
+    /// That of a layer.
+    pub fn get(&self, place: &Place) -> Option<Sha256> {
+        self.0.get(place).copied()
+    }
+
+    /// Notes some that were computed. Nothing is synced.
+    pub fn note(store: &Store, computed: &[(Place, Sha256)]) -> Result<()> {
+        let text: String = computed.iter().map(|(place, diff_id)| line(place, *diff_id)).collect();
+        let file = File::options().append(true).create(true).open(path(store));
+        let write = |mut file: File| {
+            flock(&file, FlockOperation::LockShared)?;
+            file.write_all(text.as_bytes())
+        };
+        file.and_then(write).map_err(failed(store))
+    }
+
+    /// Forgets those of layers that are gone.
+    pub fn retain(store: &Store, is_there: &dyn Fn(&str) -> bool) -> Result<()> {
+        let mut file = match File::options().read(true).write(true).open(path(store)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file.map_err(failed(store))?,
+        };
+        let rewrite = |file: &mut File| {
+            flock(&*file, FlockOperation::LockExclusive)?;
+            let mut bytes = Vec::new();
+            (&*file).take(BYTES_MAX).read_to_end(&mut bytes)?;
+            let is_kept =
+                |line: &&str| entry(line).is_some() && line.split(' ').next().is_some_and(is_there);
+            let kept = lines(&bytes).filter(is_kept).flat_map(|line| [line, "\n"]);
+            let kept: String = kept.collect();
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(kept.as_bytes())
+        };
+        rewrite(&mut file).map_err(failed(store))
+    }
+}
+
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &str> {
+    bytes.split(|&byte| byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok())
+}
+
+fn line(place: &Place, diff_id: Sha256) -> String {
+    let mut line = format!("{} {diff_id}", place.0);
+    let check = Sha256::of(line.as_bytes()).to_hex();
+    writeln!(line, " {}", &check[..CHECK_DIGITS]).expect("writing to a string");
+    line
+}
+
+fn entry(text: &str) -> Option<(Place, Sha256)> {
+    let (place, diff_id) = text.rsplit_once(' ')?.0.rsplit_once(' ')?;
+    let (place, diff_id) = (Place(place.to_owned()), diff_id.parse().ok()?);
+    (line(&place, diff_id).trim_end() == text).then_some((place, diff_id))
+}
+
+fn path(store: &Store) -> PathBuf {
+    store.path().join(FILE)
+}
+
+fn failed(store: &Store) -> impl Fn(io::Error) -> Error {
+    let path = path(store);
+    move |error| Error::io("keep the digests of layers", error).in_file(&path)
+}

@@ -1,0 +1,101 @@
+//! What a configuration says of the layers, so that it is final.
+
+use std::sync::Arc;
+use std::thread;
+
+use sapwood::files::FilesView;
+use sapwood::{LayerId, Result, Store};
+use serde_json::{Value, json};
+
+use crate::Sha256;
+use crate::history::is_empty;
+use crate::image::{Configuration, DiffIds, ImageLayer, Place, placed_layers};
+use crate::parallel::in_parallel;
+use crate::save::OutgoingLayer;
+use crate::time;
+
+/// The configuration of an image whose topmost filesystem layer is `top`, with the diffIDs of all layers.
+///
+/// Those that nobody knows yet are computed, several at once, by writing the tars of the layers
+/// nowhere, and noted, so that nobody computes them again.
+///
+/// Errors: [`Unsupported`](sapwood::ErrorKind::Unsupported) where a layer has what its tar cannot say, as
+/// names that begin with `.wh.`.
+pub fn complete(
+    store: &Store,
+    top: Option<LayerId>,
+    configuration: &Configuration,
+) -> Result<Configuration> {
+    let placed = match top {
+        Some(top) => placed_layers(store, &top.to_string())?,
+        None => Vec::new(),
+    };
+    let (mut layers, places): (Vec<_>, Vec<_>) = placed.into_iter().unzip();
+    compute(store, &mut layers, &places)?;
+    let diff_ids: Vec<Sha256> = layers.iter().filter_map(|layer| layer.diff_id).collect();
+    with_diff_ids(configuration, &layers, &diff_ids)
+}
+
+/// The configuration as it goes out where the layers have these diffIDs: its own bytes if they say
+/// so; else with these, and with a history that speaks of each.
+pub fn with_diff_ids(
+    configuration: &Configuration,
+    layers: &[ImageLayer],
+    diff_ids: &[Sha256],
+) -> Result<Configuration> {
+    if configuration.diff_ids() == diff_ids {
+        return Ok(configuration.clone());
+    }
+    let mut value = configuration.to_value();
+    value["rootfs"]["diff_ids"] = diff_ids.iter().map(ToString::to_string).collect();
+    if let Some(history) = value.get_mut("history").and_then(Value::as_array_mut) {
+        speak_of_each(layers, history);
+    }
+    Configuration::from_value(&value)
+}
+
+/// Computes the diffIDs that are not known.
+fn compute(store: &Store, layers: &mut [ImageLayer], places: &[Place]) -> Result<()> {
+    let unknown: Vec<usize> =
+        (0..layers.len()).filter(|&at| layers[at].diff_id.is_none()).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let view = |id: LayerId| -> Result<_> {
+        Ok(Arc::new(FilesView::open(store.snapshot_of(&id.to_string())?)?))
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let computed = in_parallel(&unknown, threads, |_, &at| {
+        let below = layers[at].below.map(view).transpose()?;
+        OutgoingLayer::new(view(layers[at].id)?, below, &layers[at]).compute_diff_id()
+    })?;
+    let mut noted = Vec::new();
+    for (at, diff_id) in unknown.into_iter().zip(computed) {
+        layers[at].diff_id = Some(diff_id);
+        noted.push((places[at].clone(), diff_id));
+    }
+    DiffIds::note(store, &noted)
+}
+
+/// Readers refuse a history that has more steps with layers than there are layers, or fewer.
+fn speak_of_each(layers: &[ImageLayer], history: &mut Vec<Value>) {
+    let mut layers = layers.iter();
+    for step in history.iter_mut().filter(|step| !is_empty(step)) {
+        if layers.next().is_none() {
+            step["empty_layer"] = true.into();
+        }
+    }
+    history.extend(layers.map(|layer| {
+        let mut step = json!({});
+        for (key, text) in [
+            ("created", layer.created.map(time::written)),
+            ("created_by", layer.created_by.clone()),
+            ("comment", layer.comment.clone()),
+        ] {
+            if let Some(text) = text {
+                step[key] = text.into();
+            }
+        }
+        step
+    }));
+}
