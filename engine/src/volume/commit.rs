@@ -24,8 +24,8 @@ use crate::units::{BlockAddress, FileBlock};
 /// before its record is written.
 pub const UNSYNCED_BYTES_MAX: u64 = 1 << 20;
 /// How many records' heads are worth a checkpoint before zeros are written ahead: as many blocks
-/// as these would be, for two syncs more in so many commits.
-const HEADS_MIN: u64 = 64;
+/// as these would be, for two syncs more in some more commits.
+const HEADS_MIN: u64 = 48;
 
 /// What a commit has set aside.
 #[derive(Debug)]

@@ -266,8 +266,12 @@ impl Allocator {
         space: &dyn Space,
     ) -> Result<BlockRange> {
         self.reclaim(epochs);
+        // The sync that it waits for is a slow one anyway: what was written before is left to commits.
+        let unwritten = |word: usize| !(self.used[word] | self.written[word]);
+        let few = count <= self.short_blocks_max();
+        let found = few.then(|| self.find_stretch_of(count, unwritten)).flatten();
         if self.free >= count
-            && let Some(range) = self.find_stretch(count)
+            && let Some(range) = found.or_else(|| self.find_stretch(count))
         {
             self.take(range);
             return Ok(range);
@@ -483,13 +487,18 @@ impl Allocator {
 
     /// The first `count` free blocks in a row, from the cursor on and around the end.
     fn find_stretch(&self, count: u64) -> Option<BlockRange> {
+        self.find_stretch_of(count, |word| !self.used[word])
+    }
+
+    /// As `find_stretch`, of blocks whose bits are set in the words.
+    fn find_stretch_of(&self, count: u64, word: impl Fn(usize) -> u64) -> Option<BlockRange> {
         let cursor = if self.cursor < self.blocks { self.cursor } else { 0 };
         let mut scanned = 0;
         for (start, end) in [(cursor, self.blocks), (0, cursor)] {
             let mut at = start;
             while at < end && scanned <= SCAN_WORDS_MAX * 64 {
-                let free = self.next_free(at, end);
-                let past = self.next_used(free, end.min(free.saturating_add(count)));
+                let free = next_set(at, end, &word);
+                let past = next_set(free, end.min(free.saturating_add(count)), |at| !word(at));
                 if past - free == count {
                     return Some(BlockRange { first: FileBlock(free), count });
                 }
@@ -498,11 +507,6 @@ impl Allocator {
             }
         }
         None
-    }
-
-    /// The first free block from `at` on; `end` where there is none before it.
-    fn next_free(&self, at: u64, end: u64) -> u64 {
-        next_set(at, end, |word| !self.used[word])
     }
 
     /// The first block in use from `at` on; `end` where there is none before it.

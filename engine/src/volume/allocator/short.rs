@@ -3,8 +3,8 @@
 //!
 //! The first write into an allocated block changes metadata of the host, which a sync has to wait
 //! for; a write into one that was written before does not. So zeros are written ahead, a stretch
-//! at a time, and a checkpoint that gives back enough heads is made before that. Record heads
-//! are placed two commits early, two side by side, each with as many free blocks beside it as its
+//! at a time, behind the blocks of the commit that does it, and a checkpoint that gives back enough
+//! heads is made before that. Record heads are placed two commits early, two side by side, each with as many free blocks beside it as its
 //! commit is likely to need: a record and its blocks are one piece, and two heads that a checkpoint
 //! gives back are room for one more. All of this is for speed alone; any other place would be as
 //! right.
@@ -95,10 +95,12 @@ impl Allocator {
             singles.iter().for_each(|&range| self.take(range));
             return Ok(Some(singles));
         }
-        match self.write_ahead(count + RESERVE_BLOCKS, space)? {
-            true => Ok(self.take_stretch(count)),
-            false => Ok(None),
-        }
+        let first = self.write_ahead(count, count + RESERVE_BLOCKS, space)?;
+        Ok(first.map(|first| {
+            let range = BlockRange { first: FileBlock(first), count };
+            self.take(range);
+            vec![range]
+        }))
     }
 
     /// The most blocks that count as few.
@@ -150,7 +152,7 @@ impl Allocator {
         let mut found = self.longest_written_stretch(self.trail.head, both);
         let singles_do = gap <= 1 || self.free > self.blocks / SPARE_DIVISOR;
         let is_enough = |found: &BlockRange| found.count > gap || singles_do;
-        if !found.as_ref().is_some_and(is_enough) && self.write_ahead(both, space)? {
+        if !found.as_ref().is_some_and(is_enough) && self.write_ahead(0, both, space)?.is_some() {
             found = self.longest_written_stretch(self.trail.head, both);
         }
         let Some(BlockRange { first: FileBlock(first), count }) = found else { return Ok(None) };
@@ -176,26 +178,26 @@ impl Allocator {
         left < LEFT_BLOCKS_MIN || self.free < RESERVE_BLOCKS + LEFT_BLOCKS_MIN
     }
 
-    /// Writes zeros over what of a free stretch of at least `count` blocks was never written;
-    /// whether there was one.
-    fn write_ahead(&mut self, count: u64, space: &dyn Space) -> Result<bool> {
-        let wanted = (self.trail.ahead_bytes >> self.block_log2).max(count);
-        let first = match self.find_stretch(count) {
-            Some(found) => found.first.0,
-            None => {
-                // Not looked for once more: a large file is not looked at as far as its end.
-                let tail = self.free_tail();
-                let need = wanted.saturating_sub(self.blocks - tail);
-                // A host that is full is dealt with by those who need the blocks.
-                if need > 0 && self.grow_by(need, space).is_err() {
-                    return Ok(false);
-                }
-                tail
-            }
-        };
+    /// Writes zeros over what of a free stretch of at least `count` blocks was never written, behind
+    /// its first `own` blocks, which the caller is about to write; where it is, if there is one.
+    fn write_ahead(&mut self, own: u64, count: u64, space: &dyn Space) -> Result<Option<u64>> {
+        let wanted = own + (self.trail.ahead_bytes >> self.block_log2).max(count - own);
+        // Not looked for once more: a large file is not looked at as far as its end.
+        let found = self.find_stretch(count).map(|found| found.first.0);
+        let first = found.unwrap_or_else(|| self.free_tail());
         // What is left of an earlier stretch counts as nothing: it is the reserve.
-        let end = self.next_used(first, self.blocks.min(first + wanted + RESERVE_BLOCKS));
-        let (mut at, mut left) = (first, wanted);
+        let past = first + wanted + RESERVE_BLOCKS;
+        let mut end = self.next_used(first, self.blocks.min(past));
+        if end == self.blocks && end < past {
+            match self.grow_by(past - end, space) {
+                Ok(()) => end = past,
+                // A host that is full is dealt with by those who need the blocks.
+                Err(error) if error.kind() == ErrorKind::NoSpace && found.is_some() => {}
+                Err(error) if error.kind() == ErrorKind::NoSpace => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let (mut at, mut left) = (first + own, wanted - own);
         loop {
             at = next_set(at, end, |word| !self.written[word]);
             let past = next_set(at, end.min(at + left), |word| self.written[word]);
@@ -204,7 +206,7 @@ impl Allocator {
             }
             match space.fill(FileBlock(at), past - at) {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::NoSpace => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::NoSpace => return Ok(None),
                 Err(error) => return Err(error),
             }
             self.note_written(at, past);
@@ -213,9 +215,9 @@ impl Allocator {
             at = past;
         }
         self.trail.ahead_bytes = (2 * self.trail.ahead_bytes).min(AHEAD_BYTES_MAX);
-        self.trail.data = first;
-        self.trail.head = first;
-        Ok(true)
+        self.trail.data = first + own;
+        self.trail.head = first + own;
+        Ok(Some(first))
     }
 
     /// Asks the host which blocks of an earlier session it holds written bytes for, a part of the
@@ -316,6 +318,8 @@ mod tests {
     /// A file that counts the blocks that were filled ahead, and has room for so many.
     struct File {
         filled: Cell<u64>,
+        /// The first of those that were filled last.
+        filled_first: Cell<FileBlock>,
         room: u64,
         /// Which blocks the host says were written: all of these, or the even ones.
         held: (u64, u64),
@@ -332,8 +336,9 @@ mod tests {
             }
         }
 
-        fn fill(&self, _: FileBlock, blocks: u64) -> Result<()> {
+        fn fill(&self, first: FileBlock, blocks: u64) -> Result<()> {
             self.filled.set(self.filled.get() + blocks);
+            self.filled_first.set(first);
             Ok(())
         }
 
@@ -350,7 +355,14 @@ mod tests {
     }
 
     fn file(room: u64) -> File {
-        File { filled: Cell::new(0), room, held: (0, 0), every_other: false, asked: Cell::new(0) }
+        File {
+            filled: Cell::new(0),
+            filled_first: Cell::new(FileBlock(0)),
+            room,
+            held: (0, 0),
+            every_other: false,
+            asked: Cell::new(0),
+        }
     }
 
     #[test]
@@ -369,6 +381,33 @@ mod tests {
         }
         // Not so the first ones, and those on either side of a new stretch.
         assert!(in_one_piece >= 80, "{in_one_piece} of 100");
+    }
+
+    /// They were once filled with zeros first, by the very commit that wrote them.
+    #[test]
+    fn zeros_are_written_behind_what_is_taken_at_once() {
+        let (epochs, file) = (Epochs::default(), file(u64::MAX));
+        let mut allocator = Allocator::fresh(12, 4, 4);
+        let taken = allocator.allocate(3, &epochs, &file).unwrap();
+        assert_eq!(taken, [BlockRange { first: FileBlock(4), count: 3 }]);
+        assert_eq!((file.filled_first.get(), file.filled.get()), (FileBlock(7), 16));
+    }
+
+    #[test]
+    fn pieces_leave_what_was_written_to_commits() {
+        let (epochs, file) = (Epochs::default(), file(u64::MAX));
+        let mut allocator = Allocator::fresh(12, 4, 4);
+        allocator.allocate(1, &epochs, &file).unwrap();
+        let written = file.filled_first.get().0 + file.filled.get();
+        let piece = allocator.allocate_contiguous(2, &epochs, &file).unwrap();
+        assert_eq!(piece.first, FileBlock(written));
+        // And come back as written.
+        allocator.release(piece, &epochs);
+        let mut taken = 0;
+        while file.filled.get() == 16 {
+            taken += allocator.allocate(1, &epochs, &file).unwrap()[0].count;
+        }
+        assert_eq!(taken, 16 + 2 + 1, "all of those, and one before the next zeros");
     }
 
     #[test]
