@@ -8,59 +8,17 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::blocks::FILE_BLOCK_BITS;
+use super::change::{ChangeKind, Difference, FileChange};
+use super::compare::attributes_differ;
 use super::names::names_of;
 use super::types::{Attributes, FileKind, Inode, attributes_of, kind_of};
-use super::view::FilesView;
+use super::view::{FilesView, ReadFiles};
 use crate::error::{Error, Result};
 use crate::format::files::entry::NamePlace;
 use crate::format::files::{EntryValue, InodeRecord, ItemKind, Key};
 
 /// How deep a path may go: a walk up through more directories goes in a circle.
 const DEPTH_MAX: usize = 1 << 20;
-
-/// What is different about a file that is in both trees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Difference {
-    /// The bytes of a file were written, cut off or made more; the target of a symlink.
-    pub content: bool,
-    /// Kind, permissions, owner, group, device or extended attributes.
-    pub attributes: bool,
-    /// The time of its last change.
-    pub modified: bool,
-    /// Of a directory: names came, went or lead elsewhere.
-    pub names: bool,
-}
-
-/// What became of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// It was not there before.
-    Added,
-    /// It is not there any more.
-    Deleted,
-    /// It is there in both.
-    Modified(Difference),
-    /// The file was there before under another name, which is gone.
-    Renamed {
-        /// The path before.
-        from: Vec<u8>,
-        /// What else is different.
-        difference: Difference,
-    },
-}
-
-/// A name that differs between two trees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileChange {
-    /// Where it is, or was if it was deleted: from the root on, without a slash in front.
-    pub path: Vec<u8>,
-    /// What became of it.
-    pub kind: ChangeKind,
-    /// The file as it was before.
-    pub before: Option<Attributes>,
-    /// The file as it is after.
-    pub after: Option<Attributes>,
-}
 
 /// The names that differ between two trees, in the order of their paths. Directories that were
 /// moved are one change: what is below them moved along.
@@ -151,10 +109,12 @@ impl Changed {
             after: Paths::in_view(after),
             found: Vec::new(),
         };
+        let replaced = report.replaced(&gone, &come)?;
+        let staying: BTreeSet<&Place> = replaced.values().copied().collect();
         // Names that led to a file and do not any more, by the file: where a rename came from.
         let mut left: HashMap<Identity, Vec<&Place>> = HashMap::new();
         for (place, identity) in &gone {
-            if !come.contains_key(place) {
+            if !staying.contains(place) {
                 left.entry(*identity).or_default().push(place);
             }
         }
@@ -162,16 +122,19 @@ impl Changed {
         let mut sources: BTreeSet<&Place> = BTreeSet::new();
         for (place, identity) in &come {
             told.insert((place.0, &place.1));
-            let mut difference = Difference::default();
-            if gone.contains_key(place) {
-                // Another file under the same name.
-                difference =
-                    Difference { content: true, attributes: true, modified: true, names: false };
-                report.both(place, place, ChangeKind::Modified(difference))?;
-            } else if let Some(from) = left.get_mut(identity).and_then(Vec::pop) {
-                if let Some(found) = self.difference(before, after, Inode(identity.0))? {
-                    difference = found;
+            if let Some(&old) = replaced.get(place) {
+                match gone.get(old) == Some(identity) {
+                    true => {
+                        // Moved away and back.
+                        if let Some(found) = self.difference(before, after, Inode(identity.0))? {
+                            report.both(old, place, ChangeKind::Modified(found))?;
+                        }
+                    }
+                    false => report.another(old, place)?,
                 }
+            } else if let Some(from) = left.get_mut(identity).and_then(Vec::pop) {
+                let difference = self.difference(before, after, Inode(identity.0))?;
+                let difference = difference.unwrap_or_default();
                 sources.insert(from);
                 let from_path = report.before.of(from)?;
                 let kind = ChangeKind::Renamed { from: from_path, difference };
@@ -180,7 +143,7 @@ impl Changed {
                 report.one(place, ChangeKind::Added)?;
             }
         }
-        for place in gone.keys().filter(|place| !come.contains_key(*place)) {
+        for place in gone.keys().filter(|place| !staying.contains(place)) {
             if !sources.contains(place) {
                 report.one(place, ChangeKind::Deleted)?;
             }
@@ -304,6 +267,53 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
+    /// Of the names that came those under which another file was before, and where that was: in
+    /// the same directory, or in another one under the same path.
+    fn replaced<'p>(
+        &mut self,
+        gone: &'p BTreeMap<Place, Identity>,
+        come: &'p BTreeMap<Place, Identity>,
+    ) -> Result<BTreeMap<&'p Place, &'p Place>> {
+        let mut replaced = BTreeMap::new();
+        let mut lost: HashMap<Vec<u8>, &Place> = HashMap::new();
+        for place in gone.keys() {
+            match come.get_key_value(place) {
+                Some((new, _)) => drop(replaced.insert(new, place)),
+                None => drop(lost.insert(self.before.of(place)?, place)),
+            }
+        }
+        // The paths of what came are looked for only where some were lost.
+        if !lost.is_empty() {
+            for place in come.keys().filter(|place| !gone.contains_key(*place)) {
+                if let Some(old) = lost.get(&self.after.of(place)?) {
+                    replaced.insert(place, old);
+                }
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Another file under one path.
+    fn another(&mut self, old: &Place, new: &Place) -> Result<()> {
+        let (before, after) = (self.before.attributes(old)?, self.after.attributes(new)?);
+        let (old_view, new_view) = (self.before.view, self.after.view);
+        let is_directory = after.kind == FileKind::Directory;
+        let difference = Difference {
+            // Of a file it was written, though it may read the same.
+            content: match (before.kind, after.kind) {
+                (FileKind::Symlink, FileKind::Symlink) => {
+                    old_view.read_link(before.inode)? != new_view.read_link(after.inode)?
+                }
+                (FileKind::Regular, _) => true,
+                (old, new) => old != new,
+            },
+            attributes: attributes_differ(old_view, &before, new_view, &after)?,
+            modified: before.modified != after.modified,
+            names: is_directory,
+        };
+        self.both(old, new, ChangeKind::Modified(difference))
+    }
+
     fn one(&mut self, place: &Place, kind: ChangeKind) -> Result<()> {
         let paths = if kind == ChangeKind::Added { &mut self.after } else { &mut self.before };
         let path = paths.of(place)?;
@@ -459,23 +469,5 @@ impl FilesView {
                 matches!(extent.target, crate::chain::ViewTarget::Data { .. })
             });
         in_use.then(|| pages.page(number)).transpose()
-    }
-}
-
-impl FileChange {
-    /// The letter by which version control tells it: A, D, M or R.
-    pub fn letter(&self) -> char {
-        match self.kind {
-            ChangeKind::Added => 'A',
-            ChangeKind::Deleted => 'D',
-            ChangeKind::Modified(_) => 'M',
-            ChangeKind::Renamed { .. } => 'R',
-        }
-    }
-
-    /// Whether only a directory's own list of names, or its times, are different.
-    pub fn is_only_of_names(&self) -> bool {
-        let directory = self.after.is_some_and(|after| after.kind == FileKind::Directory);
-        matches!(self.kind, ChangeKind::Modified(Difference { attributes: false, .. }) if directory)
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::changes::{ChangeKind, Difference, FileChange};
+use super::change::{ChangeKind, Difference, FileChange};
 use super::types::{Attributes, FileKind, Inode};
 use super::view::ReadFiles;
 use crate::error::Result;
@@ -90,19 +90,7 @@ pub fn difference(
     after: &dyn ReadFiles,
     new: &Attributes,
 ) -> Result<Difference> {
-    let what = |attributes: &Attributes| {
-        let Attributes { kind, permissions, owner, group, device, .. } = *attributes;
-        (kind, permissions, owner, group, device)
-    };
-    let mut attributes = what(old) != what(new);
-    let names = before.extended_attribute_names(old.inode)?;
-    attributes |= names != after.extended_attribute_names(new.inode)?;
-    if !attributes {
-        for name in names {
-            let value = before.extended_attribute(old.inode, &name)?;
-            attributes |= value != after.extended_attribute(new.inode, &name)?;
-        }
-    }
+    let attributes = attributes_differ(before, old, after, new)?;
     let content = match (old.kind, new.kind) {
         (FileKind::Regular, FileKind::Regular) => {
             old.size != new.size || !equal_content(before, old, after, new.inode)?
@@ -113,6 +101,30 @@ pub fn difference(
         (old, new) => old != new,
     };
     Ok(Difference { content, attributes, modified: old.modified != new.modified, names: false })
+}
+
+/// Whether kind, permissions, owner, group, device or extended attributes of two files are different.
+pub(super) fn attributes_differ(
+    before: &dyn ReadFiles,
+    old: &Attributes,
+    after: &dyn ReadFiles,
+    new: &Attributes,
+) -> Result<bool> {
+    let what = |attributes: &Attributes| {
+        let Attributes { kind, permissions, owner, group, device, .. } = *attributes;
+        (kind, permissions, owner, group, device)
+    };
+    let names = before.extended_attribute_names(old.inode)?;
+    if what(old) != what(new) || names != after.extended_attribute_names(new.inode)? {
+        return Ok(true);
+    }
+    for name in names {
+        let value = before.extended_attribute(old.inode, &name)?;
+        if value != after.extended_attribute(new.inode, &name)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn equal_content(

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
 
 use super::blocks::FILE_BLOCK_BITS;
-use super::changes::{ChangeKind, changes};
+use super::change::ChangeKind;
+use super::changes::changes;
 use super::types::{FileKind, Inode, is_inline, kind_of};
 use super::view::FilesView;
 use crate::chain::ViewTarget;
@@ -197,7 +198,7 @@ fn small_files(
             ChangeKind::Added => true,
             ChangeKind::Deleted => false,
             ChangeKind::Modified(difference) | ChangeKind::Renamed { difference, .. } => {
-                difference.content
+                difference.content || change.is_of_another_file()
             }
         };
         let Some(file) = change.after.filter(|_| has_content) else { continue };

@@ -10,6 +10,7 @@
 mod attachments;
 mod blame;
 mod blocks;
+mod change;
 mod changes;
 mod check;
 mod compare;
@@ -34,7 +35,8 @@ mod view;
 pub use crate::format::files::Time;
 pub use attachments::{attachment, find_attachment};
 pub use blame::{BlameRange, Share, TreeUsage, blame, shares, usage};
-pub use changes::{ChangeKind, Difference, FileChange, changes};
+pub use change::{ChangeKind, Difference, FileChange};
+pub use changes::changes;
 pub use check::{TreeFinding, TreeReport, TreeSeverity, check};
 pub use compare::{compare, difference};
 pub use layers::{HiddenContent, LayerContent, contents_of_layers};

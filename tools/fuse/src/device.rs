@@ -62,6 +62,16 @@ pub fn attach(directory: &Path, access: Access, options: &MountOptions) -> Resul
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
         Err(error) => return Err(Error::io("open the FUSE device", error).in_file(DEVICE)),
     }
+    if options.set_user_id || options.devices {
+        // The helper would leave them out and say nothing.
+        let expected = "a mount by root";
+        let found = "a mount by fusermount3, which has neither";
+        return Err(Error::new(ErrorKind::NotPermitted, "mount").in_file(directory).about(
+            "set-user-id bits or devices",
+            found,
+            expected,
+        ));
+    }
     attach_by_helper(directory, access, options).map_err(failed)
 }
 

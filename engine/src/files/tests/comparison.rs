@@ -59,7 +59,7 @@ fn changes_are_told_by_name_exactly_whatever_pages_split_or_join() {
             "R d -> e",
             "M e/0017 content",
             "M e/0018 attributes",
-            "M e/0022 content attributes",
+            "M e/0022 content",
             "M e/deep/big content",
             "A e/deep/new",
             "R d/0020 -> moved",
@@ -76,6 +76,61 @@ fn changes_are_told_by_name_exactly_whatever_pages_split_or_join() {
     assert_eq!(gone.len(), 2800);
     assert!(gone.iter().all(|line| line.starts_with("D e/")));
     assert_eq!(told(&third, &second).iter().filter(|line| line.starts_with("A e/")).count(), 2800);
+}
+
+#[test]
+fn what_is_made_anew_under_its_path_is_told_once() {
+    let store = store();
+    let files = files(&store);
+    let paths = Paths::new(&files);
+    let fill = |content: &[u8]| {
+        paths.create_dir_all("kept/a/b").unwrap();
+        for name in ["kept/a/same", "kept/a/b/other", "kept/away"] {
+            paths.write(name, content).unwrap();
+        }
+        paths.symlink("same", "kept/a/link").unwrap();
+        paths.symlink(std::str::from_utf8(content).unwrap(), "kept/a/turned").unwrap();
+    };
+    let view = || FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap();
+    fill(b"before");
+    paths.write("kept/a/gone", b"").unwrap();
+    paths.write("kept/a/back", &[1; 9000]).unwrap();
+    paths.write("kept/a/kind", b"a file").unwrap();
+    let first = view();
+
+    paths.rename("kept/a/back", "back").unwrap();
+    paths.remove_dir_all("kept").unwrap();
+    fill(b"after");
+    paths.rename("back", "kept/a/back").unwrap();
+    paths.create_dir("kept/a/kind").unwrap();
+    paths.write("kept/a/come", b"").unwrap();
+    paths
+        .set_attributes("kept/a/b", &SetAttributes { owner: Some(9), ..Default::default() })
+        .unwrap();
+    let second = view();
+    assert_eq!(
+        told(&first, &second),
+        [
+            "M kept/a/b attributes",
+            "M kept/a/b/other content",
+            "A kept/a/come",
+            "D kept/a/gone",
+            "M kept/a/kind content attributes",
+            "M kept/a/link",
+            "M kept/a/same content",
+            "M kept/a/turned content",
+            "M kept/away content",
+        ]
+    );
+    // Walking both trees finds the same names.
+    let by_walking = compare(&first, &second).unwrap();
+    let by_pages = changes(&first, &second).unwrap();
+    let letters = |changes: &[FileChange]| -> Vec<_> {
+        let named = |change: &&FileChange| !change.is_only_of_names();
+        let letter = |change: &FileChange| (change.letter(), change.path.clone());
+        changes.iter().filter(named).map(letter).collect()
+    };
+    assert_eq!(letters(&by_pages), letters(&by_walking));
 }
 
 #[test]

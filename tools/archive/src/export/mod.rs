@@ -8,6 +8,7 @@ mod member;
 mod plan;
 mod tar;
 
+pub use content::{read as read_content, segments as segments_of};
 pub use directory::export_directory;
 pub use layer::export_layer;
 pub use member::member_of;

@@ -1,5 +1,6 @@
 //! Files into a tree: from a directory of the host, a tar stream, a layer of an image.
 
+mod copy;
 mod directory;
 mod host;
 mod lower;
@@ -11,6 +12,7 @@ mod stream;
 mod target;
 mod transfer;
 
+pub use copy::{TreeSource, copy_tree};
 pub use directory::import_directory;
 pub use host::{HostDirectory, HostFile, Identity};
 pub use name::WHITEOUT_PREFIX;

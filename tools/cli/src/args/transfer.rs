@@ -56,6 +56,9 @@ pub struct ExportArgs {
     pub since: Option<String>,
     #[command(flatten)]
     pub tree: TreeOptions,
+    /// Of a tar stream: leave the holes of files out, in the sparse form of GNU tar
+    #[arg(long)]
+    pub sparse: bool,
     /// Replace a file that is there
     #[arg(long)]
     pub force: bool,
@@ -71,6 +74,6 @@ impl ImportArgs {
 impl ExportArgs {
     /// Whether anything is asked for that only trees have.
     pub fn is_for_tree(&self) -> bool {
-        self.since.is_some() || self.tree.is_any()
+        self.since.is_some() || self.sparse || self.tree.is_any()
     }
 }

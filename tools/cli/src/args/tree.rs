@@ -63,6 +63,9 @@ pub struct TreeOptions {
     /// Of a tree: leave devices, pipes and sockets out
     #[arg(long)]
     pub no_special_files: bool,
+    /// Of a tree: leave sockets out, which no tar stream can hold
+    #[arg(long)]
+    pub no_sockets: bool,
     /// Of a tree: leave extended attributes out
     #[arg(long)]
     pub no_extended_attributes: bool,
@@ -71,14 +74,19 @@ pub struct TreeOptions {
 impl TreeOptions {
     /// What `cp -r` takes along.
     pub const PLAIN: TreeOptions =
-        TreeOptions { no_owners: true, no_special_files: false, no_extended_attributes: true };
+        TreeOptions { no_owners: true, no_extended_attributes: true, ..TreeOptions::ALL };
     /// All there is.
-    pub const ALL: TreeOptions =
-        TreeOptions { no_owners: false, no_special_files: false, no_extended_attributes: false };
+    pub const ALL: TreeOptions = TreeOptions {
+        no_owners: false,
+        no_special_files: false,
+        no_sockets: false,
+        no_extended_attributes: false,
+    };
 
     /// Whether anything is left behind.
     pub fn is_any(self) -> bool {
-        self.no_owners || self.no_special_files || self.no_extended_attributes
+        let TreeOptions { no_owners, no_special_files, no_sockets, no_extended_attributes } = self;
+        no_owners || no_special_files || no_sockets || no_extended_attributes
     }
 
     /// For the way in.
@@ -105,7 +113,11 @@ impl TreeOptions {
     }
 
     fn special_files(self) -> SpecialFiles {
-        if self.no_special_files { SpecialFiles::Skip } else { SpecialFiles::Make }
+        match (self.no_special_files, self.no_sockets) {
+            (true, _) => SpecialFiles::Skip,
+            (false, true) => SpecialFiles::SkipSockets,
+            (false, false) => SpecialFiles::Make,
+        }
     }
 
     fn extended_attributes(self) -> ExtendedAttributes {

@@ -4,6 +4,6 @@ mod open;
 mod place;
 mod report;
 
-pub use self::open::{change, open_view, walk};
+pub use self::open::{change, is_live, open_view, walk};
 pub use self::place::{TreePath, Word, as_reference, runs_of_one_tree};
 pub use self::report::{AttributesReport, FileReport, PathReport, hex, kind_word, mode_text};

@@ -13,6 +13,11 @@ pub fn open_view(store: &Store, reference: &str) -> Result<FilesView> {
     Ok(FilesView::open(store.snapshot_of(reference)?)?)
 }
 
+/// Whether a reference means a volume: [`open_view`] shows its last commit then, and no snapshot.
+pub fn is_live(store: &Store, reference: &str) -> Result<bool> {
+    Ok(store.resolve(reference)?.is_live())
+}
+
 /// Opens the tree of a volume, has `change` change it, and makes that durable: one commit, and
 /// nothing of it where `change` fails.
 pub fn change<T>(store: &Store, name: &str, change: impl FnOnce(&Files) -> Result<T>) -> Result<T> {

@@ -81,7 +81,11 @@ fn extended_attributes(view: &FilesView, inode: Inode) -> Result<Vec<ExtendedAtt
     for name in view.extended_attribute_names(inode)? {
         let value = view.extended_attribute(inode, &name)?;
         let name = printable_bytes(&name);
-        let shown = format!("{name}={}", printable_bytes(&value));
+        // As `getfattr` has it: bytes that are no text are told in digits.
+        let shown = match std::str::from_utf8(&value) {
+            Ok(text) if !text.contains(char::is_control) => format!("{name}=\"{text}\""),
+            _ => format!("{name}=0x{}", hex(&value)),
+        };
         attributes.push(ExtendedAttribute { name, value_hex: hex(&value), shown });
     }
     Ok(attributes)

@@ -149,6 +149,32 @@ fn directories_are_copied_in_out_and_across() {
 }
 
 #[test]
+fn sockets_and_holes_are_left_out_of_a_tar_where_it_is_asked_for() {
+    let place = place_with_files();
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("files/socket")).unwrap();
+    place.ok(&["import", "files", "base:1"]);
+    let export = |words: &[&str]| {
+        place.run(&[&["export", "--format", "tar", "--force", "base:1", "out.tar"], words].concat())
+    };
+    let length = || fs::metadata(place.path("out.tar")).unwrap().len();
+    let said = export(&[]);
+    assert_eq!(said.code, 10);
+    assert!(said.stderr.contains("socket"), "{}", said.stderr);
+    assert_eq!(export(&["--no-sockets"]).code, 0);
+    assert!(length() > 16 << 20);
+    assert_eq!(export(&["--no-sockets", "--sparse"]).code, 0);
+    assert!(length() < 2 << 20);
+    place.ok(&["import", "--format", "tar", "out.tar", "again:1"]);
+    assert_eq!(place.ok(&["diff", "base:1", "base:1", "--files"]), b"");
+    let difference = place.run(&["diff", "base:1", "again:1", "--files"]);
+    assert_eq!((difference.code, difference.stdout), (1, b"D\tsocket\n".to_vec()));
+    // From tree to tree they come along.
+    place.ok(&["create", "--tree", "box"]);
+    place.ok(&["cp", "-a", "base:1:/", "box:/all"]);
+    assert_eq!(place.json(&["stat", "box:/all/socket"], 0)["kind"], "socket");
+}
+
+#[test]
 fn what_does_not_fit_is_refused_and_leaves_nothing() {
     let place = place_with_files();
     fs::write(place.path("disk.img"), pattern(1, 8192)).unwrap();
@@ -156,6 +182,8 @@ fn what_does_not_fit_is_refused_and_leaves_nothing() {
     place.ok(&["import", "files", "base:1"]);
     place.ok(&["export", "--format", "tar", "base:1", "base.tar"]);
     let before = place.ok(&["ls"]);
+    let layers = || fs::read_dir(place.store().join("layers")).unwrap().count();
+    let layers_before = layers();
     let cut = fs::read(place.path("base.tar")).unwrap();
     fs::write(place.path("cut.tar"), &cut[..cut.len() / 2]).unwrap();
     let misuses: &[(&[&str], i32)] = &[
@@ -174,6 +202,8 @@ fn what_does_not_fit_is_refused_and_leaves_nothing() {
         (&["export", "base:1", "x", "--force"], 2),
         (&["export", "base:1", "x", "--since", "base:1"], 2),
         (&["export", "base:1", "base.tar", "--format", "tar"], 9),
+        (&["export", "base:1", "x", "--sparse"], 2),
+        (&["export", "disk", "x", "--sparse"], 2),
         (&["blame", "base:1:/etc"], 2),
         (&["blame", "base:1:/missing"], 8),
         (&["du", "disk", "--layers"], 2),
@@ -184,7 +214,7 @@ fn what_does_not_fit_is_refused_and_leaves_nothing() {
     }
     assert_eq!(place.ok(&["ls"]), before);
     assert!(!place.path("x").exists());
-    place.ok(&["gc"]);
+    assert_eq!(layers(), layers_before, "what could not be made whole is no file");
     assert_eq!(place.run(&["check", "--data"]).code, 0);
 }
 

@@ -232,6 +232,7 @@ fn what_cannot_be_mounted_is_said_before_anything_is() {
     expect(&place.run(&["mount", "web", "file"]), 2, "not a directory");
     expect(&place.run(&["mount", "web", "mnt", "--map-users", "1:2"]), 2, "HOST:TREE:COUNT");
     expect(&place.run(&["mount", "web", "mnt", "--read-only", "--volatile"]), 2, "--volatile");
+    expect(&place.run(&["mount", "web", "mnt", "--read-only", "--commit-every", "9"]), 2, "commit");
     let json = place.run(&["--json", "mount", "web", "mnt"]);
     assert_eq!(json.code, 0, "{}", json.stderr);
     let _mounted = Mounted(place.path("mnt"));

@@ -62,7 +62,8 @@ pub fn find(old: &FilesView, top: &FilesView, new: Option<&FilesView>) -> Result
 fn touched(old: &FilesView, top: &FilesView, new: Option<&FilesView>) -> Result<BTreeSet<Vec<u8>>> {
     let mut touched = BTreeSet::new();
     for change in changes(old, top)? {
-        if change.is_only_of_names() {
+        let is_other = change.is_of_another_file();
+        if change.is_only_of_names() && !is_other {
             continue;
         }
         let is_directory =
@@ -71,9 +72,8 @@ fn touched(old: &FilesView, top: &FilesView, new: Option<&FilesView>) -> Result<
             ChangeKind::Renamed { from, .. } => from,
             _ => &change.path,
         };
-        let identity = |file: &Attributes| (file.inode, file.generation);
-        let other = change.before.as_ref().map(identity) != change.after.as_ref().map(identity);
-        let moved = other || *from != change.path;
+        let is_whole = change.before.is_none() || change.after.is_none();
+        let moved = is_other || is_whole || *from != change.path;
         if moved && is_directory(&change.before) {
             add_below(old, from, &mut touched)?;
             if let Some(new) = new {

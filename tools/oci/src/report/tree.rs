@@ -31,7 +31,8 @@ pub fn owned(store: &Store, layers: &[LayerId]) -> Result<Vec<TreeEntry>> {
         let view = FilesView::open(store.snapshot_of(&layer.to_string())?)?;
         if let Some(below) = &below {
             for change in changes(below, &view)? {
-                let is_owned = !change.is_only_of_names() && change.kind != ChangeKind::Deleted;
+                let is_old = change.is_only_of_names() && !change.is_of_another_file();
+                let is_owned = !is_old && change.kind != ChangeKind::Deleted;
                 if let Some(file) = change.after.filter(|_| is_owned) {
                     owners.insert(file.inode, number);
                 }

@@ -1,19 +1,15 @@
 //! Directories with all below them.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use sapwood::files::{FileKind, Files, FilesView, Inode, Paths};
 use sapwood::store::Store;
-use sapwood_archive::{export_directory, export_tar, import_directory, import_tar};
+use sapwood_archive::{TreeSource, copy_tree, export_directory, import_directory};
 
 use crate::args::TreeOptions;
 use crate::error::{CliError, Result};
-use crate::tree::{TreePath, Word, open_view};
-
-/// How much is under way from one tree to the other.
-const STREAM_BUFFER_BYTES: usize = 1 << 20;
+use crate::tree::{TreePath, Word, is_live, open_view};
 
 /// A directory to copy.
 pub enum Directory {
@@ -27,6 +23,8 @@ pub enum Directory {
 pub struct TreeDirectory {
     view: FilesView,
     inode: Inode,
+    /// The volume whose last commit it is in, where it is in no snapshot.
+    volume: Option<String>,
 }
 
 impl Directory {
@@ -54,7 +52,16 @@ impl Directory {
                 let options = options.import_options();
                 Ok(import_directory(files, into, path, &options, &mut |_| {})?.bytes)
             }
-            Directory::Tree(directory) => directory.put_into_tree(files, into, options),
+            Directory::Tree(directory) => {
+                let source = match &directory.volume {
+                    None => TreeSource::Snapshot,
+                    Some(name) if *name == place.reference => TreeSource::Target,
+                    Some(_) => TreeSource::Volume,
+                };
+                let options = options.import_options();
+                let (view, from) = (&directory.view, directory.inode);
+                Ok(copy_tree(view, source, from, files, into, &options, &mut |_| {})?.bytes)
+            }
         }
     }
 }
@@ -64,8 +71,11 @@ impl TreeDirectory {
     pub fn find(store: &Store, place: &TreePath) -> Result<Option<TreeDirectory>> {
         let view = open_view(store, &place.reference)?;
         let attributes = place.named(Paths::new(&view).metadata(&place.path))?;
-        let is_directory = attributes.kind == FileKind::Directory;
-        Ok(is_directory.then_some(TreeDirectory { view, inode: attributes.inode }))
+        if attributes.kind != FileKind::Directory {
+            return Ok(None);
+        }
+        let volume = is_live(store, &place.reference)?.then(|| place.reference.clone());
+        Ok(Some(TreeDirectory { view, inode: attributes.inode, volume }))
     }
 
     /// Copies it to the host as the directory `path`, which must not be there or be empty; how
@@ -77,46 +87,4 @@ impl TreeDirectory {
         synced.map_err(CliError::file("make durable", path))?;
         Ok(done.bytes)
     }
-
-    /// Copies it into another tree, or another place of its own as it was at its last commit: as
-    /// a stream, which takes all along that a tree can hold but sockets.
-    fn put_into_tree(&self, files: &Files, into: Inode, options: TreeOptions) -> Result<u64> {
-        let (reader, writer) = io::pipe().map_err(CliError::file("open", "a pipe"))?;
-        std::thread::scope(|scope| {
-            let exporting = scope.spawn(move || -> Result<()> {
-                let output = BufWriter::with_capacity(STREAM_BUFFER_BYTES, writer);
-                let options = options.export_options();
-                let (_, mut output) =
-                    export_tar(&self.view, self.inode, output, &options, &mut |_| {})?;
-                output.flush().map_err(CliError::file("write", "a pipe"))
-            });
-            let mut input = BufReader::with_capacity(STREAM_BUFFER_BYTES, reader);
-            let options = options.import_options();
-            let imported = import_tar(files, into, &mut input, &options, &mut |_| {});
-            if imported.is_ok() {
-                // Behind the end of an archive may stand zeros that nobody reads.
-                io::copy(&mut input, &mut io::sink()).map_err(CliError::file("read", "a pipe"))?;
-            }
-            // A writer whose reader has gone finds out and stops.
-            drop(input);
-            let exported =
-                exporting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            match (imported, exported) {
-                (Ok(imported), Ok(())) => Ok(imported.bytes),
-                // The other side stopped because this one did.
-                (Err(error), Ok(())) => Err(error.into()),
-                (Err(error), Err(exported)) if is_broken_pipe(&exported) => Err(error.into()),
-                (_, Err(exported)) => Err(exported),
-            }
-        })
-    }
-}
-
-fn is_broken_pipe(error: &CliError) -> bool {
-    let source = match error {
-        CliError::Engine(error) => error.io_source(),
-        CliError::File { source, .. } => Some(source),
-        _ => None,
-    };
-    source.is_some_and(|source| source.kind() == io::ErrorKind::BrokenPipe)
 }

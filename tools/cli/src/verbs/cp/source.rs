@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use sapwood::files::{FileKind, FilesView, Inode, Paths, ReadFiles, Seek};
+use sapwood::files::{FileKind, Files, FilesView, Inode, Paths, ReadFiles, Seek};
 use sapwood::store::Store;
 
 use crate::error::{CliError, Result};
 use crate::image::{Filler, RawSource, StreamSource};
-use crate::tree::{TreePath, Word, open_view};
+use crate::tree::{TreePath, Word, is_live, open_view};
 
 /// A file to copy.
 pub enum Source {
@@ -22,6 +22,8 @@ pub enum Source {
 /// A file of a tree.
 pub struct TreeFile {
     view: FilesView,
+    /// Whether its blocks stay: it is in a snapshot.
+    is_frozen: bool,
     place: TreePath,
     inode: Inode,
     size: u64,
@@ -81,7 +83,17 @@ impl TreeFile {
         }
         let (inode, size, permissions) =
             (attributes.inode, attributes.size, attributes.permissions);
-        Ok(TreeFile { view, place: place.clone(), inode, size, permissions })
+        let is_frozen = !is_live(store, &place.reference)?;
+        Ok(TreeFile { view, is_frozen, place: place.clone(), inode, size, permissions })
+    }
+
+    /// Makes a file of another tree of the store hold what this does, by sharing its blocks; not
+    /// done where they may go.
+    pub fn share_with(&self, files: &Files, inode: Inode) -> Result<bool> {
+        if self.is_frozen {
+            self.place.named(files.share_content(&self.view, self.inode, inode))?;
+        }
+        Ok(self.is_frozen)
     }
 
     fn fill(&self, filler: &Filler) -> Result<()> {

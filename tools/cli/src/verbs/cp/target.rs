@@ -43,21 +43,27 @@ pub fn path_on_host(target: &Path, source: &Word, sources: usize) -> Result<Path
     Ok(target.to_owned())
 }
 
-/// Makes a file of the tree hold what the source does; its size. What is there is written over,
-/// and keeps its attributes.
+/// Makes a file of the tree hold what the source does, by sharing blocks where they are those of a
+/// snapshot; its size. What is there is written over, and keeps its attributes.
 pub fn write(files: &Files, source: &Source, place: &TreePath) -> Result<u64> {
     let paths = Paths::new(files);
     let is_there = place.named(paths.exists(&place.path))?;
     place.named(paths.write(&place.path, b""))?;
     let inode = place.named(paths.resolve(&place.path))?;
     let mut size = 0;
-    pump(
-        |filler| source.fill(filler),
-        |offset, bytes| {
-            size = offset + bytes.len() as u64;
-            place.named(files.write(inode, offset, bytes))
-        },
-    )?;
+    let is_shared = match source {
+        Source::Tree(file) => file.share_with(files, inode)?,
+        Source::Host(_) | Source::Stream => false,
+    };
+    if !is_shared {
+        pump(
+            |filler| source.fill(filler),
+            |offset, bytes| {
+                size = offset + bytes.len() as u64;
+                place.named(files.write(inode, offset, bytes))
+            },
+        )?;
+    }
     let size = source.size().unwrap_or(size);
     // A hole at the end is not handed on.
     let mut set = SetAttributes { size: Some(size), ..SetAttributes::default() };

@@ -8,7 +8,7 @@ use sapwood::chain::Snapshot;
 use sapwood::files::{FilesView, Inode};
 use sapwood::store::Store;
 use sapwood_archive::{
-    ExportOptions, Progress, Report as Counts, export_directory, export_layer, export_tar,
+    ExportOptions, Holes, Progress, Report as Counts, export_directory, export_layer, export_tar,
 };
 use serde::Serialize;
 
@@ -55,7 +55,12 @@ pub fn export(
     if args.since.is_some() && format != Some(ImageFormat::Layer) {
         return Err(CliError::usage("--since goes with --format layer: what changed since"));
     }
-    let options = args.tree.export_options();
+    let is_tar = matches!(format, Some(ImageFormat::Tar | ImageFormat::Layer));
+    if args.sparse && !is_tar {
+        return Err(CliError::usage("--sparse is of tar streams: a directory gets holes always"));
+    }
+    let holes = if args.sparse { Holes::Keep } else { Holes::Expand };
+    let options = ExportOptions { holes, ..args.tree.export_options() };
     let layer = snapshot.layer_id();
     let view = FilesView::open(snapshot)?;
     let bar = context.output.progress("exporting", None);

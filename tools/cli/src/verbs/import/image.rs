@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use sapwood::Replace;
+use sapwood::chain::Snapshot;
 use sapwood::volume::Volume;
 use serde::Serialize;
 
 use super::super::annotate::annotations;
+use super::or_discard;
 use crate::args::ImportArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
@@ -41,14 +43,17 @@ pub fn import(args: &ImportArgs, context: &Context<'_>) -> Result<Verdict> {
     };
     let store = context.open_or_create_store()?;
     let size = source.as_ref().map(RawSource::size);
-    let making = store.make(&args.tag, size.unwrap_or(0), Replace::Refuse)?;
     let progress = context.output.progress("importing", size);
-    match &source {
-        Some(source) => fill_from_file(source, making.volume(), &progress)?,
-        None => fill_from_stream(making.volume(), &progress)?,
-    }
-    let comment = args.comment.as_deref();
-    let snapshot = making.finish(&annotations("import", comment, &args.labels))?;
+    let make = || -> Result<Snapshot> {
+        let making = store.make(&args.tag, size.unwrap_or(0), Replace::Refuse)?;
+        match &source {
+            Some(source) => fill_from_file(source, making.volume(), &progress)?,
+            None => fill_from_stream(making.volume(), &progress)?,
+        }
+        let comment = args.comment.as_deref();
+        Ok(making.finish(&annotations("import", comment, &args.labels))?)
+    };
+    let snapshot = or_discard(&store, make())?;
     drop(progress);
     let layer = snapshot.layer_id();
     let size_bytes = snapshot.size_bytes();

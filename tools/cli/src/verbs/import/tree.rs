@@ -10,6 +10,7 @@ use sapwood_archive::{Progress, Report as Counts, import_directory, import_layer
 use serde::Serialize;
 
 use super::super::annotate::annotations;
+use super::or_discard;
 use crate::args::ImportArgs;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
@@ -61,7 +62,7 @@ pub fn import(args: &ImportArgs, form: Form, context: &Context<'_>) -> Result<Ve
         None => context.open_or_create_store()?,
     };
     let bar = context.output.progress("importing", None);
-    let (layer, counts) = make(&store, args, |files| {
+    let made = make(&store, args, |files| {
         let mut tell = |progress: Progress| bar.set(progress.bytes);
         let options = args.tree.import_options();
         Ok(match &mut source {
@@ -71,7 +72,8 @@ pub fn import(args: &ImportArgs, form: Form, context: &Context<'_>) -> Result<Ve
             Source::Tar(input) => import_tar(files, Inode::ROOT, input, &options, &mut tell)?,
             Source::Layer(input) => import_layer(files, input, &options, &mut tell)?,
         })
-    })?;
+    });
+    let (layer, counts) = or_discard(&store, made)?;
     drop(bar);
     context.print(&Imported {
         file: args.file.display().to_string(),

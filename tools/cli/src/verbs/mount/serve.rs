@@ -85,8 +85,9 @@ fn open(store: &Store, args: &MountArgs, resolved: &Resolved) -> Result<Behind> 
             Ok(Behind::Volume(store.open_volume(name)?, name.clone()))
         }
         _ => {
-            if args.volatile || args.quota.is_some() {
-                let text = format!("{} is mounted read only: nothing to bound", args.reference);
+            if args.volatile || args.quota.is_some() || args.commit_every.is_some() {
+                let text =
+                    format!("{} is mounted read only: nothing to bound or commit", args.reference);
                 return Err(CliError::usage(text));
             }
             Ok(Behind::View(FilesView::open(store.snapshot_of(&args.reference)?)?))
