@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use sapwood::{Annotations, BlockAddress, GcOptions, Snapshot, Store, StoreOptions, ViewTarget};
+use sapwood::{Annotations, GcOptions, Snapshot, Store, StoreOptions, ViewTarget};
 
 const DISK_BYTES: u64 = 1 << 30;
 
@@ -64,8 +64,7 @@ fn bring_up_to_date(
             }
         }
         None => {
-            let end = tonight.block_size().blocks_for(tonight.size_bytes());
-            for extent in tonight.extents(BlockAddress(0), BlockAddress(end)) {
+            for extent in tonight.all_extents() {
                 let extent = extent?;
                 if extent.target != ViewTarget::Hole {
                     stretches.push((extent.start, extent.length));

@@ -107,6 +107,13 @@ impl Snapshot {
         self.view().extents(start, end)
     }
 
+    /// As [`extents`](Snapshot::extents), from the first address to the last: of a disk up to its
+    /// size.
+    pub fn all_extents(&self) -> ViewExtents<'_> {
+        let end = self.kind().address_end(self.size_bytes(), self.block_size());
+        self.extents(BlockAddress(0), end)
+    }
+
     /// What differs between `before` and this snapshot, in address order, from metadata alone.
     pub fn changes_since<'a>(&'a self, before: &'a Snapshot) -> Result<Changes<'a>> {
         changes(before.view(), self.view())

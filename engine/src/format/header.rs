@@ -9,7 +9,9 @@ use super::identity::{LAYER_REF_BYTES, LayerRef};
 use super::page::{self, CRC_OFFSET, PRELUDE_BYTES, PageKind, Prelude};
 use super::piece::{PIECE_REF_BYTES, PieceRef};
 use crate::error::{Error, ErrorKind, Result};
-use crate::units::{BlockSize, FileBlock, LayerId, PAGE_BYTES, VOLUME_BYTES_MAX};
+use crate::units::{
+    ADDRESS_END, BlockAddress, BlockSize, FileBlock, LayerId, PAGE_BYTES, VOLUME_BYTES_MAX,
+};
 
 /// The bytes at the start of a layer file that hold the two slots.
 pub const HEADER_BYTES: u64 = 2 * PAGE_BYTES;
@@ -98,6 +100,16 @@ pub enum LayerKind {
     Disk,
     /// The blocks of a file view; no size.
     Tree,
+}
+
+impl LayerKind {
+    /// Past the last address of a disk of `volume_bytes`; past the last that there is in a tree.
+    pub fn address_end(self, volume_bytes: u64, block_size: BlockSize) -> BlockAddress {
+        BlockAddress(match self {
+            LayerKind::Disk => block_size.blocks_for(volume_bytes),
+            LayerKind::Tree => ADDRESS_END,
+        })
+    }
 }
 
 /// Whether a layer can still change.

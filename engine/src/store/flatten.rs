@@ -7,7 +7,7 @@ use super::volumes::{Base, live};
 use crate::chain::{Snapshot, ViewTarget};
 use crate::error::Result;
 use crate::format::LayerKind;
-use crate::units::{ADDRESS_END, BlockAddress};
+use crate::units::BlockAddress;
 use crate::volume::Volume;
 
 /// How much is copied at once, in bytes.
@@ -53,13 +53,8 @@ impl Store {
 
 fn copy(from: &Snapshot, to: &Volume, progress: &mut dyn FnMut(Progress)) -> Result<()> {
     let size = from.block_size();
-    let end = match from.kind() {
-        LayerKind::Disk => size.blocks_for(from.size_bytes()),
-        LayerKind::Tree => ADDRESS_END,
-    };
-    let whole = || from.extents(BlockAddress(0), BlockAddress(end));
     let mut told = Progress::default();
-    for extent in whole() {
+    for extent in from.all_extents() {
         let extent = extent?;
         if matches!(extent.target, ViewTarget::Data { .. }) {
             told.total_bytes += extent.length * size.bytes();
@@ -67,7 +62,7 @@ fn copy(from: &Snapshot, to: &Volume, progress: &mut dyn FnMut(Progress)) -> Res
     }
     progress(told);
     let mut buffer = Vec::new();
-    for extent in whole() {
+    for extent in from.all_extents() {
         let extent = extent?;
         let is_data = match extent.target {
             ViewTarget::Hole => continue,

@@ -86,13 +86,16 @@ impl Store {
             // What is wrong with it is told to those who open it.
             _ => false,
         };
-        let found = match layers.iter().all(is_frozen) {
+        let open: BTreeSet<_> = layers.iter().filter(|id| !is_frozen(id)).collect();
+        let found = match open.is_empty() {
             true => names::list_durable(host)?,
             false => names::list(host)?,
         };
         let mut names: BTreeMap<LayerId, Vec<String>> = BTreeMap::new();
         for entry in found.into_iter().map(|found| found.entry) {
-            if layers.contains(&entry.top) {
+            // Until its fresh top is durable, the name of a volume leads to what it stands on.
+            let is_its_own = entry.kind == NameKind::Tag || open.contains(&entry.top);
+            if layers.contains(&entry.top) && is_its_own {
                 names.entry(entry.top).or_default().push(entry.name);
             }
         }

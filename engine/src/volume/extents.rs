@@ -28,6 +28,13 @@ impl Volume {
     pub fn extents(&self, start: BlockAddress, end: BlockAddress) -> VolumeExtents<'_> {
         VolumeExtents { volume: self, next: start, end, ready: VecDeque::new() }
     }
+
+    /// As [`extents`](Volume::extents), from the first address to the last: of a disk up to the size
+    /// that it has now.
+    pub fn all_extents(&self) -> VolumeExtents<'_> {
+        let end = self.kind().address_end(self.size_bytes(), self.block_size());
+        self.extents(BlockAddress(0), end)
+    }
 }
 
 impl VolumeExtents<'_> {

@@ -101,12 +101,10 @@ fn share(volume: &Volume, base: Option<&Snapshot>, top: &Snapshot) -> Result<()>
             let extent = extent?;
             put(extent.start, extent.length, extent.after)
         }),
-        None => top
-            .extents(BlockAddress(0), BlockAddress(sapwood::units::ADDRESS_END))
-            .try_for_each(|extent| {
-                let extent = extent?;
-                put(extent.start, extent.length, extent.target)
-            }),
+        None => top.all_extents().try_for_each(|extent| {
+            let extent = extent?;
+            put(extent.start, extent.length, extent.target)
+        }),
     }
 }
 

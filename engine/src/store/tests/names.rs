@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::format::NameEntry;
 use crate::medium::OpenMode;
 use crate::store::{Replace, ResolvedKind, paths};
 use crate::units::LayerId;
@@ -59,6 +60,37 @@ fn digests_are_found_without_the_derived_files() {
     host.open(&paths::digest(lie, id), OpenMode::CreateNew).unwrap();
     let error = store.resolve(&lie.to_string()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn names_are_listed_all_or_by_what_they_stand_for() {
+    let (_, store) = memory();
+    let web = store.create_volume("web", DISK).unwrap();
+    fill(&web, 0, 1, 1);
+    let frozen = freeze(&web).layer_id();
+    for tag in ["v2", "v1"] {
+        store.tag("web@1", tag, Replace::Refuse).unwrap();
+    }
+    let fork = store.fork("v1", "fork").unwrap();
+    let of = |layers: &[LayerId]| store.names_of(&layers.iter().copied().collect()).unwrap();
+    let list = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let told = |entries: Vec<NameEntry>| entries.into_iter().map(|entry| entry.name);
+
+    assert!(told(store.names().unwrap()).eq(["fork", "v1", "v2", "web"]));
+    assert!(told(store.tags().unwrap()).eq(["v1", "v2"]));
+    // The name of the volume still leads there, and means what is open above it.
+    assert_eq!(store.resolve("web").unwrap().layer, frozen);
+    assert_eq!(of(&[frozen]), [(frozen, list(&["v1", "v2"]))].into());
+    web.flush().unwrap();
+    let all = [
+        (frozen, list(&["v1", "v2"])),
+        (web.layer_id(), list(&["web"])),
+        (fork.layer_id(), list(&["fork"])),
+    ];
+    assert_eq!(of(&all.each_ref().map(|(id, _)| *id)), all.into());
+    assert_eq!(of(&[fork.layer_id()]).len(), 1, "nothing of it was ever flushed");
+    assert_eq!(of(&[LayerId([7; 16])]), [].into());
+    assert_eq!(of(&[]), [].into());
 }
 
 #[test]

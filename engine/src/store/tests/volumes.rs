@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ErrorKind;
-use crate::chain::ReadRequest;
+use crate::chain::{ReadRequest, ViewExtent};
 use crate::testing::{CrashDisk, Fault, FaultHost, FaultKind, Repeat};
 use crate::volume::CloneSource;
 
@@ -321,4 +321,24 @@ fn a_forked_child_is_refused_and_damages_nothing() {
     let volume = reopened(&host).open_volume("disk").unwrap();
     assert_eq!([0, 1, 2].map(|block| byte_in(&volume, block)), [2, 3, 1]);
     assert_eq!(store.names().unwrap().len(), 1);
+}
+
+#[test]
+fn all_extents_are_those_up_to_the_end() {
+    let (_, store) = memory();
+    let volume = store.create_volume("web", 10 * BLOCK as u64 + 1).unwrap();
+    fill(&volume, 2, 3, 1);
+    let of_volume = || volume.all_extents().map(|extent| extent.unwrap());
+    let lengths =
+        |extents: Vec<ViewExtent>| extents.iter().map(|extent| extent.length).collect::<Vec<_>>();
+    assert_eq!(lengths(of_volume().collect()), [2, 3, 6]);
+    volume.resize(4 * BLOCK as u64).unwrap();
+    assert_eq!(lengths(of_volume().collect()), [2, 2]);
+    let snapshot = freeze(&volume);
+    assert_eq!(lengths(snapshot.all_extents().collect::<crate::Result<_>>().unwrap()), [2, 2]);
+    let nothing = store.create_volume("nothing", 0).unwrap();
+    assert_eq!(nothing.all_extents().count(), 0);
+    let tree = freeze(&store.create_tree("tree").unwrap());
+    let end = tree.all_extents().last().unwrap().unwrap();
+    assert_eq!(end.start.0 + end.length, crate::units::ADDRESS_END);
 }
