@@ -7,7 +7,8 @@
 use std::ops::Range;
 
 use super::blocks::first_block;
-use super::live::{Core, Files};
+use super::core::Core;
+use super::live::Files;
 use super::occupied::Recount;
 use super::operation::{Editor, Operation};
 use super::read::expect_regular;

@@ -1,15 +1,14 @@
 //! Commits at an interval, for those who want to lose no more than so much time of work.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::live::Core;
 use crate::error::{Error, Result};
 
-/// A thread that commits a tree again and again, as long as it lives.
+/// A thread that commits a tree again and again, as long as this lives.
 #[derive(Debug)]
 pub struct Interval {
     stop: Arc<Stop>,
@@ -23,12 +22,11 @@ struct Stop {
 }
 
 impl Interval {
-    /// Commits `core` every `interval`.
-    ///
-    /// A commit that fails is not lost: a full host is tried again, and all else poisons the
-    /// volume, which the next operation tells.
-    pub fn start(core: &Arc<Core>, interval: Duration) -> Result<Interval> {
-        let core: Weak<Core> = Arc::downgrade(core);
+    /// Calls `commit` every `interval`, until there is nothing left to commit.
+    pub fn start(
+        interval: Duration,
+        commit: impl Fn() -> Option<()> + Send + 'static,
+    ) -> Result<Interval> {
         let stop = Arc::new(Stop::default());
         let asked = Arc::clone(&stop);
         let work = move || {
@@ -41,8 +39,9 @@ impl Interval {
                     return;
                 }
                 drop(stopped);
-                let Some(core) = core.upgrade() else { return };
-                let _ = core.flush();
+                if commit().is_none() {
+                    return;
+                }
             }
         };
         let thread = std::thread::Builder::new().name("sapwood-commit".to_owned()).spawn(work);

@@ -15,14 +15,18 @@ mod changes;
 mod check;
 mod compare;
 mod content;
+mod core;
 mod entries;
 mod extended;
+mod held;
 mod interval;
 mod layers;
 mod live;
+mod load;
 mod names;
 mod occupied;
 mod operation;
+mod options;
 mod paths;
 mod read;
 mod share;
@@ -40,7 +44,8 @@ pub use changes::changes;
 pub use check::{TreeFinding, TreeReport, TreeSeverity, check};
 pub use compare::{compare, difference};
 pub use layers::{HiddenContent, LayerContent, contents_of_layers};
-pub use live::{Files, FilesOptions};
+pub use live::Files;
+pub use options::FilesOptions;
 pub use paths::{DirectoryEntry, Paths};
 pub use types::{
     Attributes, Entry, FileKind, Inode, NewFile, RenameMode, Seek, SetAttributes, SetMode,

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::blocks::first_block;
-use super::live::{Core, Files};
+use super::core::Core;
 use super::names::{self, find_link};
 use super::occupied::Occupied;
 use super::read::Reader;
@@ -31,6 +31,25 @@ pub(super) struct Editor<'a, 'b> {
     /// The open layer: numbers of files that were given in it are used again.
     layer: crate::units::LayerId,
     occupied: &'a Occupied,
+}
+
+impl Core {
+    /// Does an operation in a batch of its own: a commit has it whole or not at all. Where the
+    /// host is full, free space is looked for once, and the operation tried again.
+    pub fn operate<T>(
+        &self,
+        name: &'static str,
+        attempt: impl Fn(&Operation<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let checked = self.volume.check_writable(name);
+        self.settle(checked)?;
+        let once = || attempt(&Operation { core: self, batch: self.volume.batch(), name });
+        let done = match once() {
+            Err(error) if error.kind() == ErrorKind::NoSpace && self.volume.find_room()? => once(),
+            done => done,
+        };
+        self.settle(done)
+    }
 }
 
 impl Operation<'_> {
@@ -329,76 +348,6 @@ impl Editor<'_, '_> {
         let superblock = self.change.superblock_mut();
         superblock.inodes = superblock.inodes.saturating_sub(1);
         Ok(())
-    }
-}
-
-impl Files {
-    /// Frees the files without a name: nobody holds one that was open when the volume was closed.
-    pub(super) fn free_orphans(&self) -> Result<()> {
-        loop {
-            let mut orphans = Vec::new();
-            self.core.look(|reader| {
-                let (first, _) = Key::range(ItemKind::Orphan, 0);
-                let (_, last) = Key::range(ItemKind::Orphan, u32::MAX);
-                reader.pages.scan(first, last, |key, _| {
-                    orphans.push(Inode(key.inode()));
-                    Ok(match orphans.len() < 1024 {
-                        true => ControlFlow::Continue(()),
-                        false => ControlFlow::Break(()),
-                    })
-                })
-            })?;
-            if orphans.is_empty() {
-                return Ok(());
-            }
-            for inode in orphans {
-                self.core
-                    .operate("free a file without a name", |operation| operation.free(inode))?;
-            }
-        }
-    }
-
-    /// Holds a file open: it stays, with or without a name, until it is released as often.
-    pub fn hold(&self, inode: Inode) {
-        *self.core.held.lock().entry(inode.0).or_insert(0) += 1;
-    }
-
-    /// Gives back all holds that are left, as when whoever had them is gone.
-    pub fn release_all(&self) -> Result<()> {
-        let held: Vec<(u32, u64)> = self.core.held.lock().iter().map(|(k, v)| (*k, *v)).collect();
-        held.into_iter().try_for_each(|(inode, count)| self.release(Inode(inode), count))
-    }
-
-    /// Gives back `count` holds of a file. With the last one, a file without a name goes.
-    pub fn release(&self, inode: Inode, count: u64) -> Result<()> {
-        {
-            let mut held = self.core.held.lock();
-            let Some(holds) = held.get_mut(&inode.0) else { return Ok(()) };
-            *holds = holds.saturating_sub(count);
-            if *holds > 0 {
-                return Ok(());
-            }
-            held.remove(&inode.0);
-        }
-        let record = match self.core.look(|reader| reader.record(inode)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            record => record?,
-        };
-        if record.links > 0 {
-            return Ok(());
-        }
-        self.core.operate("free a file without a name", |operation| {
-            let _content = self.core.content(inode).write();
-            if self.core.held.lock().contains_key(&inode.0) {
-                return Ok(());
-            }
-            match self.core.look(|reader| reader.record(inode)) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                Ok(record) if record.links > 0 => Ok(()),
-                Ok(_) => operation.free(inode),
-                Err(error) => Err(error),
-            }
-        })
     }
 }
 

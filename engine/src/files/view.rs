@@ -2,13 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use super::live::read_superblock;
+use super::load::{expect_tree, read_superblock};
 use super::occupied::Occupied;
 use super::read::Reader;
 use super::tree::{PageCache, Pages};
 use super::types::{Attributes, Entry, FileKind, Inode, Seek, Statistics};
 use crate::chain::Snapshot;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::files::Superblock;
 
 /// How much of the metadata is kept in memory.
@@ -21,7 +21,9 @@ pub trait ReadFiles: std::fmt::Debug + Send + Sync {
 
     /// The file that a name in a directory leads to; `.` and `..` too.
     ///
-    /// Errors: [`ErrorKind::NotFound`], [`ErrorKind::NotADirectory`], [`ErrorKind::NameTooLong`].
+    /// Errors: [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`NotADirectory`](crate::ErrorKind::NotADirectory),
+    /// [`NameTooLong`](crate::ErrorKind::NameTooLong).
     fn lookup(&self, directory: Inode, name: &[u8]) -> Result<Inode> {
         Ok(self.lookup_kind(directory, name)?.0)
     }
@@ -34,7 +36,8 @@ pub trait ReadFiles: std::fmt::Debug + Send + Sync {
 
     /// Fills `buffer` from byte `offset` of a file on; how many bytes, fewer only at its end.
     ///
-    /// Errors: [`ErrorKind::IsADirectory`]; [`ErrorKind::Corrupt`] where a block does not verify.
+    /// Errors: [`IsADirectory`](crate::ErrorKind::IsADirectory);
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) where a block does not verify.
     fn read(&self, inode: Inode, offset: u64, buffer: &mut [u8]) -> Result<usize>;
 
     /// Shows `show` what [`read`](Self::read) would put into `buffer`: where it lies, if all of it is
@@ -65,7 +68,7 @@ pub trait ReadFiles: std::fmt::Debug + Send + Sync {
 
     /// The value of an extended attribute.
     ///
-    /// Errors: [`ErrorKind::NoAttribute`].
+    /// Errors: [`NoAttribute`](crate::ErrorKind::NoAttribute).
     fn extended_attribute(&self, inode: Inode, name: &[u8]) -> Result<Vec<u8>>;
 
     /// The names of a file's extended attributes, sorted.
@@ -95,8 +98,8 @@ pub struct FilesView {
 impl FilesView {
     /// The tree that a snapshot holds.
     ///
-    /// Errors: [`ErrorKind::InvalidInput`] where it is a disk, or holds no tree;
-    /// [`ErrorKind::Corrupt`].
+    /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) where it is a disk, or holds no tree;
+    /// [`Corrupt`](crate::ErrorKind::Corrupt).
     pub fn open(snapshot: Snapshot) -> Result<FilesView> {
         expect_tree(snapshot.kind())?;
         let Some(superblock) = read_superblock(&snapshot)? else {
@@ -184,16 +187,5 @@ impl ReadFiles for FilesView {
 
     fn statistics(&self) -> Result<Statistics> {
         Ok(self.reader().statistics())
-    }
-}
-
-/// That blocks are those of a tree.
-pub(super) fn expect_tree(kind: crate::format::LayerKind) -> Result<()> {
-    match kind {
-        crate::format::LayerKind::Tree => Ok(()),
-        crate::format::LayerKind::Disk => {
-            Err(Error::new(ErrorKind::InvalidInput, "open a tree of files")
-                .about("kind", "a disk", "a tree"))
-        }
     }
 }
