@@ -45,10 +45,10 @@ pub struct MountArgs {
     /// Enforce POSIX access control lists
     #[arg(long)]
     pub acl: bool,
-    /// Let set-user-id bits count
+    /// Let set-user-id bits count, where root mounts
     #[arg(long)]
     pub suid: bool,
-    /// Let device nodes be opened
+    /// Let device nodes be opened, where root mounts
     #[arg(long)]
     pub dev: bool,
     /// Do not note when files are read
