@@ -243,6 +243,12 @@ impl Error {
         self.context.expected.as_deref()
     }
 
+    /// Whether the process, or the host, could open no file more: nothing was asked of any file.
+    pub(crate) fn is_for_want_of_descriptors(&self) -> bool {
+        let code = self.source.as_ref().and_then(io::Error::raw_os_error);
+        matches!(code, Some(libc::EMFILE | libc::ENFILE))
+    }
+
     /// What the host said, where the host said something.
     pub fn io_source(&self) -> Option<&io::Error> {
         self.source.as_ref()

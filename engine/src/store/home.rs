@@ -210,6 +210,10 @@ impl Home for VolumeHome {
         Snapshot::new(view, Some(lease))
     }
 
+    fn open_snapshot(&self, wanted: &LayerRef) -> Result<Snapshot> {
+        self.inner.open_recorded(wanted)
+    }
+
     fn shape_of(&self, parent: Option<&LayerRef>) -> Result<Shape> {
         let host = self.inner.host();
         let Some(parent) = parent else {
@@ -249,8 +253,7 @@ impl Home for VolumeHome {
             (state.unpublished.clone(), state.layers_dirty, state.names_dirty)
         };
         if layers_dirty {
-            let folder = paths::LAYERS.as_ref();
-            host.sync_folder(folder).map_err(failed(host, "sync the folder", folder))?;
+            names::sync_folder(host, paths::LAYERS.as_ref())?;
             self.state.lock().layers_dirty = false;
         }
         match (&self.owner, unpublished) {
@@ -258,7 +261,9 @@ impl Home for VolumeHome {
                 let _adding = StoreLock::shared(host)?;
                 names::write(host, lock.name(), &entry)?;
             }
-            (Owner::Name(_), None) if names_dirty => names::sync_folder(host)?,
+            (Owner::Name(_), None) if names_dirty => {
+                names::sync_folder(host, paths::NAMES.as_ref())?
+            }
             _ => {}
         }
         let mut state = self.state.lock();

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::name::Name;
 use super::paths::{self, NamesEntry};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{NameEntry, NameKind};
 use crate::layer::read_header;
 use crate::medium::{Host, Medium, OpenMode};
@@ -115,7 +115,7 @@ pub fn write(host: &dyn Host, name: &Name, entry: &NameEntry) -> Result<()> {
         Err(error) if error.kind() != NotFound => {
             Err(failed(host, "remove the name file", &fresh)(error))
         }
-        _ => sync_folder(host),
+        _ => sync_folder(host, paths::NAMES.as_ref()),
     }
 }
 
@@ -150,7 +150,7 @@ pub fn remove(host: &dyn Host, name: &Name) -> Result<()> {
     for path in [paths::fresh_name(name), paths::name(name)] {
         match host.remove(&path) {
             Ok(()) => {
-                sync_folder(host)?;
+                sync_folder(host, paths::NAMES.as_ref())?;
                 removed = true;
             }
             Err(error) if error.kind() == NotFound => {}
@@ -222,7 +222,7 @@ fn read_fresh(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Optio
         _ => read_top(host, &*medium, path),
     };
     match read {
-        Err(error) if error.kind() == crate::ErrorKind::Corrupt => Ok(None),
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
         other => other,
     }
 }
@@ -281,13 +281,16 @@ fn read_top(host: &dyn Host, medium: &dyn Medium, path: &Path) -> Result<Option<
     }))
 }
 
-/// Makes durable which names there are.
-pub fn sync_folder(host: &dyn Host) -> Result<()> {
-    let folder = paths::NAMES.as_ref();
-    // Whatever it fails for, the next sync says less than the truth: a lack of room here is not
-    // one that goes away, and is not told as one.
-    let sync = host.sync_folder(folder).map_err(std::io::Error::other);
-    sync.map_err(failed(host, "sync the folder", folder))
+/// Makes durable which files a folder holds.
+pub fn sync_folder(host: &dyn Host, folder: &Path) -> Result<()> {
+    host.sync_folder(folder).map_err(|error| {
+        let error = failed(host, "sync the folder", folder)(error);
+        match error.kind() {
+            // The next sync says less than the truth: a lack of room here is not one that goes away.
+            ErrorKind::NoSpace => error.with_kind(ErrorKind::Io),
+            _ => error,
+        }
+    })
 }
 
 /// Turns what the host says into an error that names the operation and the file.
@@ -302,7 +305,6 @@ pub fn failed<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ErrorKind;
     use crate::format::NameKind;
     use crate::medium::MemoryHost;
     use crate::testing::LayerBuilder;

@@ -14,7 +14,7 @@ use crate::chain::{Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{LayerKind, LayerRef, NameKind};
 use crate::units::VOLUME_BYTES_MAX;
-use crate::volume::{NewVolume, Volume};
+use crate::volume::{Home, NewVolume, Volume};
 
 impl Store {
     /// Makes an empty disk of `size_bytes`. Nothing is durable before its first flush.
@@ -173,7 +173,11 @@ fn new_volume(inner: &Arc<Inner>, name: &Name, base: Base) -> Result<Volume> {
     }
     let volume =
         Volume::create(Arc::clone(&home) as _, base.into_new(inner), inner.options.volume)?;
-    home.write_fresh_name(volume.layer_id(), parent)?;
+    let top = volume.layer_id();
+    if let Err(error) = home.write_fresh_name(top, parent) {
+        home.discard_layer(top)?;
+        return Err(error);
+    }
     drop(kept);
     Ok(volume)
 }

@@ -43,6 +43,8 @@ pub enum FaultKind {
     DeviceError,
     /// `ENOSPC`, from a call that needs room.
     NoSpace,
+    /// `EMFILE`, from a call that opens a file or a folder.
+    NoDescriptor,
     /// `EINTR`, from any call, of which nothing was done: a medium that hands it on.
     Interrupted,
     /// A write that stops half-way, and then `ENOSPC`.
@@ -54,12 +56,15 @@ pub enum FaultKind {
 
 impl FaultKind {
     fn concerns(self, call: Call) -> bool {
-        use Call::{Allocate, Create, CreateFolder, Link, Rename, SetLength, Sync, Write};
+        use Call::{
+            Allocate, Create, CreateFolder, Link, Open, Rename, SetLength, Sync, SyncFolder, Write,
+        };
         match self {
             FaultKind::DeviceError | FaultKind::Interrupted => true,
             FaultKind::NoSpace => {
                 matches!(call, Create | CreateFolder | Rename | Link | Write | Allocate | SetLength)
             }
+            FaultKind::NoDescriptor => matches!(call, Open | Create | SyncFolder),
             FaultKind::ShortWrite => call == Write,
             FaultKind::FailedSync => call == Sync,
         }
@@ -68,6 +73,7 @@ impl FaultKind {
     fn error(self) -> io::Error {
         io::Error::from_raw_os_error(match self {
             FaultKind::DeviceError | FaultKind::FailedSync => libc::EIO,
+            FaultKind::NoDescriptor => libc::EMFILE,
             FaultKind::Interrupted => libc::EINTR,
             FaultKind::NoSpace | FaultKind::ShortWrite => libc::ENOSPC,
         })

@@ -83,9 +83,9 @@ impl Volume {
         if blocks == 0 {
             return Ok(());
         }
-        let _stripes = self.all_stripes();
         match source {
             CloneSource::Own => {
+                let _stripes = self.all_stripes();
                 self.check_range("clone a range", from, 0, bytes)?;
                 let mut guard = self.state_without(from, from_end)?;
                 let state = &mut *guard;
@@ -94,10 +94,20 @@ impl Volume {
             }
             CloneSource::Snapshot(snapshot) => {
                 check_snapshot(snapshot, from_end)?;
+                let opened;
+                let snapshot = match Arc::ptr_eq(snapshot.view().layers(), self.home.layers()) {
+                    true => snapshot,
+                    // By another handle on this store, or of another store, which has no such layer.
+                    false => {
+                        opened = self.home.open_snapshot(&snapshot.reference())?;
+                        &opened
+                    }
+                };
                 if snapshot.block_size() != self.block_size {
                     let found = snapshot.block_size().bytes();
                     return Err(Error::invalid("clone a range", "block size", found, size));
                 }
+                let _stripes = self.all_stripes();
                 let mut guard = self.state_to_change("clone a range")?;
                 let state = &mut *guard;
                 let view = snapshot.view();

@@ -95,7 +95,8 @@ impl Volume {
     /// is not more than 1 MiB.
     ///
     /// Errors: [`ErrorKind::NoSpace`] where the host is full (what is buffered stays; it can be
-    /// tried again); any other failure poisons the volume: reopen it.
+    /// tried again), and so where the process can open no file more; any other failure poisons the
+    /// volume: reopen it.
     pub fn flush(&self) -> Result<()> {
         self.check_process("flush")?;
         self.gate.refuse_own_batch("flush")?;
@@ -158,7 +159,6 @@ impl Volume {
         }
         // No byte of the next record is written before this sync has returned (INV-02).
         self.sync_top(&cut.top, "sync a commit")?;
-        self.commit_names(journal)?;
         journal.pieces.push(BlockRange { first: journal.next, count: 1 });
         journal.sequence = record.sequence;
         journal.chain = crc;
@@ -173,7 +173,8 @@ impl Volume {
             return self.fail_hard(error);
         }
         journal.durable_changes = cut.changes;
-        Ok(())
+        // Last: where it finds no room, the next flush has only this left to do.
+        self.commit_names(journal)
     }
 
     fn commit_names(&self, journal: &mut Journal) -> Result<()> {
@@ -186,7 +187,7 @@ impl Volume {
             self.sync_top(&top, "sync a new layer")?;
         }
         if let Err(error) = self.home.sync_names() {
-            return self.fail_hard(error);
+            return self.fail(error);
         }
         journal.names_durable = true;
         Ok(())

@@ -42,8 +42,7 @@ impl Volume {
     /// what it needs. The caller has the volume's lock and writes its name.
     pub fn create(home: Arc<dyn Home>, new: NewVolume, options: VolumeOptions) -> Result<Volume> {
         let id = LayerId::random()?;
-        let handle = home.create_layer(id)?;
-        let header = write_fresh(&handle, id, &new)?;
+        let (handle, header) = make_top(&*home, id, &new)?;
         let top = Top::new(id, new.block_size, new.parent, handle, options.read);
         Ok(Volume::assemble(home, options, Start::fresh(top, new.view, header)))
     }
@@ -164,8 +163,23 @@ pub(super) fn first_block(block_size: BlockSize) -> u64 {
     block_size.blocks_for(HEADER_BYTES)
 }
 
-/// Writes both slots of a new layer; nothing is synced.
-pub(super) fn write_fresh(handle: &LayerHandle, id: LayerId, new: &NewVolume) -> Result<Header> {
+/// Makes the file of a new top, with both slots; nothing is synced. Where it fails, no file is left.
+pub(super) fn make_top(
+    home: &dyn Home,
+    id: LayerId,
+    new: &NewVolume,
+) -> Result<(LayerHandle, Header)> {
+    let handle = home.create_layer(id)?;
+    match write_fresh(&handle, id, new) {
+        Ok(header) => Ok((handle, header)),
+        Err(error) => {
+            home.discard_layer(id)?;
+            Err(error)
+        }
+    }
+}
+
+fn write_fresh(handle: &LayerHandle, id: LayerId, new: &NewVolume) -> Result<Header> {
     let first = first_block(new.block_size);
     let header = Header {
         layer: id,

@@ -28,6 +28,9 @@ pub trait Home: Send + Sync + fmt::Debug {
     /// A snapshot of `view`, with a lease on its tip.
     fn snapshot(&self, view: Arc<View>) -> Result<Snapshot>;
 
+    /// The snapshot that was recorded as `wanted`, in this store, with a lease.
+    fn open_snapshot(&self, wanted: &LayerRef) -> Result<Snapshot>;
+
     /// Kind, block size and size of a volume that goes on from `parent`, or begins with nothing.
     fn shape_of(&self, parent: Option<&LayerRef>) -> Result<Shape>;
 

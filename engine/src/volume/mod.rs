@@ -222,18 +222,22 @@ impl Volume {
 
     /// Takes the failure of a write or sync: a full host is to be tried again, all else poisons.
     fn fail<T>(&self, error: Error) -> Result<T> {
-        if error.kind() != ErrorKind::NoSpace {
+        if error.kind() != ErrorKind::NoSpace && !error.is_for_want_of_descriptors() {
             self.state.write().poison_with(&error);
             self.notify_room();
         }
         Err(error)
     }
 
-    /// Takes the failure of a sync, a slot or a record: always poison.
+    /// Takes the failure of a sync, a slot or a record: always poison. A lack of room is told as one
+    /// only where the call can be made again.
     fn fail_hard<T>(&self, error: Error) -> Result<T> {
         self.state.write().poison_with(&error);
         self.notify_room();
-        Err(error)
+        match error.kind() {
+            ErrorKind::NoSpace => self.state.read().check_poison(error.operation()).and(Err(error)),
+            _ => Err(error),
+        }
     }
 
     /// Counts what `allocator` has written ahead since it was last asked.

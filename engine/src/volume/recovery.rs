@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::allocator::Allocator;
-use super::create::{JournalStart, NewVolume, Recovered, Start, first_block, write_fresh};
+use super::create::{JournalStart, NewVolume, Recovered, Start, first_block, make_top};
 use super::home::{Home, LayerHandle};
 use super::journal::Journal;
 use super::options::{RecoveryReport, VolumeOptions};
@@ -85,8 +85,7 @@ impl Volume {
             view,
         };
         let id = LayerId::random()?;
-        let handle = home.create_layer(id)?;
-        let header = write_fresh(&handle, id, &new)?;
+        let (handle, header) = make_top(&*home, id, &new)?;
         home.publish_top(id, parent.as_ref())?;
         let top = Top::new(id, new.block_size, parent, handle, options.read);
         let mut start = Start::fresh(top, new.view, header);

@@ -12,13 +12,13 @@ use std::sync::atomic::Ordering;
 use super::Volume;
 use super::allocator::{Allocator, BlockRange};
 use super::commit::CutAside;
-use super::create::{NewVolume, first_block, write_fresh};
+use super::create::{NewVolume, first_block, make_top};
 use super::home::LayerHandle;
 use super::journal::Journal;
 use super::level::{Level, Part};
 use super::top::{Source, Top};
 use crate::chain::Snapshot;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::extent::BlockChecksums;
 use crate::format::{Annotations, Header, LayerState, PageKind};
 use crate::layer::update_header;
@@ -31,8 +31,8 @@ impl Volume {
     /// not be in the snapshot, each batch whole or not at all.
     ///
     /// Errors: [`NoSpace`](crate::ErrorKind::NoSpace): nothing happened, the volume goes on, and
-    /// the call can be made again. Any other failure poisons the volume: reopen it, and it shows
-    /// whether the snapshot was taken. From the first write of the header that says frozen, a lack
+    /// the call can be made again; so it is where the process can open no file more. Any other failure
+    /// poisons the volume: reopen it, and it shows whether the snapshot was taken. From the first write of the header that says frozen, a lack
     /// of room too is such a failure, and told as [`Poisoned`](crate::ErrorKind::Poisoned).
     pub fn snapshot(&self, annotations: &Annotations) -> Result<Snapshot> {
         self.check_process("snapshot")?;
@@ -59,15 +59,7 @@ impl Volume {
         let done = self.switch(&mut journal, &cut, header, next);
         self.state.write().freezing = false;
         self.notify_room();
-        done.or_else(|error| {
-            let no_room = error.kind() == ErrorKind::NoSpace;
-            let failed = self.fail_hard(error);
-            match no_room {
-                // Not what the caller could take for an attempt without consequences.
-                true => self.state.read().check_poison("snapshot").and(failed),
-                false => failed,
-            }
-        })
+        done.or_else(|error| self.fail_hard(error))
     }
 
     /// Sets all maps aside, and lets writers go on in the buffer alone.
@@ -131,14 +123,7 @@ impl Volume {
             view: Arc::clone(&self.state.read().view),
         };
         let id = LayerId::random()?;
-        let handle = self.home.create_layer(id)?;
-        let next = match write_fresh(&handle, id, &new) {
-            Ok(next) => next,
-            Err(error) => {
-                self.home.discard_layer(id)?;
-                return Err(error);
-            }
-        };
+        let (handle, next) = make_top(&*self.home, id, &new)?;
         Ok((header, (id, handle, next)))
     }
 

@@ -94,6 +94,10 @@ impl Home for MemoryHome {
         Snapshot::new(view, None)
     }
 
+    fn open_snapshot(&self, wanted: &LayerRef) -> Result<Snapshot> {
+        Snapshot::new(View::open(Arc::clone(&self.layers), wanted)?, None)
+    }
+
     fn shape_of(&self, parent: Option<&LayerRef>) -> Result<Shape> {
         let volume_bytes = parent.map_or(0, |parent| parent.volume_bytes);
         Ok(Shape { kind: LayerKind::Disk, block_size: BlockSize::DEFAULT, volume_bytes })

@@ -147,3 +147,30 @@ fn readers_forks_and_collections_at_once_never_meet_a_block_that_went() {
     assert_eq!(names, ["base", "image"]);
     assert_eq!(store.layers().unwrap().len(), 2);
 }
+
+/// Such a clone was once taken: the flush was acknowledged, and the blocks could never be read.
+#[test]
+fn a_snapshot_of_another_store_lends_nothing() {
+    let (_, other) = memory();
+    let (host, store) = memory();
+    let foreign = other.create_volume("foreign", DISK).unwrap();
+    fill(&foreign, 0, 4, 1);
+    let foreign = freeze(&foreign);
+    let volume = store.create_volume("web", DISK).unwrap();
+    let clone =
+        |from: &Snapshot| volume.clone_range(CloneSource::Snapshot(from), 0, 0, 4 * BLOCK as u64);
+    assert_eq!(clone(&foreign).unwrap_err().kind(), ErrorKind::NotFound);
+    volume.flush().unwrap();
+    assert_eq!(byte_in(&volume, 0), 0);
+
+    let own = store.create_volume("own", DISK).unwrap();
+    fill(&own, 0, 4, 2);
+    drop(freeze(&own));
+    clone(&reopened(&host).snapshot_of("own@1").unwrap()).unwrap();
+    drop(own);
+    store.remove("own").unwrap();
+    store.collect(&Default::default()).unwrap();
+    volume.flush().unwrap();
+    store.collect(&Default::default()).unwrap();
+    assert_eq!(byte_in(&volume, 3), 2);
+}

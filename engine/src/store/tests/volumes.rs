@@ -3,6 +3,7 @@
 use super::*;
 use crate::ErrorKind;
 use crate::chain::{ReadRequest, ViewExtent};
+use crate::store::paths;
 use crate::testing::{CrashDisk, Fault, FaultHost, FaultKind, Repeat};
 use crate::volume::CloneSource;
 
@@ -238,6 +239,83 @@ fn a_snapshot_without_room_changes_nothing_or_says_that_it_did() {
         }
     }
     assert!(outcomes.contains("nothing happened") && outcomes.contains("poisoned"), "{outcomes:?}");
+}
+
+/// On a full host each fork that was tried left an empty file.
+#[test]
+fn a_fork_that_fails_leaves_no_file() {
+    let mut failed = 0;
+    for after in 0.. {
+        let faults = FaultHost::new(Arc::new(MemoryHost::new()));
+        let host: Arc<dyn Host> = faults.clone();
+        let store = store_on(&host);
+        freeze(&store.create_volume("base", DISK).unwrap());
+        let files =
+            || [paths::LAYERS, paths::NAMES].map(|folder| host.list(folder.as_ref()).unwrap());
+        let before = files();
+        faults.arm(Fault { kind: FaultKind::NoSpace, after, repeat: Repeat::Once });
+        let result = store.fork("base@1", "web").map(drop);
+        let was_injected = faults.injected() > 0;
+        faults.disarm();
+        match result {
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::NoSpace, "after {after}");
+                assert_eq!(files(), before, "after {after}");
+                failed += 1;
+            }
+            Ok(()) if was_injected => {}
+            Ok(()) => break,
+        }
+    }
+    assert!(failed > 2, "{failed}");
+}
+
+/// A first flush of a fork that found no room for the name poisoned the volume, and was told as one
+/// that can be made again; a process that could open no file more lost what it had not flushed.
+#[test]
+fn what_lacks_room_or_descriptors_is_made_again_or_told_as_poison() {
+    type Work = fn(&crate::Volume) -> crate::Result<()>;
+    let works: [Work; 2] =
+        [|web| web.flush(), |web| web.snapshot(&Annotations::default()).map(drop)];
+    for (kind, told) in
+        [(FaultKind::NoSpace, ErrorKind::NoSpace), (FaultKind::NoDescriptor, ErrorKind::Io)]
+    {
+        for work in works {
+            let mut again = 0;
+            for after in 0.. {
+                let disk = CrashDisk::new();
+                let faults = FaultHost::on_disk(&disk);
+                let host: Arc<dyn Host> = faults.clone();
+                let store = store_on(&host);
+                let base = store.create_volume("base", DISK).unwrap();
+                fill(&base, 0, 1, 1);
+                let web = store.fork_snapshot(&freeze(&base), "web").unwrap();
+                fill(&web, 1, 1, 2);
+                faults.arm(Fault { kind, after, repeat: Repeat::Once });
+                let result = work(&web);
+                let was_injected = faults.injected() > 0;
+                faults.disarm();
+                match result {
+                    Ok(()) if !was_injected => break,
+                    Ok(()) => {}
+                    Err(error) if web.flush().is_ok() => {
+                        assert_eq!(error.kind(), told, "after {after}");
+                        again += 1;
+                    }
+                    Err(error) => {
+                        assert_ne!(error.kind(), ErrorKind::NoSpace, "after {after}: {error}");
+                        continue;
+                    }
+                }
+                fill(&web, 2, 1, 3);
+                web.flush().unwrap();
+                drop(web);
+                let web = store.open_volume("web").unwrap();
+                assert_eq!([0, 1, 2].map(|block| byte_in(&web, block)), [1, 2, 3], "after {after}");
+            }
+            assert!(again > 0, "{kind:?}");
+        }
+    }
 }
 
 /// Zeros that are written ahead of a commit once failed without consequences: a volume went on

@@ -58,14 +58,14 @@ fn tenths(bytes: u128, scale: u128) -> u128 {
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let scale = scale_of(unit)
-        .ok_or_else(|| format!("unknown unit {unit:?}: use K, M, G, T, P, E, KiB, ..., kB, ..."))?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let is_number = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
     // More digits than an exact fraction of the largest unit can have are a mistake.
     if whole.is_empty() || !is_number(fraction) || fraction.len() > 18 || number.ends_with('.') {
         return Err("a size is a number of bytes, perhaps with a unit: 4096, 64K, 1.5G".to_owned());
     }
+    let scale = scale_of(unit)
+        .ok_or_else(|| format!("unknown unit {unit:?}: use K, M, G, T, P, E, KiB, ..., kB, ..."))?;
     let too_large = || "larger than 64 bits hold".to_owned();
     let whole: u128 = whole.parse::<u64>().map_err(|_| too_large())?.into();
     let denominator = 10_u128.pow(fraction.len() as u32);
@@ -137,6 +137,10 @@ mod tests {
         ];
         for text in bad {
             assert!(parse_size(text).is_err(), "{text:?}");
+        }
+        for (text, told) in [("-5", "a size is"), ("five", "a size is"), ("5 five", "unknown unit")]
+        {
+            assert!(parse_size(text).unwrap_err().starts_with(told), "{text:?}");
         }
     }
 
