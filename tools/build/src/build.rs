@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 
 use sapwood::{Error as EngineError, ErrorKind, LayerId, Replace, Snapshot, Store};
 use sapwood_container::Runtime;
-use sapwood_oci::{Sha256, complete, publish};
+use sapwood_oci::{Sha256, complete, note_diff_ids, publish};
 
 use crate::cache::Cache;
 use crate::configuration::Configuration;
@@ -19,7 +20,7 @@ use crate::options::{CacheUse, Options};
 use crate::origin::{HostOrigin, Origin};
 use crate::patterns::Ignore;
 use crate::plan::{Plan, plan};
-use crate::stage::{State, build_stage};
+use crate::stage::{MadeLayer, State, build_stage, stop_error};
 use crate::workshop::remove_abandoned;
 
 /// What a build made.
@@ -95,36 +96,54 @@ impl Build<'_> {
     fn all(&self) -> Result<Report> {
         let needed = self.plan.stages.iter().enumerate().filter(|(_, stage)| stage.is_needed);
         let failed: Mutex<Option<Error>> = Mutex::new(None);
+        let fail = |error: Option<Error>| {
+            // The first one counts: what comes later may follow from it.
+            let mut first = lock(&failed);
+            if first.is_none() {
+                *first = error;
+            }
+            self.abandoned.store(true, Ordering::Release);
+        };
+        let (made, to_digest) = channel();
         thread::scope(|scope| {
+            let fail = &fail;
+            scope.spawn(move || self.digest(&to_digest).unwrap_or_else(fail));
             for (number, stage) in needed {
-                let failed = &failed;
+                let made = made.clone();
                 scope.spawn(move || {
                     if !self.wait_for(&stage.needs) {
                         return;
                     }
-                    match build_stage(self, number) {
+                    match build_stage(self, number, made) {
                         Ok(done) => {
                             let mut all = lock(&self.done);
                             all.insert(number, Arc::new(done));
                         }
-                        Err(error) => {
-                            // The first one counts: what comes later may follow from it.
-                            let mut first = lock(failed);
-                            if first.is_none() {
-                                *first = error;
-                            }
-                            self.abandoned.store(true, Ordering::Release);
-                        }
+                        Err(error) => fail(error),
                     }
                     let _all = lock(&self.done);
                     self.changed.notify_all();
                 });
             }
+            drop(made);
         });
         if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
         self.report()
+    }
+
+    /// Computes the diffIDs of layers while later ones are made; what a tar cannot say is an error of the
+    /// step that made it.
+    fn digest(&self, made: &Receiver<MadeLayer>) -> Result<(), Option<Error>> {
+        for MadeLayer { stage, step, layer } in made {
+            if self.is_abandoned() {
+                break;
+            }
+            note_diff_ids(self.store, layer)
+                .map_err(|error| stop_error(self, &self.plan.stages[stage], &step, error.into()))?;
+        }
+        Ok(())
     }
 
     /// Waits until stages are built; false where one of them never will be.

@@ -47,6 +47,8 @@ pub struct PlannedStage {
     pub needs: BTreeSet<usize>,
     /// Whether it is built.
     pub is_needed: bool,
+    /// Whether its layers are in the image.
+    pub is_in_image: bool,
 }
 
 /// What a stage stands on.
@@ -117,6 +119,7 @@ pub fn plan(store: &Store, file: &Containerfile, options: &Options) -> Result<Pl
             triggers: 0,
             needs: BTreeSet::new(),
             is_needed: false,
+            is_in_image: false,
         });
     }
     let target = match &options.target {
@@ -151,7 +154,7 @@ pub fn from_name(plan: &Plan, stage: usize, options: &Options, name: Option<&str
     }
 }
 
-/// Marks a stage and all that it needs.
+/// Marks a stage and all that it needs, and those whose layers it has.
 fn need(store: &Store, plan: &mut Plan, options: &Options, target: usize) -> Result<()> {
     let mut left = vec![target];
     while let Some(number) = left.pop() {
@@ -174,6 +177,15 @@ fn need(store: &Store, plan: &mut Plan, options: &Options, target: usize) -> Res
         }
         left.extend(&needs);
         plan.stages[number].needs = needs;
+    }
+    let mut below = Some(target);
+    while let Some(number) = below {
+        let stage = &mut plan.stages[number];
+        stage.is_in_image = true;
+        below = match stage.base {
+            Base::Stage(base) => Some(base),
+            Base::Scratch | Base::Image { .. } => None,
+        };
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 use sapwood::ErrorKind;
 use sapwood::layer::{MapPolicy, ReadPolicy};
@@ -51,14 +52,15 @@ impl<'a> Context<'a> {
         Ok(Store::create(self.store_path()?, &self.options(block_size))?)
     }
 
-    /// Opens the store, or makes it where nothing is there. A path that was given must lead to an
-    /// existing folder: a mistyped one must not become a tree of folders.
-    pub fn open_or_create_store(&self) -> Result<Store> {
+    /// Does something in the store, which is made where nothing is there. A path that was given must lead
+    /// to an existing folder: a mistyped one must not become a tree of folders. A store that was made for
+    /// what then failed goes again, unless something is in it.
+    pub fn with_store<T>(&self, run: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
         let path = self.store_path()?;
         let is_there =
             |path: &Path| path.try_exists().map_err(CliError::file("look for the store", path));
         if is_there(&path)? {
-            return self.open_store();
+            return run(&self.open_store()?);
         }
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
         if let (Some(_), Some(folder)) = (&self.global.store, folder)
@@ -67,7 +69,12 @@ impl<'a> Context<'a> {
             let error = sapwood::Error::new(ErrorKind::NoStore, "make the store");
             return Err(error.in_file(&path).about("folder", "nothing", folder.display()).into());
         }
-        self.create_store(BlockSize::DEFAULT)
+        let store = self.create_store(BlockSize::DEFAULT)?;
+        run(&store).inspect_err(|_| {
+            // What failed is told, and not that something of it is left.
+            let _ = store.discard_unfinished();
+            let _ = remove_empty(store.path());
+        })
     }
 
     /// Opens the store's folder without asking whether it is a good store, for those who look.
@@ -117,6 +124,13 @@ impl<'a> Context<'a> {
     pub fn network(&self) -> Network {
         if self.global.network_filesystem { Network::Allow } else { Network::Refuse }
     }
+}
+
+/// Takes away a store that nothing is in. The folder of its layers goes first, and stays with all else where
+/// somebody has made something meanwhile.
+fn remove_empty(store: &Path) -> io::Result<()> {
+    fs::remove_dir(store.join("layers"))?;
+    fs::remove_dir_all(store)
 }
 
 fn default_path(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {

@@ -61,7 +61,7 @@ pub use load::{
 };
 pub use oci_spec::image as spec;
 pub use prune::{PruneOptions, Pruned, prune};
-pub use publish::{complete, publish};
+pub use publish::{complete, note_diff_ids, publish};
 pub use rebase::{Became, Conflict, Rebase, RebaseOptions, Rebased, rebase};
 pub use registry::{
     Credential, CredentialFiles, Proxy, PullOptions, Pulled, PushOptions, PushStep, Pushed,

@@ -6,10 +6,11 @@ mod mounts;
 mod running;
 mod settings;
 
+use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use sapwood::files::FilesView;
-use sapwood::{Annotations, Snapshot};
+use sapwood::{Annotations, LayerId, Snapshot};
 use sapwood_oci::CACHE_KEY_LABEL;
 
 use crate::base::Image;
@@ -44,21 +45,37 @@ pub struct State {
     has_command: bool,
 }
 
+/// A layer of the image that was made.
+#[derive(Debug)]
+pub struct MadeLayer {
+    /// The number of its stage.
+    pub stage: usize,
+    /// The step that made it.
+    pub step: Step,
+    /// The layer.
+    pub layer: LayerId,
+}
+
 /// A stage that is being built.
 pub struct StageBuild<'a> {
     build: &'a Build<'a>,
     number: usize,
     stage: &'a PlannedStage,
+    made: Sender<MadeLayer>,
     state: State,
     workshop: Option<Workshop>,
     step: Step,
     reason: Option<String>,
 }
 
-/// Builds a stage.
+/// Builds a stage; layers that will be the image's are told as they are made.
 ///
 /// Errors: the step that fails; none where another stage has said why.
-pub fn build_stage(build: &Build<'_>, number: usize) -> Result<Done, Option<Error>> {
+pub fn build_stage(
+    build: &Build<'_>,
+    number: usize,
+    made: Sender<MadeLayer>,
+) -> Result<Done, Option<Error>> {
     let stage = &build.plan.stages[number];
     let state = beginning(build, stage);
     let step = Step {
@@ -67,7 +84,8 @@ pub fn build_stage(build: &Build<'_>, number: usize) -> Result<Done, Option<Erro
         steps: stage.instructions.len() + 1,
         instruction: stage.text.as_str().trim().to_owned(),
     };
-    let mut run = StageBuild { build, number, stage, state, workshop: None, step, reason: None };
+    let mut run =
+        StageBuild { build, number, stage, made, state, workshop: None, step, reason: None };
     let mut reports = Vec::new();
     let ran = run.all(&mut reports);
     // What was made stays for the next build, whatever came later.
@@ -114,7 +132,13 @@ fn beginning(build: &Build<'_>, stage: &PlannedStage) -> State {
     State { top, configuration, variables, arguments: Vec::new(), created, has_command: false }
 }
 
-fn stop_error(build: &Build<'_>, stage: &PlannedStage, step: &Step, stop: Stop) -> Option<Error> {
+/// What stopped a step, with its place.
+pub fn stop_error(
+    build: &Build<'_>,
+    stage: &PlannedStage,
+    step: &Step,
+    stop: Stop,
+) -> Option<Error> {
     let options = build.options;
     // The first step is `FROM`.
     let instruction = step.number.saturating_sub(2);
@@ -246,7 +270,13 @@ impl StageBuild<'_> {
         let annotations = self.annotations(&created_by, key.as_str());
         let workshop = self.workshop()?;
         inputs.attach_to(workshop.files()?)?;
-        self.state.top = Some(workshop.layer(&annotations)?);
+        let layer = workshop.layer(&annotations)?;
+        if self.stage.is_in_image {
+            let (stage, step) = (self.number, self.step.clone());
+            // Where nobody listens any more, the build has failed.
+            let _ = self.made.send(MadeLayer { stage, step, layer: layer.layer_id() });
+        }
+        self.state.top = Some(layer);
         self.state.created = rfc3339(annotations.created.unwrap_or_else(now_nanoseconds));
         self.state.configuration.note_layer(&self.state.created, created_by);
         Ok(Outcome::Made)
@@ -255,7 +285,7 @@ impl StageBuild<'_> {
     /// The layer that was made before; where there is none, why, if that was asked for.
     fn find(
         &mut self,
-        parent: Option<sapwood::LayerId>,
+        parent: Option<LayerId>,
         key: &crate::cache::Key,
         inputs: &Inputs,
     ) -> Result<Option<Snapshot>, Stop> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use sapwood::files::{Files, FilesOptions, Paths};
 use sapwood::{Annotations, ErrorKind, Replace, Store, StoreOptions};
-use sapwood_build::{CacheUse, Error, Options, Outcome, Report, build, silent};
+use sapwood_build::{CacheUse, Options, Outcome, Report, build, silent};
 use sapwood_oci::{Configuration, Image, publish};
 
 use crate::support::{Bench, outcomes, reasons};
@@ -95,8 +95,8 @@ fn layers_that_are_reused_are_read_for_the_id_of_their_image() {
     build(&store, &bench.options(text), &silent).unwrap();
     bench.write("base", "2");
     let error = build(&store, &bench.options(text), &silent).unwrap_err();
-    let Error::Engine(error) = error else { panic!("{error}") };
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.engine().unwrap().kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().starts_with("Containerfile:3:1: COPY --link"), "{error}");
 }
 
 /// How the steps that make layers ended.

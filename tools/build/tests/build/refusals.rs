@@ -45,6 +45,26 @@ fn errors_say_where_and_what() {
     }
 }
 
+/// A step whose layer no tar can say would be found out only where the image goes out.
+#[test]
+fn a_layer_that_cannot_go_out_is_an_error_of_its_step() {
+    let bench = Bench::new();
+    bench.write("a", "");
+    bench.write(".wh.b", "");
+    let text = "FROM scratch AS other\nCOPY .wh.b /d/\nFROM scratch\nCOPY a /a\n\
+        COPY .wh.b /d/\nCOPY a /b\n";
+    let error = bench.try_build(text).unwrap_err();
+    assert_eq!(error.engine().unwrap().kind(), sapwood::ErrorKind::Unsupported);
+    let error = error.to_string();
+    assert!(error.starts_with("Containerfile:5:1: COPY .wh.b /d/: "), "{error}");
+    // It is found where all layers were made before, and where another stage has it there is no harm.
+    let error = bench.try_build(text).unwrap_err();
+    assert_eq!(error.engine().unwrap().kind(), sapwood::ErrorKind::Unsupported);
+    bench.build(
+        "FROM scratch AS other\nCOPY .wh.b /d/\nFROM scratch\nCOPY --from=other /d/.wh.b /b\n",
+    );
+}
+
 #[test]
 fn what_was_made_before_an_error_stays() {
     let bench = Bench::new();

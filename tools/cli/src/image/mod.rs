@@ -7,4 +7,4 @@ mod target;
 
 pub use self::pump::{Filler, pump};
 pub use self::source::{RawSource, StreamSource};
-pub use self::target::{FileTarget, StreamTarget, Target};
+pub use self::target::{FileTarget, StreamTarget, Target, aside_failed};

@@ -1,6 +1,6 @@
 //! Raw images to write: a file with holes that appears whole or not at all, or a stream.
 
-use std::fs::{File, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -56,10 +56,19 @@ impl FileTarget {
                 .prefix(".sapwood-")
                 .permissions(Permissions::from_mode(permissions))
                 .tempfile_in(&folder)
-                .map_err(CliError::file("make a file in", &folder))
+                .map_err(aside_failed(&folder))
         };
         let (aside, unfinished) = Unfinished::make(make, NamedTempFile::path)?;
         Ok(FileTarget { aside, unfinished, path: path.to_owned(), folder, replace })
+    }
+}
+
+/// What kept a file or folder from being made aside: its name is nobody's concern.
+pub fn aside_failed(folder: &Path) -> impl Fn(io::Error) -> CliError {
+    let folder = folder.to_owned();
+    move |error| {
+        let source = fs::metadata(&folder).err().unwrap_or_else(|| error.kind().into());
+        CliError::file("write into", &folder)(source)
     }
 }
 

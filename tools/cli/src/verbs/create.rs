@@ -34,12 +34,13 @@ impl Report for Made<'_> {
 }
 
 pub fn run(args: &CreateArgs, context: &Context<'_>) -> Result<Verdict> {
-    let store = context.open_or_create_store()?;
-    let (layer, layer_kind) = match args.size {
-        Some(size_bytes) => (create_disk(&store, &args.name, size_bytes)?, "disk"),
-        None => (create_tree(&store, &args.name)?, "tree"),
-    };
-    context.print(&Made { name: &args.name, layer, layer_kind, size_bytes: args.size })
+    context.with_store(|store| {
+        let (layer, layer_kind) = match args.size {
+            Some(size_bytes) => (create_disk(store, &args.name, size_bytes)?, "disk"),
+            None => (create_tree(store, &args.name)?, "tree"),
+        };
+        context.print(&Made { name: &args.name, layer, layer_kind, size_bytes: args.size })
+    })
 }
 
 fn create_disk(store: &Store, name: &str, size_bytes: u64) -> Result<String> {

@@ -56,30 +56,31 @@ pub fn run(args: &LoadArgs, context: &Context<'_>) -> Result<Verdict> {
             Input::Path(args.path.clone())
         }
     };
-    let store = context.open_or_create_store()?;
-    let options = LoadOptions {
-        platform: args.platform.clone(),
-        replace: if args.force { Replace::Move } else { Replace::Refuse },
-        unpacked_bytes_max: args.limit,
-        ..LoadOptions::default()
-    };
-    let spinner = context.output.progress("opening", None);
-    let archive = open_archive(&store, input, args.format.map(Into::into), &options)?;
-    drop(spinner);
-    let bars = Bars { output: context.output, state: Mutex::default() };
-    let tell = |progress| bars.tell(progress);
-    let (image, tag) = (args.image.as_deref(), args.tag.as_deref());
-    let loaded = load(&store, &*archive, image, tag, &options, &tell)?;
-    let there = bars.state.into_inner().unwrap_or_else(|broken| broken.into_inner()).there;
-    let report = |((tags, image), layers_there): ((Vec<String>, Image), usize)| LoadedImage {
-        tags,
-        id: image.configuration().digest().to_string(),
-        layers: image.configuration().diff_ids().len(),
-        layers_there,
-    };
-    context.print(&Loaded {
-        file: args.path.display().to_string(),
-        images: loaded.into_iter().zip(there).map(report).collect(),
+    context.with_store(|store| {
+        let options = LoadOptions {
+            platform: args.platform.clone(),
+            replace: if args.force { Replace::Move } else { Replace::Refuse },
+            unpacked_bytes_max: args.limit,
+            ..LoadOptions::default()
+        };
+        let spinner = context.output.progress("opening", None);
+        let archive = open_archive(store, input, args.format.map(Into::into), &options)?;
+        drop(spinner);
+        let bars = Bars { output: context.output, state: Mutex::default() };
+        let tell = |progress| bars.tell(progress);
+        let (image, tag) = (args.image.as_deref(), args.tag.as_deref());
+        let loaded = load(store, &*archive, image, tag, &options, &tell)?;
+        let there = bars.state.into_inner().unwrap_or_else(|broken| broken.into_inner()).there;
+        let report = |((tags, image), layers_there): ((Vec<String>, Image), usize)| LoadedImage {
+            tags,
+            id: image.configuration().digest().to_string(),
+            layers: image.configuration().diff_ids().len(),
+            layers_there,
+        };
+        context.print(&Loaded {
+            file: args.path.display().to_string(),
+            images: loaded.into_iter().zip(there).map(report).collect(),
+        })
     })
 }
 

@@ -50,27 +50,28 @@ pub fn run(args: &PullArgs, context: &Context<'_>) -> Result<Verdict> {
         replace: Replace::Move,
         registry: registry_options(&args.registry, &reference)?,
     };
-    let store = context.open_or_create_store()?;
-    let lines = context.output.layer_progress();
-    let layers_read = AtomicU64::new(0);
-    let pulled = pull(&store, &reference, tag, &options, &|progress| match progress {
-        Progress::Begun { .. } => {}
-        Progress::Reading { layer, read_bytes, blob_bytes } => {
-            lines.set(layer, "reading", read_bytes, Some(blob_bytes));
-        }
-        Progress::Applied { layer } => {
-            lines.done(layer);
-            layers_read.fetch_add(1, Ordering::Relaxed);
-        }
-    })
-    .map_err(CliError::Registry)?;
-    drop(lines);
-    context.print(&Pulled {
-        reference: reference.to_string(),
-        digest: pulled.digest.to_string(),
-        tag,
-        id: pulled.image.configuration().digest().to_string(),
-        layers: pulled.image.layers(&store)?.len() as u64,
-        layers_read: layers_read.into_inner(),
+    context.with_store(|store| {
+        let lines = context.output.layer_progress();
+        let layers_read = AtomicU64::new(0);
+        let pulled = pull(store, &reference, tag, &options, &|progress| match progress {
+            Progress::Begun { .. } => {}
+            Progress::Reading { layer, read_bytes, blob_bytes } => {
+                lines.set(layer, "reading", read_bytes, Some(blob_bytes));
+            }
+            Progress::Applied { layer } => {
+                lines.done(layer);
+                layers_read.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+        .map_err(CliError::Registry)?;
+        drop(lines);
+        context.print(&Pulled {
+            reference: reference.to_string(),
+            digest: pulled.digest.to_string(),
+            tag,
+            id: pulled.image.configuration().digest().to_string(),
+            layers: pulled.image.layers(store)?.len() as u64,
+            layers_read: layers_read.into_inner(),
+        })
     })
 }

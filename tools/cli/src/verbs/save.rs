@@ -19,7 +19,7 @@ use super::export::stream::write_stream;
 use crate::args::{SaveArgs, SaveFormat};
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
-use crate::image::{FileTarget, StreamTarget, Target};
+use crate::image::{FileTarget, StreamTarget, Target, aside_failed};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::reports::short_digest;
@@ -225,7 +225,7 @@ fn make_aside(folder: &Path) -> Result<TempDir> {
         .prefix(".sapwood-")
         .permissions(Permissions::from_mode(0o777))
         .tempdir_in(folder)
-        .map_err(CliError::file("make a folder in", folder))
+        .map_err(aside_failed(folder))
 }
 
 /// The folder that a path is in.

@@ -90,7 +90,17 @@ fn what_cannot_be_loaded_is_told_with_its_code() {
     let base: Files<'_> = &[("etc/hostname", b"base")];
     fs::write(place.path("base.tar"), archive("base:1", &[base])).unwrap();
     assert_eq!(place.run(&["load", "missing.tar"]).code, 8);
-    assert!(!place.store().exists(), "a failed load makes no store");
+    fs::write(place.path("cut.tar"), &fs::read(place.path("base.tar")).unwrap()[..1024]).unwrap();
+    let mut wrong = fs::read(place.path("base.tar")).unwrap();
+    let content = wrong.windows(6).position(|bytes| bytes == b"base\0\0").unwrap();
+    wrong[content] = b'c';
+    fs::write(place.path("wrong.tar"), wrong).unwrap();
+    // The last one is found wrong when its layer is being put into a store.
+    for bad in ["cut.tar", "wrong.tar"] {
+        assert_eq!(place.run(&["load", bad]).code, 2, "{bad}");
+    }
+    assert_eq!(place.run(&["import", "missing", "base:1"]).code, 8);
+    assert!(!place.store().exists(), "what failed makes no store");
     place.ok(&["load", "base.tar"]);
     let other = archive("base:1", &[&[("other", b"other")]]);
     fs::write(place.path("other.tar"), &other).unwrap();

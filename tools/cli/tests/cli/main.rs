@@ -4,6 +4,7 @@ mod archives;
 mod builds;
 mod containers;
 mod exit_codes;
+mod ids;
 mod images;
 mod interrupted;
 mod json;

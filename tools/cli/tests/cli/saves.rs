@@ -170,11 +170,14 @@ fn what_cannot_be_saved_says_why_and_leaves_nothing() {
         (&["base:1", "out", "--format", "tar", "--compression", "gzip"], 2, "--compression"),
         (&["Odd", "out", "--format", "docker-archive"], 2, "Odd"),
         (&["base:1", "no/such/folder"], 8, "no/such"),
+        (&["base:1", "no/such/folder", "--format", "oci"], 8, "no/such"),
     ];
     for (words, code, text) in cases {
         let said = place.run(&[&["save"], *words].concat());
         assert_eq!(said.code, *code, "{words:?}: {}", said.stderr);
         assert!(said.stderr.contains(text), "{words:?}: {}", said.stderr);
+        // What is written aside has a name that nobody gave.
+        assert!(!said.stderr.contains(".sapwood-"), "{words:?}: {}", said.stderr);
     }
     let after = files(&place.path(""));
     let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();

@@ -7,7 +7,7 @@ mod layers;
 mod open;
 
 pub use configuration::{CONFIGURATION_BYTES_MAX, Configuration, read_configuration};
-pub use diff_ids::{DiffIds, Place};
+pub use diff_ids::DiffIds;
 pub use known::KnownLayers;
 pub use layers::{ImageLayer, placed_layers};
 pub use open::{Image, list};

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Sha256;
 use crate::history::is_empty;
-use crate::image::{Configuration, DiffIds, ImageLayer, Place, placed_layers};
+use crate::image::{Configuration, DiffIds, ImageLayer, placed_layers};
 use crate::parallel::in_parallel;
 use crate::save::OutgoingLayer;
 use crate::time;
@@ -26,12 +26,10 @@ pub fn complete(
     top: Option<LayerId>,
     configuration: &Configuration,
 ) -> Result<Configuration> {
-    let placed = match top {
-        Some(top) => placed_layers(store, &top.to_string())?,
+    let layers = match top {
+        Some(top) => digested_layers(store, top)?,
         None => Vec::new(),
     };
-    let (mut layers, places): (Vec<_>, Vec<_>) = placed.into_iter().unzip();
-    compute(store, &mut layers, &places)?;
     let diff_ids: Vec<Sha256> = layers.iter().filter_map(|layer| layer.diff_id).collect();
     with_diff_ids(configuration, &layers, &diff_ids)
 }
@@ -54,12 +52,22 @@ pub fn with_diff_ids(
     Configuration::from_value(&value)
 }
 
-/// Computes the diffIDs that are not known.
-fn compute(store: &Store, layers: &mut [ImageLayer], places: &[Place]) -> Result<()> {
+/// Computes and notes the diffIDs of a filesystem layer and of those below it that nobody knows yet, so that
+/// [`publish`](super::publish) has less to do.
+///
+/// Errors: as [`complete`].
+pub fn note_diff_ids(store: &Store, top: LayerId) -> Result<()> {
+    digested_layers(store, top).map(drop)
+}
+
+/// The filesystem layers up to one, with their diffIDs.
+fn digested_layers(store: &Store, top: LayerId) -> Result<Vec<ImageLayer>> {
+    let placed = placed_layers(store, &top.to_string())?;
+    let (mut layers, places): (Vec<_>, Vec<_>) = placed.into_iter().unzip();
     let unknown: Vec<usize> =
         (0..layers.len()).filter(|&at| layers[at].diff_id.is_none()).collect();
     if unknown.is_empty() {
-        return Ok(());
+        return Ok(layers);
     }
     let view = |id: LayerId| -> Result<_> {
         Ok(Arc::new(FilesView::open(store.snapshot_of(&id.to_string())?)?))
@@ -74,7 +82,8 @@ fn compute(store: &Store, layers: &mut [ImageLayer], places: &[Place]) -> Result
         layers[at].diff_id = Some(diff_id);
         noted.push((places[at].clone(), diff_id));
     }
-    DiffIds::note(store, &noted)
+    DiffIds::note(store, &noted)?;
+    Ok(layers)
 }
 
 /// Readers refuse a history that has more steps with layers than there are layers, or fewer.

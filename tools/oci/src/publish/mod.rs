@@ -10,7 +10,7 @@ use sapwood::{Annotations, Replace, Result, Snapshot, Store};
 
 use crate::image::{CONFIGURATION, Configuration, IMAGE_LABEL, Image};
 
-pub use complete::{complete, with_diff_ids};
+pub use complete::{complete, note_diff_ids, with_diff_ids};
 
 /// Makes an image layer with this configuration on the filesystem layer that `top` means, and tags
 /// it. Without `top` it is an image without layers.

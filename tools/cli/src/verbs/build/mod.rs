@@ -48,21 +48,22 @@ impl Report for Built<'_> {
 
 pub fn run(args: &BuildArgs, context: &Context<'_>) -> Result<Verdict> {
     let options = input::options(args)?;
-    let store = context.open_or_create_store()?;
-    let progress = Progress::new(context.output);
-    let report = build(&store, &options, &|event| progress.tell(&event))?;
-    drop(progress);
-    let steps = report.steps.into_iter().map(|(step, report)| {
-        let StepReport { outcome, elapsed, layer, reason } = report;
-        let layer = layer.map(|layer| layer.to_string());
-        let elapsed_microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        StepOfReport { step, outcome, elapsed_microseconds, layer, reason }
-    });
-    context.print(&Built {
-        tags: &options.tags,
-        image: report.image.to_string(),
-        layer: report.layer.map(|layer| layer.to_string()),
-        steps: steps.collect(),
-        quiet: context.output.is_quiet(),
+    context.with_store(|store| {
+        let progress = Progress::new(context.output);
+        let report = build(store, &options, &|event| progress.tell(&event))?;
+        drop(progress);
+        let steps = report.steps.into_iter().map(|(step, report)| {
+            let StepReport { outcome, elapsed, layer, reason } = report;
+            let layer = layer.map(|layer| layer.to_string());
+            let elapsed_microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+            StepOfReport { step, outcome, elapsed_microseconds, layer, reason }
+        });
+        context.print(&Built {
+            tags: &options.tags,
+            image: report.image.to_string(),
+            layer: report.layer.map(|layer| layer.to_string()),
+            steps: steps.collect(),
+            quiet: context.output.is_quiet(),
+        })
     })
 }

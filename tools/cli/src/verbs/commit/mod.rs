@@ -30,7 +30,7 @@ impl Report for Done<'_> {
     const CONFIRMS: bool = true;
 
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        writeln!(text, "committed {} as {}: {}", self.name, self.tag, self.layer)
+        writeln!(text, "committed {} as {}: {}", self.name, self.tag, self.image)
     }
 }
 

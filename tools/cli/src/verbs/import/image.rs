@@ -41,26 +41,27 @@ pub fn import(args: &ImportArgs, context: &Context<'_>) -> Result<Verdict> {
         file if file == Path::new("-") => None,
         file => Some(RawSource::open(file)?),
     };
-    let store = context.open_or_create_store()?;
-    let size = source.as_ref().map(RawSource::size);
-    let progress = context.output.progress("importing", size);
-    let make = || -> Result<Snapshot> {
-        let making = store.make(&args.tag, size.unwrap_or(0), Replace::Refuse)?;
-        match &source {
-            Some(source) => fill_from_file(source, making.volume(), &progress)?,
-            None => fill_from_stream(making.volume(), &progress)?,
-        }
-        let comment = args.comment.as_deref();
-        Ok(making.finish(&annotations("import", comment, &args.labels))?)
-    };
-    let snapshot = or_discard(&store, make())?;
-    drop(progress);
-    let layer = snapshot.layer_id();
-    let size_bytes = snapshot.size_bytes();
-    let data_bytes = store.layer(layer)?.data_blocks * store.block_size().bytes();
-    let layer = layer.to_string();
-    let file = args.file.display().to_string();
-    context.print(&Imported { file, tag: &args.tag, layer, size_bytes, data_bytes })
+    context.with_store(|store| {
+        let size = source.as_ref().map(RawSource::size);
+        let progress = context.output.progress("importing", size);
+        let make = || -> Result<Snapshot> {
+            let making = store.make(&args.tag, size.unwrap_or(0), Replace::Refuse)?;
+            match &source {
+                Some(source) => fill_from_file(source, making.volume(), &progress)?,
+                None => fill_from_stream(making.volume(), &progress)?,
+            }
+            let comment = args.comment.as_deref();
+            Ok(making.finish(&annotations("import", comment, &args.labels))?)
+        };
+        let snapshot = or_discard(store, make())?;
+        drop(progress);
+        let layer = snapshot.layer_id();
+        let size_bytes = snapshot.size_bytes();
+        let data_bytes = store.layer(layer)?.data_blocks * store.block_size().bytes();
+        let layer = layer.to_string();
+        let file = args.file.display().to_string();
+        context.print(&Imported { file, tag: &args.tag, layer, size_bytes, data_bytes })
+    })
 }
 
 fn fill_from_file(source: &RawSource, volume: &Volume, progress: &Progress) -> Result<()> {

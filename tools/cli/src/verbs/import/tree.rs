@@ -57,23 +57,25 @@ impl Report for Imported<'_> {
 pub fn import(args: &ImportArgs, form: Form, context: &Context<'_>) -> Result<Verdict> {
     // What can be refused is refused before a store is made.
     let mut source = Source::open(&args.file, form)?;
-    let store = match &args.parent {
-        Some(_) => context.open_store()?,
-        None => context.open_or_create_store()?,
-    };
     let bar = context.output.progress("importing", None);
-    let made = make(&store, args, |files| {
-        let mut tell = |progress: Progress| bar.set(progress.bytes);
-        let options = args.tree.import_options();
-        Ok(match &mut source {
-            Source::Directory(path) => {
-                import_directory(files, Inode::ROOT, path, &options, &mut tell)?
-            }
-            Source::Tar(input) => import_tar(files, Inode::ROOT, input, &options, &mut tell)?,
-            Source::Layer(input) => import_layer(files, input, &options, &mut tell)?,
-        })
-    });
-    let (layer, counts) = or_discard(&store, made)?;
+    let mut import = |store: &Store| {
+        let made = make(store, args, |files| {
+            let mut tell = |progress: Progress| bar.set(progress.bytes);
+            let options = args.tree.import_options();
+            Ok(match &mut source {
+                Source::Directory(path) => {
+                    import_directory(files, Inode::ROOT, path, &options, &mut tell)?
+                }
+                Source::Tar(input) => import_tar(files, Inode::ROOT, input, &options, &mut tell)?,
+                Source::Layer(input) => import_layer(files, input, &options, &mut tell)?,
+            })
+        });
+        or_discard(store, made)
+    };
+    let (layer, counts) = match &args.parent {
+        Some(_) => import(&context.open_store()?)?,
+        None => context.with_store(import)?,
+    };
     drop(bar);
     context.print(&Imported {
         file: args.file.display().to_string(),
