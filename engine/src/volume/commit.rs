@@ -24,7 +24,8 @@ use crate::units::{BlockAddress, FileBlock};
 /// before its record is written.
 pub const UNSYNCED_BYTES_MAX: u64 = 1 << 20;
 /// How many records' heads are worth a checkpoint before zeros are written ahead: as many blocks
-/// as these would be, for two syncs more in some more commits.
+/// as these would be, for two syncs more in some more commits. In a large file as many as the square
+/// root of its blocks: what the heads take and what checkpoints write are about the same then.
 const HEADS_MIN: u64 = 48;
 
 /// What a commit has set aside.
@@ -127,7 +128,8 @@ impl Volume {
         let state = self.state.read();
         records >= self.options.journal_records_max
             || state.committed.map.len() >= self.options.map_extents_max
-            || records >= HEADS_MIN && state.allocator.wants_heads_back()
+            || records >= state.allocator.blocks().isqrt().max(HEADS_MIN)
+                && state.allocator.wants_heads_back()
     }
 
     /// One commit of all that is pending.

@@ -337,10 +337,10 @@ fn commits_of_a_block_write_few_zeros_in_a_young_file() {
     let home = MemoryHome::new();
     let volume = create(&home, 1 << 30, VolumeOptions::default());
     let (young, after) = written_by(&volume, 0, COMMITS);
-    assert!(young <= COMMITS * 13_050, "{} bytes a commit", young / COMMITS);
+    assert!(young <= COMMITS * 12_950, "{} bytes a commit", young / COMMITS);
     assert!(after.syncs <= COMMITS * 104 / 100, "{} syncs", after.syncs);
     let (older, _) = written_by(&volume, COMMITS, 9 * COMMITS);
-    assert!(older <= 9 * COMMITS * 12_440, "{} bytes a commit", older / COMMITS / 9);
+    assert!(older <= 9 * COMMITS * 12_500, "{} bytes a commit", older / COMMITS / 9);
 }
 
 /// A session of one commit wrote 256 KiB of zeros, each time.

@@ -4,10 +4,10 @@
 //! The first write into an allocated block changes metadata of the host, which a sync has to wait
 //! for; a write into one that was written before does not. So zeros are written ahead, a stretch
 //! at a time, behind the blocks of the commit that does it, and a checkpoint that gives back enough
-//! heads is made before that. Record heads are placed two commits early, two side by side, each with as many free blocks beside it as its
-//! commit is likely to need: a record and its blocks are one piece, and two heads that a checkpoint
-//! gives back are room for one more. All of this is for speed alone; any other place would be as
-//! right.
+//! heads is made before that. Record heads are placed two commits early, two side by side, each with
+//! as many free blocks beside it as its commit is likely to need: a record and its blocks are one
+//! piece, and two heads that a checkpoint gives back are room for one more. All of this is for speed
+//! alone; any other place would be as right.
 
 use std::ops::Range;
 
@@ -181,13 +181,13 @@ impl Allocator {
     /// Writes zeros over what of a free stretch of at least `count` blocks was never written, behind
     /// its first `own` blocks, which the caller is about to write; where it is, if there is one.
     fn write_ahead(&mut self, own: u64, count: u64, space: &dyn Space) -> Result<Option<u64>> {
-        let wanted = own + (self.trail.ahead_bytes >> self.block_log2).max(count - own);
+        let wanted = (self.trail.ahead_bytes >> self.block_log2).max(count);
         // Not looked for once more: a large file is not looked at as far as its end.
         let found = self.find_stretch(count).map(|found| found.first.0);
         let first = found.unwrap_or_else(|| self.free_tail());
+        let past = first + wanted;
         // What is left of an earlier stretch counts as nothing: it is the reserve.
-        let past = first + wanted + RESERVE_BLOCKS;
-        let mut end = self.next_used(first, self.blocks.min(past));
+        let mut end = self.next_used(first, self.blocks.min(past + RESERVE_BLOCKS));
         if end == self.blocks && end < past {
             match self.grow_by(past - end, space) {
                 Ok(()) => end = past,
@@ -390,13 +390,14 @@ mod tests {
         let mut allocator = Allocator::fresh(12, 4, 4);
         let taken = allocator.allocate(3, &epochs, &file).unwrap();
         assert_eq!(taken, [BlockRange { first: FileBlock(4), count: 3 }]);
-        assert_eq!((file.filled_first.get(), file.filled.get()), (FileBlock(7), 16));
+        assert_eq!((file.filled_first.get(), file.filled.get()), (FileBlock(7), 13));
+        assert_eq!(allocator.blocks(), 20, "a file that is written to once stays small");
     }
 
     #[test]
     fn pieces_leave_what_was_written_to_commits() {
         let (epochs, file) = (Epochs::default(), file(u64::MAX));
-        let mut allocator = Allocator::fresh(12, 4, 4);
+        let mut allocator = Allocator::fresh(12, 4, 64);
         allocator.allocate(1, &epochs, &file).unwrap();
         let written = file.filled_first.get().0 + file.filled.get();
         let piece = allocator.allocate_contiguous(2, &epochs, &file).unwrap();
@@ -404,10 +405,10 @@ mod tests {
         // And come back as written.
         allocator.release(piece, &epochs);
         let mut taken = 0;
-        while file.filled.get() == 16 {
+        while file.filled.get() == 15 {
             taken += allocator.allocate(1, &epochs, &file).unwrap()[0].count;
         }
-        assert_eq!(taken, 16 + 2 + 1, "all of those, and one before the next zeros");
+        assert_eq!(taken, 15 + 2 + 1, "all of those, and one before the next zeros");
     }
 
     #[test]
@@ -486,7 +487,7 @@ mod tests {
             taken += allocator.allocate(1, &epochs, &file).unwrap()[0].count;
         }
         assert_eq!(taken, 21, "those that the host holds, and one of the zeros");
-        assert_eq!((file.filled.get(), allocator.blocks()), (16, 256));
+        assert_eq!((file.filled.get(), allocator.blocks()), (15, 256));
     }
 
     /// Each question is a call of the host, and others wait for the state meanwhile.
