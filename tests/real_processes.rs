@@ -20,7 +20,7 @@ use crate::harness::{Subject, compare, workloads};
 
 const FOLDER: &str = "SAPWOOD_TEST_WORKER_FOLDER";
 const WORKLOAD: &str = "SAPWOOD_TEST_WORKER_WORKLOAD";
-/// Set where a worker waits for a line before it begins.
+/// Set where a worker says that it is there, and waits for a line before it begins.
 const WAITS: &str = "SAPWOOD_TEST_WORKER_WAITS";
 const WORKER: &str = "real_processes::a_writer_killed_at_any_system_call_loses_nothing";
 
@@ -76,6 +76,7 @@ fn steps(workload: usize) -> Vec<Step> {
 /// Does the steps, and says so after each.
 fn work(folder: &Path, workload: usize) {
     if std::env::var_os(WAITS).is_some() {
+        println!("waiting");
         std::io::stdin().read_line(&mut String::new()).unwrap();
     }
     let host = Arc::new(FileHost::open_root(folder, Network::Allow).unwrap());
@@ -110,7 +111,7 @@ fn spawn(command: &mut Command, folder: &Path, workload: usize) -> Child {
         .env(FOLDER, folder)
         .env(WORKLOAD, workload.to_string())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap()
 }
@@ -128,12 +129,19 @@ enum End {
     Killed,
 }
 
-/// Waits for the worker to end, then compares what it acknowledged with what is found.
+/// Waits for the worker to end, then compares what it acknowledged with what is found. One that
+/// failed says why.
 fn judge(mut child: Child, folder: &Path, workload: usize) -> Result<End, String> {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let acknowledged =
         lines.filter(|line| line.as_ref().is_ok_and(|line| line.contains("acknowledged"))).count();
-    let end = if child.wait().unwrap().success() { End::Reached } else { End::Killed };
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let end = match child.wait().unwrap().code() {
+        Some(0) => End::Reached,
+        Some(code) => return Err(format!("the worker ended with {code}: {said}")),
+        None => End::Killed,
+    };
     if acknowledged == 0 {
         return Ok(end);
     }
@@ -275,7 +283,10 @@ fn interrupted_system_calls_are_made_again_whatever_is_done() {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.env(WAITS, "").stdin(Stdio::piped());
         let mut worker = spawn(&mut command, &store, workload);
-        // Attached to, as a program that is just being loaded makes such calls, too.
+        // Attached to once it waits: a program that is just being loaded makes such calls, too. It
+        // has written no more than the line, of which not a byte is read ahead.
+        let said = BufReader::with_capacity(1, worker.stdout.as_mut().unwrap());
+        assert!(said.lines().any(|line| line.unwrap().ends_with("waiting")), "{}", all[workload].0);
         let calls = RETRIED.join(",");
         let mut tracer = Command::new("strace")
             .args(["-f", "-p", &worker.id().to_string(), "-o", trace.to_str().unwrap()])
