@@ -19,6 +19,11 @@ pub const HEADER_BYTES: u64 = 2 * PAGE_BYTES;
 /// extents than an address space holds; what comes past it is folded first.
 pub const RUNS_MAX: usize = 32;
 
+/// What numbers that grow by one at a time stay below: no writer gets there, and who counts on from
+/// one does not overflow.
+const COUNTS_END: u64 = 1 << 63;
+
+const GENERATION_OFFSET: usize = 24;
 const FEATURES_OFFSET: usize = PRELUDE_BYTES;
 const KIND_OFFSET: usize = FEATURES_OFFSET + 3 * 8;
 const STATE_OFFSET: usize = KIND_OFFSET + 1;
@@ -277,6 +282,11 @@ impl Header {
     pub fn decode(page: &[u8; PAGE_BYTES as usize], slot: u64) -> Result<Header> {
         let (prelude, _) = page::open("header slot", page, PageKind::Header)?;
         prelude.expect("header slot", prelude.layer, prelude.generation, FileBlock(slot))?;
+        if prelude.generation >= COUNTS_END {
+            let (found, expected) = (prelude.generation, "less than 2^63");
+            let error = Error::corrupt("read header slot", "generation", found, expected);
+            return Err(error.at_offset(GENERATION_OFFSET as u64));
+        }
         let mut fields = FieldReader::new("header slot", page);
         fields.seek(FEATURES_OFFSET);
         let features = Features {
@@ -338,13 +348,13 @@ impl Header {
             return Err(fields.bad("digest", 32, digest, "none while the layer is open"));
         }
         let journal = Journal {
-            sequence: fields.u64("journal sequence")?,
+            sequence: count(&mut fields, "journal sequence")?,
             next: FileBlock(fields.u64("journal next place")?),
             after_next: FileBlock(fields.u64("journal place after next")?),
-            durable_sequence: fields.u64("journal durable sequence")?,
+            durable_sequence: count(&mut fields, "journal durable sequence")?,
             chain: fields.u32("journal chain")?,
         };
-        let piece_generation = fields.u64("next piece generation")?;
+        let piece_generation = count(&mut fields, "next piece generation")?;
         let sources = PieceRef::read_optional(&mut fields)?;
         let annotations = PieceRef::read_optional(&mut fields)?;
         let free_space = PieceRef::read_optional(&mut fields)?;
@@ -387,5 +397,12 @@ impl Header {
             free_space,
             runs,
         })
+    }
+}
+
+fn count(fields: &mut FieldReader<'_>, name: &'static str) -> Result<u64> {
+    match fields.u64(name)? {
+        number if number < COUNTS_END => Ok(number),
+        number => Err(fields.bad(name, 8, number, "less than 2^63")),
     }
 }

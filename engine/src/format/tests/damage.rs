@@ -2,6 +2,7 @@
 
 use super::samples::{self, LAYER, Sample};
 use crate::ErrorKind;
+use crate::format::header::Header;
 use crate::format::page::CRC_OFFSET;
 use crate::format::{FreeSpace, Record, sources};
 use crate::units::FileBlock;
@@ -83,6 +84,28 @@ fn hostile_counts_are_refused() {
                 }
             }
         }
+    }
+}
+
+/// Whoever counted on from such a number once overflowed.
+#[test]
+fn numbers_that_only_grow_leave_room_to_count_on() {
+    let numbers: [fn(&mut Header, u64); 4] = [
+        |header, number| header.generation = number,
+        |header, number| header.journal.sequence = number,
+        |header, number| header.journal.durable_sequence = number,
+        |header, number| header.piece_generation = number,
+    ];
+    for set in numbers {
+        let decoded = |number| {
+            let mut header = samples::open_header();
+            set(&mut header, number);
+            Header::decode(&header.encode(1), 1)
+        };
+        assert!(decoded((1 << 63) - 1).is_ok());
+        let error = decoded(1 << 63).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.offset().is_some() && error.field().is_some(), "{error}");
     }
 }
 
