@@ -31,9 +31,10 @@ impl Volume {
     /// not be in the snapshot, each batch whole or not at all.
     ///
     /// Errors: [`NoSpace`](crate::ErrorKind::NoSpace): nothing happened, the volume goes on, and
-    /// the call can be made again; so it is where the process can open no file more. Any other failure
-    /// poisons the volume: reopen it, and it shows whether the snapshot was taken. From the first write of the header that says frozen, a lack
-    /// of room too is such a failure, and told as [`Poisoned`](crate::ErrorKind::Poisoned).
+    /// the call can be made again; so it is where the process can open no file more. Any other
+    /// failure poisons the volume: reopen it, and it shows whether the snapshot was taken. From the
+    /// first write of the header that says frozen, a lack of room too is such a failure, and told as
+    /// [`Poisoned`](crate::ErrorKind::Poisoned).
     pub fn snapshot(&self, annotations: &Annotations) -> Result<Snapshot> {
         self.check_process("snapshot")?;
         self.gate.refuse_own_batch("snapshot")?;

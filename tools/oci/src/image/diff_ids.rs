@@ -82,6 +82,10 @@ impl DiffIds {
                 |line: &&str| entry(line).is_some() && line.split(' ').next().is_some_and(is_there);
             let kept = lines(&bytes).filter(is_kept).flat_map(|line| [line, "\n"]);
             let kept: String = kept.collect();
+            // Most often all are there: what is not written anew needs no room.
+            if kept.len() == bytes.len() {
+                return Ok(());
+            }
             file.set_len(0)?;
             file.rewind()?;
             file.write_all(kept.as_bytes())
