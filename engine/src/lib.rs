@@ -230,8 +230,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use format::{Annotations, LayerKind, LayerState, NameEntry, NameKind};
 pub use layer::{MapPolicy, ReadPolicy, VerifyPolicy};
 pub use store::{
-    GcOptions, GcReport, HeldLayer, Holding, Holdings, KeptSnapshot, LayerInfo, Progress, Removal,
-    RemoveReport, Replace, Resolved, ResolvedKind, Store, StoreOptions, StoreUsage, Usage,
+    GcOptions, GcReport, GivenUp, HeldLayer, Holding, Holdings, KeptSnapshot, LayerInfo, Progress,
+    Removal, RemoveReport, Replace, Resolved, ResolvedKind, Store, StoreOptions, StoreUsage, Usage,
 };
 pub use units::{BlockAddress, BlockSize, Digest, FileBlock, LayerId};
 pub use volume::{

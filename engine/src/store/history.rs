@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{digests, headers, paths};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerRef, LayerState};
 use crate::medium::Host;
 use crate::units::LayerId;
@@ -21,16 +21,30 @@ pub fn locate(host: &dyn Host, wanted: &LayerRef) -> Result<Header> {
     Err(headers::missing(host, wanted.id))
 }
 
+/// Whether an error says that a layer is lost or damaged, for good: not that the host failed.
+pub fn is_lost(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::WrongParent)
+}
+
 /// A walk from a layer through its ancestors, newest first.
 pub struct History<'a> {
     host: &'a dyn Host,
     next: Option<LayerRef>,
     seen: HashSet<LayerId>,
+    met: Option<LayerId>,
+}
+
+impl History<'_> {
+    /// The layer that was asked for last: where the walk ended with an error, the one that is lost
+    /// or damaged.
+    pub fn met(&self) -> Option<LayerId> {
+        self.met
+    }
 }
 
 /// The layer recorded as `tip` and all its ancestors.
 pub fn history(host: &dyn Host, tip: Option<LayerRef>) -> History<'_> {
-    History { host, next: tip, seen: HashSet::new() }
+    History { host, next: tip, seen: HashSet::new(), met: None }
 }
 
 impl Iterator for History<'_> {
@@ -38,6 +52,7 @@ impl Iterator for History<'_> {
 
     fn next(&mut self) -> Option<Result<Header>> {
         let wanted = self.next.take()?;
+        self.met = Some(wanted.id);
         let header = match locate(self.host, &wanted) {
             Ok(header) => header,
             Err(error) => return Some(Err(error)),

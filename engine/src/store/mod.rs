@@ -7,6 +7,7 @@ mod cache;
 mod collect;
 mod digests;
 mod flatten;
+mod give_up;
 mod handle;
 mod headers;
 mod history;
@@ -33,6 +34,7 @@ mod volumes;
 
 pub use collect::{GcOptions, GcReport};
 pub use flatten::Progress;
+pub use give_up::GivenUp;
 pub use handle::{Store, StoreOptions};
 pub use holdings::{HeldLayer, Holding, Holdings, Removal};
 pub use info::{KeptSnapshot, LayerInfo};

@@ -1,11 +1,11 @@
 //! Removing: names go, snapshots are marked. What that frees is collected later.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::collect::change_header;
 use super::handle::{Inner, Store};
 use super::headers;
-use super::history::{History, history};
+use super::history::{History, history, is_lost};
 use super::locks::{NameLock, StoreLock};
 use super::names::{self, FoundName, failed};
 use super::resolve::{find_name, newest_frozen, resolve};
@@ -25,6 +25,9 @@ pub struct RemoveReport {
     pub snapshots: Vec<LayerId>,
     /// What a volume had written since its last snapshot: the file of that layer is gone.
     pub top: Option<LayerId>,
+    /// Layers that are lost or damaged, in the history of the name or of others: whether snapshots
+    /// below them went with the name is not known, and none of those was marked.
+    pub lost: Vec<LayerId>,
 }
 
 impl Store {
@@ -35,6 +38,7 @@ impl Store {
     ///   history holds.
     /// - A volume: its name and what was written since its last snapshot go, and with them the
     ///   snapshots of its history that no other name's history holds.
+    /// - A name whose history is not whole goes as well: see [`RemoveReport::lost`].
     /// - `NAME@N`, a layer id or a digest: that one snapshot is marked removed; what stands on it
     ///   goes on as before.
     ///
@@ -66,7 +70,7 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     };
     let _alone = StoreLock::exclusive(host)?;
     let found = names::read(host, name)?.ok_or_else(|| names::missing(name))?;
-    let alone = held_by_name_alone(inner, &found)?;
+    let Alone { snapshots: alone, lost } = held_by_name_alone(inner, &found)?;
     for header in &alone {
         let path = paths::layer(header.layer);
         let writable = header.expect_writable(MARK_REMOVED);
@@ -81,22 +85,38 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
         NameKind::Volume => unlink_top(inner, found.entry.top)?.then_some(found.entry.top),
         NameKind::Tag => None,
     };
-    Ok(RemoveReport { name: Some(name.to_string()), snapshots, top })
+    let lost = lost.into_keys().collect();
+    Ok(RemoveReport { name: Some(name.to_string()), snapshots, top, lost })
+}
+
+/// What no other name's history holds.
+#[derive(Debug, Default)]
+pub(super) struct Alone {
+    /// Snapshots that are not removed yet, newest first.
+    pub snapshots: Vec<Header>,
+    /// The layers at which histories end that are not whole, and what is wrong with them.
+    pub lost: BTreeMap<LayerId, Error>,
 }
 
 /// The snapshots in the history of a name that no other name's history holds, and that are not
-/// removed yet. The caller holds the store's lock, so that names stay as they are.
-pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec<Header>> {
+/// removed yet; none where another's cannot be walked to its end, for it may hold any of them. The
+/// caller holds the store's lock, so that names stay as they are.
+pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Alone> {
     let host = inner.host();
-    let Some(tip) = newest_frozen(inner, found)? else { return Ok(Vec::new()) };
+    let Some(tip) = newest_frozen(inner, found)? else { return Ok(Alone::default()) };
     let mut held = HashSet::new();
-    let mut step = |walk: &mut History<'_>| {
-        Ok::<_, Error>(match walk.next().transpose()? {
-            Some(header) if header.layer == tip.id => Step::Met,
-            // From a layer that was met before on down, all were.
-            Some(header) if held.insert(header.layer) => Step::Further,
-            _ => Step::Ended,
-        })
+    let mut lost = BTreeMap::new();
+    let mut step = |walk: &mut History<'_>| match walk.next() {
+        None => Ok(Step::Ended),
+        Some(Ok(header)) if header.layer == tip.id => Ok(Step::Met),
+        // From a layer that was met before on down, all were.
+        Some(Ok(header)) if !held.insert(header.layer) => Ok(Step::Ended),
+        Some(Ok(_)) => Ok(Step::Further),
+        Some(Err(error)) if is_lost(&error) => {
+            lost.extend(walk.met().map(|id| (id, error)));
+            Ok(Step::Ended)
+        }
+        Some(Err(error)) => Err(error),
     };
     // All walks go down side by side: what holds the tip most often does so near its own, and a
     // chain that does not may be long.
@@ -107,7 +127,7 @@ pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec
             walks.push(history(host, newest_frozen(inner, &other)?));
             match step(walks.last_mut().expect("one was just begun"))? {
                 // All of the one is in the other.
-                Step::Met => return Ok(Vec::new()),
+                Step::Met => return Ok(Alone::default()),
                 Step::Ended => drop(walks.pop()),
                 Step::Further => {}
             }
@@ -117,24 +137,32 @@ pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Vec
         let mut further = Vec::new();
         for mut walk in walks {
             match step(&mut walk)? {
-                Step::Met => return Ok(Vec::new()),
+                Step::Met => return Ok(Alone::default()),
                 Step::Ended => {}
                 Step::Further => further.push(walk),
             }
         }
         walks = further;
     }
-    let mut alone = Vec::new();
-    for header in history(host, Some(tip)) {
-        let header = header?;
-        if held.contains(&header.layer) {
-            break;
-        }
-        if !header.removed {
-            alone.push(header);
+    let mut snapshots = Vec::new();
+    let mut own = history(host, Some(tip));
+    let mut own_end = None;
+    while let Some(step) = own.next() {
+        match step {
+            Ok(header) if held.contains(&header.layer) => break,
+            Ok(header) if header.removed => {}
+            Ok(header) => snapshots.push(header),
+            Err(error) if is_lost(&error) => own_end = own.met().map(|id| (id, error)),
+            Err(error) => return Err(error),
         }
     }
-    Ok(alone)
+    // What lies below the end of another's history may be any of these, but where the same layer
+    // is the end of this one: it lies below them itself.
+    if lost.keys().any(|id| own_end.as_ref().is_none_or(|(own, _)| own != id)) {
+        snapshots.clear();
+    }
+    lost.extend(own_end);
+    Ok(Alone { snapshots, lost })
 }
 
 /// What a step down a history has met.
@@ -170,7 +198,7 @@ fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
         ));
     }
     mark_removed(inner, id)?;
-    Ok(RemoveReport { name: None, snapshots: vec![id], top: None })
+    Ok(RemoveReport { snapshots: vec![id], ..RemoveReport::default() })
 }
 
 fn mark_removed(inner: &Inner, id: LayerId) -> Result<()> {

@@ -1,10 +1,10 @@
 //! Who takes how much space.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::collect::{Assume, Census, census, plan};
 use super::handle::{Inner, Store};
-use super::history::history;
+use super::history::{history, is_lost};
 use super::locks::StoreLock;
 use super::names::{FoundName, failed, list_folder};
 use super::remove::{held_by_name_alone, whole_name};
@@ -28,7 +28,7 @@ pub struct Usage {
 }
 
 /// What a whole store takes, in bytes: each byte is counted once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreUsage {
     /// How many tags.
     pub tags: u64,
@@ -48,6 +48,9 @@ pub struct StoreUsage {
     pub unnamed_bytes: u64,
     /// What the merged indexes take besides.
     pub index_bytes: u64,
+    /// Layers that are lost or damaged, at which histories of names end: what lies below them is
+    /// counted as no name's, where no other leads to it.
+    pub lost: BTreeSet<LayerId>,
 }
 
 impl Store {
@@ -93,8 +96,15 @@ impl Store {
                     owners.insert(found.entry.top, Owner::One);
                 }
             }
-            for header in history(host, tip) {
-                let header = header?;
+            let mut walk = history(host, tip);
+            while let Some(step) = walk.next() {
+                let header = match step {
+                    Err(error) if is_lost(&error) => {
+                        usage.lost.extend(walk.met());
+                        break;
+                    }
+                    step => step?,
+                };
                 size.get_or_insert(header.volume_bytes);
                 match owners.insert(header.layer, Owner::One) {
                     None => {}
@@ -152,7 +162,10 @@ pub(super) fn usage_of_name(
 ) -> Result<Usage> {
     let mut assume = Assume::default();
     let alone = held_by_name_alone(inner, found)?;
-    assume.removed.extend(alone.into_iter().map(|header| header.layer));
+    if let Some((_, error)) = alone.lost.into_iter().next() {
+        return Err(error);
+    }
+    assume.removed.extend(alone.snapshots.into_iter().map(|header| header.layer));
     assume.without_names.insert(found.entry.name.clone());
     let history = match found.entry.kind {
         NameKind::Volume => {

@@ -98,6 +98,12 @@ impl<'a> Context<'a> {
         Ok(Verdict::Done)
     }
 
+    /// As [`print`](Context::print), where the report may lack what is lost or damaged, and says so.
+    pub fn print_what_is_left(&self, report: &impl Report, is_whole: bool) -> Result<Verdict> {
+        let verdict = self.print(report)?;
+        Ok(if is_whole { verdict } else { Verdict::Damaged })
+    }
+
     /// Prints the report of the verb on standard error, as standard output carries data: only
     /// where JSON is asked for, since the data are the answer.
     pub fn print_beside_data(&self, report: &impl Report) -> Result<Verdict> {

@@ -69,6 +69,8 @@ pub enum Verdict {
     Done,
     /// The answer is no.
     No,
+    /// The answer lacks what is lost or damaged, and says so.
+    Damaged,
     /// What a process in a container ended with.
     Process(u8),
 }
@@ -79,6 +81,7 @@ impl Verdict {
         match self {
             Verdict::Done => Exit::Done as u8,
             Verdict::No => Exit::No as u8,
+            Verdict::Damaged => Exit::Corrupt as u8,
             Verdict::Process(code) => code,
         }
     }

@@ -138,11 +138,14 @@ impl Facts {
                 Ok(()) => return Ok(layer),
                 Err(error) => error,
             },
-            None => Error::new(ErrorKind::WrongParent, "find a layer").about(
-                "layer id",
-                "no file of it",
-                wanted.id,
-            ),
+            None => {
+                let found = match self.headerless.contains(&wanted.id) {
+                    true => "a file of it without a header that verifies",
+                    false => "no file of it",
+                };
+                Error::new(ErrorKind::WrongParent, "find a layer")
+                    .about("layer id", found, wanted.id)
+            }
         };
         let equal = wanted.digest.and_then(|digest| self.by_digest.get(&digest));
         equal.and_then(|id| self.layers.get(id)).ok_or(verdict)

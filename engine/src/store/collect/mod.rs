@@ -11,7 +11,7 @@ mod run;
 mod see;
 mod sweep;
 
-pub(super) use census::{Census, census, was_never_durable};
+pub(super) use census::{Census, census, expect_known, was_never_durable};
 pub(super) use plan::{Assume, Plan, plan};
 pub use run::{GcOptions, GcReport};
 pub(super) use sweep::change_header;

@@ -2,6 +2,7 @@
 
 mod collect;
 mod crash;
+mod damage;
 mod making;
 mod many_layers;
 mod names;

@@ -83,6 +83,10 @@ pub struct RmArgs {
     /// Kill what runs in containers that are to be removed
     #[arg(short, long)]
     pub force: bool,
+    /// Give up names and layers that `check` says cannot be read, and that stop `gc`; what stood on
+    /// such a layer stays unreadable
+    #[arg(long, conflicts_with_all = ["recursive", "force"])]
+    pub damaged: bool,
 }
 
 #[derive(Args, Debug)]

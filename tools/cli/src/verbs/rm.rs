@@ -5,14 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sapwood::files::Paths;
-use sapwood::store::Store;
+use sapwood::store::{GivenUp, Store};
 use sapwood_container::{Status, container};
 use serde::Serialize;
 
 use super::stop::kill;
 use crate::args::RmArgs;
 use crate::context::Context;
-use crate::error::{Result, Verdict};
+use crate::error::{CliError, Result, Verdict};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::tree::{TreePath, Word, as_reference, change, open_view, runs_of_one_tree};
@@ -31,22 +31,35 @@ struct Removals {
 struct Removal {
     reference: String,
     layers_removed: Vec<String>,
+    /// Lost or damaged ones at which histories ended: what is below them is left as it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers_lost: Vec<String>,
     /// So many of them are still there: `gc` takes them.
     #[serde(skip)]
     left: u64,
+}
+
+impl Removal {
+    fn without_layers(reference: String) -> Removal {
+        Removal { reference, layers_removed: Vec::new(), layers_lost: Vec::new(), left: 0 }
+    }
 }
 
 impl Report for Removals {
     const CONFIRMS: bool = true;
 
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        for Removal { reference, left, .. } in &self.removed {
+        for Removal { reference, left, layers_lost, .. } in &self.removed {
             match left {
                 0 => writeln!(text, "removed {reference}")?,
                 _ => {
                     let snapshots = counted(*left, "snapshot");
                     writeln!(text, "removed {reference}: {snapshots} left to `gc`")?;
                 }
+            }
+            for layer in layers_lost {
+                let left = "snapshots that only it leads to are left as they are";
+                writeln!(text, "layer {layer} is lost or damaged: {left}")?;
             }
         }
         Ok(())
@@ -56,6 +69,9 @@ impl Report for Removals {
 pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let (places, names) = sort(&args.words)?;
+    if args.damaged {
+        return give_up(&store, &places, &names, context);
+    }
     // A word that is mistyped stops the whole line before anything is gone.
     for name in &names {
         store.resolve(name)?;
@@ -67,13 +83,11 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     for places in runs_of_one_tree(&places) {
         remove_files(&store, places, args.recursive)?;
     }
-    let without_layers =
-        |reference: String| Removal { reference, layers_removed: Vec::new(), left: 0 };
     let mut removed: Vec<Removal> =
-        places.iter().map(|place| without_layers(place.to_string())).collect();
+        places.iter().map(|place| Removal::without_layers(place.to_string())).collect();
     for name in names {
         if args.force && !end(&store, &name)? {
-            removed.push(without_layers(name));
+            removed.push(Removal::without_layers(name));
             continue;
         }
         // What runs over a volume, and what is remembered of it, goes before the volume does.
@@ -81,8 +95,29 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
         let report = store.remove(&name)?;
         let layers_removed =
             report.snapshots.iter().chain(&report.top).map(|layer| layer.to_string()).collect();
+        let layers_lost = report.lost.iter().map(ToString::to_string).collect();
         let left = report.snapshots.len() as u64;
-        removed.push(Removal { reference: name, layers_removed, left });
+        removed.push(Removal { reference: name, layers_removed, layers_lost, left });
+    }
+    context.print(&Removals { removed })
+}
+
+fn give_up(
+    store: &Store,
+    places: &[TreePath],
+    names: &[String],
+    context: &Context<'_>,
+) -> Result<Verdict> {
+    if let Some(place) = places.first() {
+        return Err(CliError::usage(format!("{place}: --damaged is for names and layers")));
+    }
+    let mut removed = Vec::new();
+    for name in names {
+        let removal = Removal::without_layers(name.clone());
+        removed.push(match store.give_up(name)? {
+            GivenUp::Name(reference) => Removal { reference, ..removal },
+            GivenUp::Layer(layer) => Removal { layers_removed: vec![layer.to_string()], ..removal },
+        });
     }
     context.print(&Removals { removed })
 }

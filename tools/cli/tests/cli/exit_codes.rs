@@ -143,6 +143,52 @@ fn corrupt_is_5() {
     assert_eq!(place.run(&["check", "--data"]).code, 1);
 }
 
+/// One damaged layer neither hides the others nor keeps their space for ever.
+#[test]
+fn what_is_damaged_can_be_removed_and_the_rest_is_told() {
+    let place = Place::with_fork();
+    place.ok(&["create", "other", "1M"]);
+    place.ok(&["create", "garbage", "1M"]);
+    place.feed(&["write", "garbage"], &pattern(7, 100_000));
+    place.ok(&["snapshot", "garbage"]);
+    place.ok(&["rm", "garbage"]);
+    let layer = place.json(&["show", "base:1"], 0)["layer"].as_str().unwrap().to_owned();
+    let file = place.store().join(format!("layers/{layer}.layer"));
+    let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+    for slot in [0, 4096] {
+        file.write_all_at(b"x", slot + 100).unwrap();
+    }
+
+    let listed = place.run(&["ls"]);
+    assert_eq!(listed.code, 5, "{}", listed.stderr);
+    let text = String::from_utf8(listed.stdout).unwrap();
+    assert!(text.contains("base:1: corrupt: read header slot"), "{text}");
+    let names = &place.json(&["ls"], 5)["names"];
+    let of = |name| names.as_array().unwrap().iter().find(|row| row["name"] == name).unwrap();
+    assert_eq!(
+        (&of("base:1")["layer"], &of("other")["size_bytes"]),
+        (&layer.as_str().into(), &(1 << 20).into())
+    );
+    assert!(of("base:1")["damage"].is_string() && of("other").get("damage").is_none());
+    assert_eq!(place.json(&["df"], 5)["lost_layers"], serde_json::json!([layer]));
+    let checked = place.run(&["check"]);
+    let text = String::from_utf8(checked.stdout).unwrap();
+    assert!(text.contains("without a header that verifies"), "{text}");
+
+    assert_eq!(place.run(&["gc"]).code, 5, "who knows what it needs");
+    assert_eq!(place.run(&["rm", "--damaged", &layer]).code, 2, "names lead to it");
+    let removed = place.json(&["rm", "base:1", "vm", "vm:monday"], 0);
+    assert_eq!(removed["removed"][0]["layers_lost"], serde_json::json!([layer]));
+    assert_eq!(place.run(&["rm", "--damaged", "other"]).code, 2, "it can be read");
+    assert_eq!(place.run(&["rm", "--damaged", "other:/file"]).code, 2);
+    let given_up = place.json(&["rm", "--damaged", &layer[..8]], 0);
+    assert_eq!(given_up["removed"][0]["layers_removed"], serde_json::json!([layer]));
+    assert!(place.json(&["gc"], 0)["freed_bytes"].as_u64().unwrap() > 100_000);
+    for words in [&["ls"][..], &["df"], &["du"], &["check", "--data"]] {
+        assert_eq!(place.run(words).code, 0, "{words:?}");
+    }
+}
+
 #[test]
 fn wrong_parent_is_6() {
     // A layer is frozen twice with different content, in a store and in a copy of it; then the

@@ -24,29 +24,29 @@ struct Disk {
     unnamed_bytes: u64,
     index_bytes: u64,
     host_free_bytes: u64,
+    /// Layers at which histories end that are not whole.
+    lost_layers: Vec<String>,
 }
 
 impl Report for Disk {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
         let units = text.units;
-        write_fields(
-            text,
-            &[
-                ("store", self.store.clone()),
-                (
-                    "names",
-                    format!("{}, {}", counted(self.tags, "tag"), counted(self.volumes, "volume")),
-                ),
-                ("layers", self.layers.to_string()),
-                ("virtual", units.size(self.virtual_bytes)),
-                ("allocated", units.size(self.allocated_bytes)),
-                ("exclusive", units.size(self.exclusive_bytes)),
-                ("shared", units.size(self.shared_bytes)),
-                ("unnamed", units.size(self.unnamed_bytes)),
-                ("indexes", units.size(self.index_bytes)),
-                ("free on host", units.size(self.host_free_bytes)),
-            ],
-        )
+        let names = format!("{}, {}", counted(self.tags, "tag"), counted(self.volumes, "volume"));
+        let mut fields = vec![
+            ("store", self.store.clone()),
+            ("names", names),
+            ("layers", self.layers.to_string()),
+            ("virtual", units.size(self.virtual_bytes)),
+            ("allocated", units.size(self.allocated_bytes)),
+            ("exclusive", units.size(self.exclusive_bytes)),
+            ("shared", units.size(self.shared_bytes)),
+            ("unnamed", units.size(self.unnamed_bytes)),
+            ("indexes", units.size(self.index_bytes)),
+            ("free on host", units.size(self.host_free_bytes)),
+        ];
+        // What lies below such a layer counts as no name's.
+        fields.extend(self.lost_layers.iter().map(|layer| ("lost or damaged", layer.clone())));
+        write_fields(text, &fields)
     }
 }
 
@@ -56,7 +56,9 @@ pub fn tell(context: &Context<'_>) -> Result<Verdict> {
     let host = rustix::fs::statvfs(store.path()).map_err(|error| {
         CliError::file("ask the host for its free space", store.path())(error.into())
     })?;
-    context.print(&Disk {
+    let lost_layers: Vec<_> = usage.lost.iter().map(ToString::to_string).collect();
+    let is_whole = lost_layers.is_empty();
+    let report = Disk {
         store: context.store_path()?.display().to_string(),
         block_bytes: store.block_size().bytes(),
         tags: usage.tags,
@@ -69,5 +71,7 @@ pub fn tell(context: &Context<'_>) -> Result<Verdict> {
         unnamed_bytes: usage.unnamed_bytes,
         index_bytes: usage.index_bytes,
         host_free_bytes: host.f_bavail.saturating_mul(host.f_frsize),
-    })
+        lost_layers,
+    };
+    context.print_what_is_left(&report, is_whole)
 }

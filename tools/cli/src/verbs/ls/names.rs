@@ -1,7 +1,10 @@
 //! Tags and volumes.
 
-use std::io;
+use std::io::{self, Write};
 
+use sapwood::format::name::NameEntry;
+use sapwood::store::Store;
+use sapwood::{Error, ErrorKind};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -20,7 +23,42 @@ struct Row {
     name: String,
     kind: &'static str,
     #[serde(flatten)]
-    layer: LayerReport,
+    layer: Layer,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Layer {
+    Known(LayerReport),
+    /// Its file is lost, or cannot be read.
+    Damaged {
+        layer: String,
+        damage: String,
+    },
+}
+
+impl Row {
+    fn new(entry: NameEntry, store: &Store) -> Result<Row> {
+        let layer = match store.layer(entry.top) {
+            Ok(info) => Layer::Known(LayerReport::new(&info, store)),
+            Err(error) if is_damage(&error) => {
+                Layer::Damaged { layer: entry.top.to_string(), damage: error.to_string() }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Row { name: entry.name, kind: name_kind(entry.kind), layer })
+    }
+
+    fn damage(&self) -> Option<&str> {
+        match &self.layer {
+            Layer::Known(_) => None,
+            Layer::Damaged { damage, .. } => Some(damage),
+        }
+    }
+}
+
+fn is_damage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound)
 }
 
 impl Report for Listing {
@@ -34,20 +72,31 @@ impl Report for Listing {
             Column::Left("CREATED"),
         ]);
         for row in &self.names {
-            table.row([
-                row.name.clone(),
-                row.kind.to_owned(),
-                // A tree has no size of its own.
-                match row.layer.layer_kind {
-                    "tree" => "tree".to_owned(),
-                    _ => text.units.size(row.layer.size_bytes),
-                },
-                text.units.size(row.layer.allocated_bytes),
-                short(&row.layer.layer).to_owned(),
-                when(row.layer.created),
-            ]);
+            let (name, kind) = (row.name.clone(), row.kind.to_owned());
+            let (size, allocated, layer, created) = match &row.layer {
+                Layer::Known(layer) => (
+                    // A tree has no size of its own.
+                    match layer.layer_kind {
+                        "tree" => "tree".to_owned(),
+                        _ => text.units.size(layer.size_bytes),
+                    },
+                    text.units.size(layer.allocated_bytes),
+                    short(&layer.layer),
+                    when(layer.created),
+                ),
+                Layer::Damaged { layer, .. } => {
+                    ("damaged".to_owned(), String::new(), short(layer), String::new())
+                }
+            };
+            table.row([name, kind, size, allocated, layer.to_owned(), created]);
         }
-        table.write(text)
+        table.write(text)?;
+        for row in &self.names {
+            if let Some(damage) = row.damage() {
+                writeln!(text, "{}: {damage}", row.name)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -55,12 +104,8 @@ pub fn list(context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let mut names = store.names()?;
     names.sort_by(|a, b| a.name.cmp(&b.name));
-    let names = names
-        .into_iter()
-        .map(|entry| {
-            let layer = LayerReport::new(&store.layer(entry.top)?, &store);
-            Ok(Row { name: entry.name, kind: name_kind(entry.kind), layer })
-        })
-        .collect::<Result<_>>()?;
-    context.print(&Listing { names })
+    let names: Vec<_> =
+        names.into_iter().map(|entry| Row::new(entry, &store)).collect::<Result<_>>()?;
+    let is_whole = names.iter().all(|row| row.damage().is_none());
+    context.print_what_is_left(&Listing { names }, is_whole)
 }

@@ -1,0 +1,143 @@
+//! What is lost or damaged is told, can be removed, and does not stand in the way of the rest.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{byte_in, byte_of, files, fill, freeze, memory, reopened};
+use crate::ErrorKind;
+use crate::medium::{Host, OpenMode};
+use crate::store::{GcOptions, GivenUp, Name, Replace, Store, paths};
+use crate::units::LayerId;
+
+const REAL: GcOptions = GcOptions { dry_run: false };
+
+/// Two header slots, or the first page of a name, with a byte of each changed.
+fn damage(host: &Arc<dyn Host>, path: &Path) {
+    let medium = host.open(path, OpenMode::ReadWrite).unwrap();
+    for slot in [0, 4096].into_iter().filter(|slot| *slot < medium.facts().unwrap().length) {
+        let mut byte = [0];
+        medium.read_at(slot + 100, &mut byte).unwrap();
+        medium.write_at(slot + 100, &[byte[0] ^ 1]).unwrap();
+    }
+}
+
+fn damage_layer(host: &Arc<dyn Host>, id: LayerId) {
+    damage(host, &paths::layer(id));
+}
+
+/// A volume of this name with three snapshots, oldest first.
+fn chain(store: &Store, name: &str) -> [LayerId; 3] {
+    let volume = store.create_volume(name, super::DISK).unwrap();
+    let ids = [1, 2, 3].map(|byte| {
+        fill(&volume, u64::from(byte), 1, byte);
+        freeze(&volume).layer_id()
+    });
+    fill(&volume, 4, 1, 4);
+    volume.close().unwrap();
+    ids
+}
+
+fn kept(store: &Store) -> BTreeSet<LayerId> {
+    store.kept_snapshots().unwrap().into_iter().map(|snapshot| snapshot.id).collect()
+}
+
+#[test]
+fn names_on_a_damaged_layer_go_and_once_it_is_given_up_a_collection_goes_on() {
+    let (host, store) = memory();
+    let sound = chain(&store, "sound");
+    let [oldest, middle, newest] = chain(&store, "web");
+    store.tag(&middle.to_string(), "middle", Replace::Refuse).unwrap();
+    damage_layer(&host, middle);
+    let store = reopened(&host);
+    assert_eq!(store.collect(&REAL).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.usage().unwrap().lost, [middle].into());
+
+    let named = store.give_up(&middle.to_string()).unwrap_err();
+    assert_eq!(named.kind(), ErrorKind::InvalidInput, "{named}");
+    let report = store.remove("middle").unwrap();
+    assert_eq!((report.snapshots, report.lost), (vec![], vec![middle]));
+    // What stands on the damaged one is known to be of this name alone.
+    let report = store.remove("web").unwrap();
+    assert_eq!((report.snapshots, report.lost), (vec![newest], vec![middle]));
+    assert_eq!(store.collect(&REAL).unwrap_err().kind(), ErrorKind::Corrupt);
+
+    for sound in [newest, oldest] {
+        let refused = store.give_up(&sound.to_string()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+    }
+    let prefix = &middle.to_string()[..12];
+    assert_eq!(store.give_up(prefix).unwrap(), GivenUp::Layer(middle));
+    assert_eq!(store.give_up(prefix).unwrap_err().kind(), ErrorKind::NotFound);
+    store.collect(&REAL).unwrap();
+    assert_eq!(kept(&store), sound.into_iter().chain([oldest]).collect(), "nothing else went");
+    store.remove(&oldest.to_string()).unwrap();
+    store.collect(&REAL).unwrap();
+    assert_eq!(kept(&store), sound.into());
+    assert_eq!(byte_of(&store.snapshot_of("sound@1").unwrap(), 3), 3);
+}
+
+#[test]
+fn a_layer_that_is_gone_holds_no_name() {
+    let (host, store) = memory();
+    let [oldest, middle, newest] = chain(&store, "web");
+    store.fork(&newest.to_string(), "fork").unwrap().flush().unwrap();
+    host.remove(&paths::layer(middle)).unwrap();
+    let store = reopened(&host);
+    let report = store.remove("web").unwrap();
+    assert_eq!((report.snapshots, report.lost), (vec![], vec![]), "the fork holds all");
+    let report = store.remove("fork").unwrap();
+    assert_eq!((report.snapshots, report.lost), (vec![newest], vec![middle]));
+    store.collect(&REAL).unwrap();
+    assert_eq!(kept(&store), [oldest].into());
+}
+
+/// The other's history may hold any of them: what is below its end is not known.
+#[test]
+fn snapshots_stay_while_the_history_of_another_name_cannot_be_walked() {
+    let (host, store) = memory();
+    let ours = chain(&store, "ours");
+    let theirs = chain(&store, "theirs");
+    damage_layer(&host, theirs[1]);
+    let store = reopened(&host);
+    let report = store.remove("ours").unwrap();
+    assert_eq!((report.snapshots, report.lost), (vec![], vec![theirs[1]]));
+    assert!(ours.iter().all(|id| kept(&store).contains(id)));
+    assert_eq!(store.resolve("ours").unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_damaged_name_is_given_up_and_its_snapshots_stay() {
+    let (host, store) = memory();
+    let snapshots = chain(&store, "web");
+    let other = chain(&store, "other");
+    let sound = store.give_up("web").unwrap_err();
+    assert_eq!(sound.kind(), ErrorKind::InvalidInput, "{sound}");
+    assert_eq!(store.give_up("wob").unwrap_err().kind(), ErrorKind::NotFound);
+    damage(&host, &paths::name(&Name::new("web").unwrap()));
+    let store = reopened(&host);
+    assert_eq!(store.names().unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.remove("other").unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.give_up("web").unwrap(), GivenUp::Name("web".into()));
+    let names: Vec<_> = store.names().unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["other"]);
+    store.collect(&REAL).unwrap();
+    assert_eq!(kept(&store), snapshots.into_iter().chain(other).collect());
+    let again = store.fork(&snapshots[2].to_string(), "web").unwrap();
+    assert_eq!(byte_in(&again, 3), 3);
+}
+
+#[test]
+fn what_somebody_has_open_is_not_given_up() {
+    let (_folder, host, store) = files();
+    let [_, middle, _] = chain(&store, "web");
+    let open = store.snapshot_of("web@2").unwrap();
+    assert_eq!(open.layer_id(), middle);
+    let elsewhere = reopened(&host);
+    damage_layer(&host, middle);
+    elsewhere.remove("web").unwrap();
+    let locked = elsewhere.give_up(&middle.to_string()).unwrap_err();
+    assert_eq!(locked.kind(), ErrorKind::Locked, "{locked}");
+    drop((open, store));
+    assert_eq!(elsewhere.give_up(&middle.to_string()).unwrap(), GivenUp::Layer(middle));
+}
