@@ -1,7 +1,7 @@
 //! What a stage stands on: an image of the store, or a tree without a configuration.
 
 use sapwood::files::FilesView;
-use sapwood::{Error, Result, Snapshot, Store};
+use sapwood::{Error, ErrorKind, Result, Snapshot, Store};
 use sapwood_oci::{IMAGE_LABEL, read_configuration};
 
 use crate::configuration::{Configuration, History};
@@ -20,10 +20,13 @@ impl Image {
     /// The image that `reference` means. A tree that has no configuration is one all the same: one
     /// whose layers say how they were made.
     ///
-    /// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput) for a volume's current state, which
-    /// goes on changing.
+    /// Errors: [`NotFound`](ErrorKind::NotFound); [`InvalidInput`](ErrorKind::InvalidInput) for a
+    /// volume's current state, which goes on changing.
     pub fn open(store: &Store, reference: &str) -> Result<Image> {
-        let snapshot = store.snapshot_of(reference)?;
+        let snapshot = store.snapshot_of(reference).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => missing(reference),
+            _ => error,
+        })?;
         if snapshot.reference().freeze_generation == 0 {
             let found = format!("{reference}, a volume");
             return Err(Error::invalid(
@@ -58,4 +61,10 @@ impl Image {
         let top = top.map(|top| store.snapshot_of(&top)).transpose()?;
         Ok(Image { top, configuration })
     }
+}
+
+fn missing(reference: &str) -> Error {
+    let found = format!("{reference}, which the store does not have");
+    let expected = "one that it has: `load` and `pull` bring images in";
+    Error::new(ErrorKind::NotFound, "find an image").about("image", found, expected)
 }

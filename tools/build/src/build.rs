@@ -19,7 +19,7 @@ use crate::event::{Event, Listener, Step, StepReport};
 use crate::options::{CacheUse, Options};
 use crate::origin::{HostOrigin, Origin};
 use crate::patterns::Ignore;
-use crate::plan::{Plan, plan};
+use crate::plan::{Plan, plan, unused_arguments};
 use crate::stage::{MadeLayer, State, build_stage, stop_error};
 use crate::workshop::remove_abandoned;
 
@@ -34,6 +34,8 @@ pub struct Report {
     pub configuration: Configuration,
     /// The digest of that: the image's id.
     pub image: Sha256,
+    /// The names of arguments that no `ARG` takes.
+    pub unused_arguments: Vec<String>,
 }
 
 /// Builds an image. Listeners are told what happens, from several threads.
@@ -184,7 +186,8 @@ impl Build<'_> {
         for tag in &self.options.tags {
             publish(self.store, reference.as_deref(), &written, tag, Replace::Move)?;
         }
-        Ok(Report { steps, layer, configuration, image: written.digest() })
+        let unused_arguments = unused_arguments(&self.plan, self.options);
+        Ok(Report { steps, layer, configuration, image: written.digest(), unused_arguments })
     }
 
     /// A stage that was built before the one that asks.

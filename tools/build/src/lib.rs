@@ -25,7 +25,7 @@ pub use configuration::{Configuration, Execution, Healthcheck, History, RootFile
 pub use error::{Cause, Error, Result};
 pub use event::{Event, Listener, Outcome, Step, StepReport, Stream};
 pub use kept::{RemovedDirectories, remove_kept_directories};
-pub use options::{CacheUse, Options, Secret};
+pub use options::{CacheUse, Options, SOURCE_DATE_EPOCH, Secret};
 pub use patterns::Ignore;
 pub use platform::parse as parse_platform;
 pub use workshop::remove_abandoned;

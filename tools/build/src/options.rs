@@ -6,6 +6,9 @@ use sapwood_oci::Platform;
 
 use crate::patterns::Ignore;
 
+/// The argument that gives all that is made its time, as [`Options::source_date_epoch`] does.
+pub const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// A build.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -31,6 +34,9 @@ pub struct Options {
     pub secrets: Vec<(String, Secret)>,
     /// What the image runs on.
     pub platform: Platform,
+    /// The time of all that is made, in seconds since 1970 UTC, than which no file of it is newer: then
+    /// equal steps make equal images, whenever they run. Now, where nothing is said.
+    pub source_date_epoch: Option<i64>,
     /// Whether what was made before is used.
     pub cache: CacheUse,
     /// Images made elsewhere whose layers count as made before.
@@ -39,6 +45,13 @@ pub struct Options {
     pub explain: bool,
     /// The program that runs others, by name; where nothing is said, one that is there.
     pub runtime: Option<String>,
+}
+
+impl Options {
+    /// The time of all that is made, where one is given, in nanoseconds since 1970 UTC.
+    pub(crate) fn epoch_nanoseconds(&self) -> Option<i64> {
+        self.source_date_epoch.map(|seconds| seconds.saturating_mul(1_000_000_000))
+    }
 }
 
 /// Whether layers that were made before are used.

@@ -11,9 +11,9 @@ use crate::containerfile::{
     parse_trigger,
 };
 use crate::error::{Error, Result};
-use crate::options::Options;
+use crate::options::{Options, SOURCE_DATE_EPOCH};
 use crate::platform;
-use crate::variables::Variables;
+use crate::variables::{Variables, is_proxy};
 
 /// What is to be built.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Plan {
     pub target: usize,
     /// What `ARG` before the first stage, and the platform, say.
     pub globals: Variables,
+    /// What stands before the first stage.
+    pub arguments: Vec<Instruction>,
     /// What escapes characters.
     pub escape: char,
 }
@@ -130,7 +132,7 @@ pub fn plan(store: &Store, file: &Containerfile, options: &Options) -> Result<Pl
             sapwood::Error::invalid("build", "target stage", format!("{target:?}"), expected)
         })?,
     };
-    let mut plan = Plan { stages, target, globals, escape };
+    let mut plan = Plan { stages, target, globals, arguments: file.arguments.clone(), escape };
     need(store, &mut plan, options, target)?;
     Ok(plan)
 }
@@ -252,6 +254,26 @@ fn globals(file: &Containerfile, options: &Options, escape: char) -> Result<Vari
         }
     }
     Ok(globals)
+}
+
+/// The names of given arguments that no `ARG` takes, and that count for nothing else.
+pub fn unused_arguments(plan: &Plan, options: &Options) -> Vec<String> {
+    let in_stages = plan.stages.iter().flat_map(|stage| &stage.instructions);
+    let taken: BTreeSet<&str> = plan
+        .arguments
+        .iter()
+        .chain(in_stages)
+        .filter_map(|instruction| match &instruction.kind {
+            Kind::Arg(arguments) => Some(arguments.iter().map(|argument| argument.name.as_str())),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    let given = options.arguments.iter().map(|(name, _)| name.as_str());
+    let is_unused =
+        |name: &&str| !taken.contains(name) && *name != SOURCE_DATE_EPOCH && !is_proxy(name);
+    let unused: BTreeSet<&str> = given.filter(is_unused).collect();
+    unused.into_iter().map(str::to_owned).collect()
 }
 
 /// A word with its variables replaced.

@@ -1,5 +1,9 @@
 //! Variables of a stage: what `ENV` and `ARG` gave them last.
 
+/// Arguments that are there without being declared, and that are told to nobody: where a network
+/// is reached.
+const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
+
 /// Variables in the order in which they first came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Variables {
@@ -25,6 +29,11 @@ impl Variables {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.values.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// Whether an argument says where a network is reached.
+pub fn is_proxy(name: &str) -> bool {
+    PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
 }
 
 impl<'a> FromIterator<(&'a str, &'a str)> for Variables {

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sapwood::files::{Files, FilesOptions};
+use sapwood::files::{Files, FilesOptions, FilesView};
 use sapwood::{Annotations, Error, ErrorKind, LayerId, Replace, Result, Snapshot, Store};
 use sapwood_container::Place;
 use sapwood_oci::{BUILD_CACHE_PREFIX, CACHE_KEY_LABEL};
@@ -52,6 +52,12 @@ impl Workshop {
         self.files
             .as_ref()
             .ok_or_else(|| Error::new(ErrorKind::Poisoned, "build: the files of a stage are gone"))
+    }
+
+    /// The files as the steps so far left them, to be held against others.
+    pub fn committed(&self) -> Result<FilesView> {
+        self.files()?.flush()?;
+        FilesView::open(self.store.snapshot_of(&self.name)?)
     }
 
     /// Hands the files to a program, which gives them back.

@@ -50,6 +50,6 @@ pub use error::{Error, Result, exit_code};
 pub use job::{Access, Content, Job, Mount, Network, Streams, hostname_of};
 pub use place::Place;
 pub use process::Process;
-pub use runtime::Runtime;
+pub use runtime::{Runtime, expect_root};
 pub use sandbox::{Sandbox, Signaller, run};
 pub use settings::{HostMount, MemoryMount, Settings};

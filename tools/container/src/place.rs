@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::io::Errno;
 use sapwood::ErrorKind;
 use sapwood::Result;
 use sapwood_fuse::{Durability, Unmount, detach};
@@ -103,11 +105,23 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 pub(crate) fn detach_if_mounted(path: &Path) -> Result<()> {
+    if !may_be_mounted(path) {
+        return Ok(());
+    }
     match detach(path, Unmount::Detach) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        // The folder itself is not there.
-        Err(_) if is_absent(path) => Ok(()),
         detached => detached,
+    }
+}
+
+/// Whether something is mounted on a path, as far as can be told: nothing need be there.
+fn may_be_mounted(path: &Path) -> bool {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match statx(CWD, path, flags, StatxFlags::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => false,
+        // As of a mount whose server is gone.
+        Err(_) => true,
+        Ok(found) => found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
     }
 }
 
@@ -126,11 +140,6 @@ fn remove_empty(folder: &Path) -> Result<()> {
         }
     }
     remove(folder, fs::remove_dir)
-}
-
-fn is_absent(path: &Path) -> bool {
-    let found = fs::symlink_metadata(path);
-    found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 pub(crate) fn remove(path: &Path, by: fn(PathBuf) -> io::Result<()>) -> Result<()> {

@@ -102,6 +102,21 @@ impl Runtime {
     }
 }
 
+/// That this process may run others in containers.
+///
+/// Errors: [`ErrorKind::NotPermitted`] for any user but root.
+pub fn expect_root() -> sapwood::Result<()> {
+    match rustix::process::geteuid() {
+        user if user.is_root() => Ok(()),
+        user => Err(sapwood::Error::new(ErrorKind::NotPermitted, "run a process in a container")
+            .about(
+                "user",
+                format!("number {}", user.as_raw()),
+                "root, which mounts and namespaces are left to",
+            )),
+    }
+}
+
 /// What a runtime noted last as an error; nothing where it noted none.
 pub(crate) fn refusal(log: &Path) -> Option<String> {
     #[derive(Deserialize)]

@@ -22,7 +22,7 @@ use crate::guard::Guard;
 use crate::job::{self, Job, Streams};
 use crate::place::Place;
 use crate::process::working_directory;
-use crate::runtime::{Runtime, refusal};
+use crate::runtime::{Runtime, expect_root, refusal};
 
 /// How often somebody who waits for a process looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -84,6 +84,7 @@ impl Sandbox {
         job: &Job,
         streams: Streams,
     ) -> Result<Sandbox> {
+        expect_root()?;
         let mount = match serve(runtime, files, place, job, &id) {
             Ok(mount) => mount,
             Err(error) => {

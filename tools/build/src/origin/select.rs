@@ -1,6 +1,7 @@
 //! The files that a source means, with all below them.
 
 use sapwood::{Error, ErrorKind, Result};
+use sapwood_archive::tar::MemberKind;
 
 use super::{Found, Ignored, Origin, PATH_BYTES_MAX, names};
 use crate::patterns::{Glob, Ignore};
@@ -38,7 +39,7 @@ pub struct Item {
 
 /// The files that a source means. A pattern may mean none.
 ///
-/// Errors: [`NotFound`](ErrorKind::NotFound) for a path that leads nowhere or is ignored;
+/// Errors: [`NotFound`](ErrorKind::NotFound) for a path that leads nowhere, or to a socket, or is ignored;
 /// [`InvalidInput`](ErrorKind::InvalidInput) for what is no pattern.
 pub fn select(origin: &Origin, source: &str, selection: &Selection) -> Result<Vec<Group>> {
     let (pivot, path) = match source.split_once("/./").filter(|_| selection.parents) {
@@ -53,7 +54,19 @@ pub fn select(origin: &Origin, source: &str, selection: &Selection) -> Result<Ve
     };
     let mut groups = Vec::new();
     for path in matches {
-        let Some(file) = origin.resolve(&path)? else { return Err(missing(source, "nothing")) };
+        let Some(file) = origin.resolve(&path)? else {
+            let found = what_leads_nowhere(origin, &path)?;
+            return Err(match wild {
+                Some(_) => missing(source, &format!("{}: {found}", path.escape_ascii())),
+                None => missing(source, found),
+            });
+        };
+        if file.member.kind == MemberKind::Socket {
+            match wild {
+                Some(_) => continue,
+                None => return Err(missing(source, "a socket")),
+            }
+        }
         let taken = match origin.ignores(&file.path) {
             _ if file.path.is_empty() => true,
             Ignored::No => origin.ignores(&path) == Ignored::No,
@@ -69,6 +82,20 @@ pub fn select(origin: &Origin, source: &str, selection: &Selection) -> Result<Ve
         groups.extend(group(origin, &path, pivot, file, selection)?);
     }
     Ok(groups)
+}
+
+/// What is at a path that leads to no file.
+fn what_leads_nowhere(origin: &Origin, path: &[u8]) -> Result<&'static str> {
+    let (above, name) = match path.iter().rposition(|&byte| byte == b'/') {
+        Some(slash) => (&path[..slash], &path[slash + 1..]),
+        None => (&path[..0], path),
+    };
+    let directory = origin.resolve(above)?.filter(Found::is_directory);
+    let found = directory.map(|directory| origin.child(&directory, name)).transpose()?.flatten();
+    match found {
+        Some(_) => Ok("a symlink that leads nowhere inside of what is copied from"),
+        None => Ok("nothing"),
+    }
 }
 
 /// The names of a path, `..` taken away with what stands before it, never past the top.

@@ -84,15 +84,18 @@ impl Ignore {
     }
 }
 
-/// A path without `.`, empty names and a slash at its ends; `..` takes a name away.
+/// A path without `.`, empty names and a slash at its ends; `..` takes a name away. One that leads out
+/// stays one that does, and means nothing; but for `/`, out of which nothing leads.
 fn clean(path: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for name in path.split('/') {
         match name {
             "" | "." => {}
-            ".." => {
-                names.pop();
-            }
+            ".." => match names.last() {
+                None if path.starts_with('/') => {}
+                None | Some(&"..") => names.push(name),
+                Some(_) => drop(names.pop()),
+            },
             name => names.push(name),
         }
     }
@@ -127,6 +130,15 @@ mod tests {
             ("/a", "a", true),
             ("./a//b/", "a/b", true),
             ("a/../b", "b", true),
+            ("../b", "b", false),
+            ("a/../../b", "b", false),
+            ("/../b", "b", true),
+            ("a/", "a", true),
+            ("/", "a", false),
+            ("\u{feff}a\r\n!a/b\r\n", "a/c", true),
+            ("\u{feff}a\r\n!a/b\r\n", "a/b", false),
+            (" # a", "a", false),
+            (" # a", "# a", true),
             ("**/*.o", "x/y.o", true),
             ("a", "b/a", false),
             ("# a\n\na", "a", true),

@@ -26,7 +26,8 @@ impl StageBuild<'_> {
         let why = self.reason.take();
         let mut applied = Inputs::default();
         applied.add("instruction", &created_by);
-        applied.add("linked layer", linked.layer_id().to_string());
+        // And not the layer's id, which is another one on each machine.
+        applied.add("linked layer", inputs.key().as_str());
         let outcome = self.layer(applied, created_by, |stage| {
             let view = FilesView::open(linked.clone())?;
             let files = stage.workshop()?.files()?;

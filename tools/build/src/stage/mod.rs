@@ -5,12 +5,13 @@ mod linked;
 mod mounts;
 mod running;
 mod settings;
+mod times;
 
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
-use sapwood::files::FilesView;
-use sapwood::{Annotations, LayerId, Snapshot};
+use sapwood::files::{FileKind, FilesView, Paths, ReadFiles};
+use sapwood::{Annotations, Error as EngineError, ErrorKind, LayerId, Snapshot};
 use sapwood_oci::CACHE_KEY_LABEL;
 
 use crate::base::Image;
@@ -128,7 +129,10 @@ fn beginning(build: &Build<'_>, stage: &PlannedStage) -> State {
         configuration.set_variable("PATH", DEFAULT_PATH);
     }
     let variables = variables(&configuration);
-    let created = configuration.created.clone().unwrap_or_else(|| rfc3339(now_nanoseconds()));
+    let created = match (build.options.epoch_nanoseconds(), &configuration.created) {
+        (None, Some(created)) => created.clone(),
+        (epoch, _) => rfc3339(epoch.unwrap_or_else(now_nanoseconds)),
+    };
     State { top, configuration, variables, arguments: Vec::new(), created, has_command: false }
 }
 
@@ -224,11 +228,15 @@ impl StageBuild<'_> {
         };
         self.state.configuration.config.working_dir.clone_from(&directory);
         let created_by = format!("WORKDIR {directory}");
-        let is_there = match self.view()? {
-            Some(view) => sapwood::files::Paths::new(&view).exists(&directory)?,
-            None => directory == "/",
+        let found = match self.view()? {
+            Some(view) => kind_at(&view, &directory)?,
+            None => (directory == "/").then_some(FileKind::Directory),
         };
-        if is_there {
+        if found.is_some_and(|kind| kind != FileKind::Directory) {
+            let error = EngineError::new(ErrorKind::NotADirectory, "make the working directory");
+            return Err(error.about("path", directory, "a directory").into());
+        }
+        if found.is_some() {
             self.state.configuration.note(&self.state.created, created_by);
             return Ok(Outcome::Configured);
         }
@@ -251,10 +259,13 @@ impl StageBuild<'_> {
     /// A step that makes a layer, unless it was made before.
     fn layer(
         &mut self,
-        inputs: Inputs,
+        mut inputs: Inputs,
         created_by: String,
         make: impl FnOnce(&mut Self) -> Result<(), Stop>,
     ) -> Result<Outcome, Stop> {
+        if let Some(epoch) = self.build.options.source_date_epoch {
+            inputs.add("source date epoch", epoch.to_string());
+        }
         let parent = self.state.top.as_ref().map(Snapshot::layer_id);
         let key = inputs.key();
         let layers = self.state.configuration.layers();
@@ -267,6 +278,7 @@ impl StageBuild<'_> {
             return Ok(Outcome::Cached);
         }
         make(self)?;
+        self.limit_times()?;
         let annotations = self.annotations(&created_by, key.as_str());
         let workshop = self.workshop()?;
         inputs.attach_to(workshop.files()?)?;
@@ -316,7 +328,7 @@ impl StageBuild<'_> {
 
     fn annotations(&self, created_by: &str, key: &str) -> Annotations {
         Annotations {
-            created: Some(now_nanoseconds()),
+            created: Some(self.build.options.epoch_nanoseconds().unwrap_or_else(now_nanoseconds)),
             // A layer says so much of itself; the whole text is in the image's history.
             created_by: Some(created_by.chars().take(CREATED_BY_CHARACTERS_MAX).collect()),
             comment: None,
@@ -335,6 +347,14 @@ impl StageBuild<'_> {
     /// The tree as it is on top; none where there is none yet.
     fn view(&self) -> Result<Option<FilesView>, Stop> {
         Ok(self.state.top.clone().map(FilesView::open).transpose()?)
+    }
+}
+
+/// What a path leads to, symlinks followed; none where nothing is there.
+fn kind_at(view: &FilesView, path: &str) -> sapwood::Result<Option<FileKind>> {
+    match Paths::new(view).resolve(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        inode => Ok(Some(view.attributes(inode?)?.kind)),
     }
 }
 

@@ -8,10 +8,8 @@ use crate::containerfile::{
     Argument, CommandLine, Healthcheck, Instruction, Kind, Problem, Word, expand_words,
 };
 use crate::error::Stop;
+use crate::variables::is_proxy;
 
-/// Arguments that are there without being declared, and that are told to nobody: where a network
-/// is reached.
-const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY"];
 /// How a shell is called where nobody says it.
 const DEFAULT_SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
@@ -130,7 +128,6 @@ impl StageBuild<'_> {
     /// What is given to programs of the build besides, and told to nobody.
     pub(super) fn proxies(&self) -> Vec<String> {
         let given = self.build.options.arguments.iter();
-        let is_proxy = |name: &str| PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name));
         let proxies = given.filter(|(name, _)| is_proxy(name));
         proxies.map(|(name, value)| format!("{name}={value}")).collect()
     }

@@ -1,5 +1,8 @@
 //! What cannot be built is told with its place, and leaves nothing behind but what was made before.
 
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+
 use sapwood_build::{Options, build, silent};
 
 use crate::support::{Bench, outcomes};
@@ -10,8 +13,10 @@ fn errors_say_where_and_what() {
     bench.write("a", "");
     bench.write("b", "");
     bench.write("d/c", "");
+    let _socket = UnixListener::bind(bench.context().join("socket")).unwrap();
+    symlink("/etc/passwd", bench.context().join("d/out")).unwrap();
     let cases = [
-        ("FROM nowhere:1", "Containerfile:1:1", "nowhere:1"),
+        ("FROM nowhere:1", "Containerfile:1:1", "nowhere:1, which the store does not have"),
         ("FROM scratch\nCOPY missing /x", "Containerfile:2:1", "missing"),
         ("FROM scratch\nCOPY a b /x", "Containerfile:2:10", "slash"),
         ("FROM scratch\nCOPY * /x", "Containerfile:2:8", "slash"),
@@ -23,6 +28,11 @@ fn errors_say_where_and_what() {
         ("FROM scratch\nCOPY a /x/\nCOPY b /x/a/y", "Containerfile:3:1", "a directory"),
         ("FROM scratch\nCOPY d /x/\nCOPY a /x/c/", "Containerfile:3:1", "a directory"),
         ("FROM scratch\nCOPY d /d/c/\nCOPY d/c /d", "Containerfile:3:1", "a file"),
+        ("FROM scratch\nCOPY socket /x", "Containerfile:2:1", "a socket"),
+        ("FROM scratch\nCOPY d/out /x", "Containerfile:2:1", "a symlink that leads nowhere"),
+        ("FROM scratch\nCOPY d/* /x/", "Containerfile:2:1", "d/out: a symlink that leads nowhere"),
+        ("FROM scratch\nCOPY a /x\nWORKDIR /x", "Containerfile:3:1", "a directory"),
+        ("FROM scratch\nCOPY a /x\nWORKDIR /x/y", "Containerfile:3:1", "a directory"),
         ("FROM scratch\nENV a=${b:?set-b}", "Containerfile:2:7", "set-b"),
         ("FROM scratch\nUSER $none", "Containerfile:2:6", "a value"),
         ("FROM scratch\nEXPOSE 80/x", "Containerfile:2:8", "/udp"),

@@ -52,6 +52,7 @@ impl Bench {
             labels: Vec::new(),
             secrets: Vec::new(),
             platform: Platform::of_the_machine(),
+            source_date_epoch: None,
             cache: CacheUse::Use,
             cache_from: Vec::new(),
             explain: true,

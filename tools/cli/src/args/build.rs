@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sapwood_build::SOURCE_DATE_EPOCH;
 
 use super::volume::parse_pair;
 
@@ -34,6 +35,10 @@ pub struct BuildArgs {
     /// What the image runs on [default: this machine]
     #[arg(long, value_name = "linux/ARCH")]
     pub platform: Option<String>,
+    /// The time of all that is made, in seconds since 1970: no file of it is newer, and equal steps
+    /// make equal images
+    #[arg(long, value_name = "SECONDS", env = SOURCE_DATE_EPOCH, hide_env_values = true)]
+    pub source_date_epoch: Option<i64>,
     /// Make all layers anew
     #[arg(long)]
     pub no_cache: bool,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sapwood_container::{HeldContainer, NewContainer, Settings, create};
+use sapwood_container::{HeldContainer, NewContainer, Settings, create, expect_root};
 use sapwood_oci::{Configuration, read_configuration};
 
 use super::start::{detach, foreground};
@@ -25,6 +25,8 @@ pub fn run(args: &RunArgs, context: &Context<'_>) -> Result<Verdict> {
 }
 
 fn make(args: &RunArgs, context: &Context<'_>) -> Result<HeldContainer> {
+    // Before anything is made.
+    expect_root()?;
     let store = context.open_store()?;
     let view = open_view(&store, &args.image)?;
     let configuration = read_configuration(&view)?;

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::process::Stdio;
 
-use sapwood_container::{Error, HeldContainer, Streams, hold, output_file};
+use sapwood_container::{Error, HeldContainer, Streams, expect_root, hold, output_file};
 use serde::Serialize;
 
 use crate::args::StartArgs;
@@ -41,10 +41,10 @@ impl Report for Ended<'_> {
 }
 
 pub fn run(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
-    let started = match args.detach {
+    let started = expect_root().map_err(CliError::from).and_then(|()| match args.detach {
         true => detach(&args.name, context),
         false => hold_and_start(args, context),
-    };
+    });
     started.map_err(|error| CliError::NotRun(Box::new(error)))
 }
 

@@ -83,6 +83,60 @@ fn what_is_said_on_the_command_line_reaches_the_build() {
     }
 }
 
+/// What a program wrote stood above the title of its step, and could be another's; tabs were `\\t`, and what
+/// had no line end was lost when the program failed.
+#[test]
+fn what_a_program_writes_stands_below_its_step() {
+    let Some(place) = super::containers::place("what_a_program_writes_stands_below_its_step")
+    else {
+        return;
+    };
+    let text = "FROM base:1 AS one\nUSER 0\nRUN printf 'a\\tb\\x1b[2J\\nc' && sleep 1; echo d\n\
+        FROM base:1\nUSER 0\nRUN echo x; sleep 0.5; echo y\n\
+        COPY --from=one /etc/passwd /p\nRUN printf left; exit 3\n";
+    fs::create_dir(place.path("context")).unwrap();
+    fs::write(place.path("context/Containerfile"), text).unwrap();
+    let built = place.run(&["build", "--build-arg", "typo=1", "context"]);
+    assert_eq!(built.code, 1, "{}", built.stderr);
+    let mut title = "";
+    let mut lines = Vec::new();
+    for line in built.stderr.lines() {
+        match line.strip_prefix("    ") {
+            Some(written) => lines.push((title, written)),
+            None => title = line.split(']').next().unwrap(),
+        }
+    }
+    lines.sort();
+    let (one, other, last) = ("[one 3/3", "[1 3/5", "[1 5/5");
+    let expected =
+        [(other, "x"), (other, "y"), (last, "left"), (one, "a\tb\\u{1b}[2J"), (one, "cd")];
+    assert_eq!(lines, expected, "{}", built.stderr);
+    for ended in ["[one 3/3] ", "[1 3/5] "] {
+        let mut lines = built.stderr.lines().filter(|line| line.starts_with(ended));
+        assert!(lines.any(|line| line.ends_with('s')), "{ended}: {}", built.stderr);
+    }
+    assert!(built.stderr.ends_with("the program ended with exit code 3\n"), "{}", built.stderr);
+}
+
+/// An argument that was misspelt was passed over without a word.
+#[test]
+fn an_argument_that_nothing_takes_is_told() {
+    let place = Place::empty();
+    fs::create_dir(place.path("context")).unwrap();
+    let text = "ARG top\nFROM scratch\nARG used\nENV a=$used\n";
+    fs::write(place.path("context/Containerfile"), text).unwrap();
+    let build = |words: &[&str]| place.run(&[&["build", "context"], words].concat());
+    let words = ["top=1", "used=1", "http_proxy=x", "SOURCE_DATE_EPOCH=1", "usde=1", "b=1"];
+    let words: Vec<_> = words.iter().flat_map(|word| ["--build-arg", word]).collect();
+    let built = build(&words);
+    assert!(built.stderr.ends_with("\nno ARG takes --build-arg b, usde\n"), "{}", built.stderr);
+    let told: serde_json::Value =
+        serde_json::from_slice(&build(&[&words[..], &["--json"]].concat()).stdout).unwrap();
+    assert_eq!(told["unused_arguments"], serde_json::json!(["b", "usde"]));
+    let built = build(&["--build-arg", "used=1"]);
+    assert!(!built.stderr.contains("no ARG"), "{}", built.stderr);
+}
+
 /// A build that is killed while a program runs leaves no mount, no process and no name, and the next
 /// one works.
 #[test]
@@ -171,6 +225,56 @@ fn what_programs_of_builds_keep_is_counted_and_pruned() {
     assert_eq!(kept(&place.json(&["df", "-v"], 0)).0, 0);
     assert_eq!(place.run(&["run", "--rm", "built:1", "cat", "/out"]).stdout, b"1\n2\n3\n");
     assert_eq!(build(4), "4\n");
+}
+
+/// With a time for all that is made, what is built again is the same image.
+#[test]
+fn equal_steps_make_equal_images_where_a_time_is_given() {
+    let place = super::containers::place("equal_steps_make_equal_images_where_a_time_is_given");
+    let Some(place) = place else { return };
+    fs::create_dir_all(place.path("context/d")).unwrap();
+    fs::write(place.path("context/d/a"), "a").unwrap();
+    let text = "FROM base:1\nUSER 0\nARG SOURCE_DATE_EPOCH\nCOPY --link d /d/\nWORKDIR /w\n\
+        RUN echo $SOURCE_DATE_EPOCH > made; echo >> /etc/passwd; rm -r /etc/old\n\
+        FROM scratch\nCOPY --from=0 /w /w\nCOPY d /d\nCMD [\"x\"]\n";
+    fs::write(place.path("context/Containerfile"), text).unwrap();
+    let build = |words: &[&str], time: Option<&str>| {
+        let mut command = place.command();
+        command.args(["build", "-q", "--no-cache", "context"]).args(words);
+        let ended = command.envs(time.map(|time| ("SOURCE_DATE_EPOCH", time))).output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap()
+    };
+    let stages = [&["-t", "made:0", "--target", "0"][..], &["-t", "made:1"]];
+    let first = stages.map(|words| build(words, Some("1000000000")));
+    std::thread::sleep(Duration::from_millis(1100));
+    let words = ["--source-date-epoch", "1000000000"];
+    let argument = ["--build-arg", "SOURCE_DATE_EPOCH=1000000000"];
+    let again = stages.map(|stage| build(&[stage, &words].concat(), None));
+    assert_eq!(first, again);
+    assert_eq!(first, stages.map(|stage| build(&[stage, &argument].concat(), Some("5"))));
+    let others = stages.map(|words| build(words, Some("1000000001")));
+    assert!(first[0] != others[0] && first[1] != others[1]);
+
+    for tag in ["made:0", "made:1"] {
+        build(if tag == "made:0" { stages[0] } else { stages[1] }, Some("1000000000"));
+        for path in ["/d", "/d/a", "/w", "/w/made"] {
+            let file = place.json(&["stat", &format!("{tag}:{path}")], 0);
+            assert_eq!(file["modified"], 1_000_000_000_000_000_000_u64, "{tag}:{path} {file}");
+        }
+    }
+    let old = place.json(&["stat", "base:1:/bin"], 0);
+    assert_eq!(old["modified"], place.json(&["stat", "made:0:/bin"], 0)["modified"]);
+    assert_eq!(place.ok(&["cat", "made:1:/w/made"]), b"1000000000\n");
+    let history = place.json(&["history", "made:1"], 0);
+    for step in history["history"].as_array().unwrap() {
+        assert_eq!(step["created"], 1_000_000_000_000_000_000_u64, "{step}");
+    }
+    for wrong in ["", "x", "-1", "99999999999"] {
+        let mut command = place.command();
+        command.args(["build", "context", "--source-date-epoch", wrong]);
+        assert_eq!(command.output().unwrap().status.code(), Some(2), "{wrong}");
+    }
 }
 
 /// Whether some process has this in its command line.

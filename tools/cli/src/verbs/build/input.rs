@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use sapwood::files::Time;
 use sapwood_build::containerfile::CONTAINERFILE_BYTES_MAX;
-use sapwood_build::{CacheUse, Ignore, Options, Secret, parse_platform};
+use sapwood_build::{CacheUse, Ignore, Options, SOURCE_DATE_EPOCH, Secret, parse_platform};
 use sapwood_oci::Platform;
 
 use crate::args::BuildArgs;
@@ -34,7 +35,8 @@ pub fn options(args: &BuildArgs) -> Result<Options> {
             .ok_or_else(|| CliError::usage(format!("{text}: not a platform, as linux/amd64")))?,
     };
     let secrets = args.secrets.iter().map(|text| secret(text));
-    let arguments = args.arguments.iter().filter_map(|text| argument(text));
+    let mut arguments: Vec<_> = args.arguments.iter().filter_map(|text| argument(text)).collect();
+    let source_date_epoch = source_date_epoch(args.source_date_epoch, &mut arguments)?;
     let contexts = args.contexts.iter().map(|(name, path)| (name.clone(), PathBuf::from(path)));
     Ok(Options {
         containerfile: read(&file)?,
@@ -44,10 +46,11 @@ pub fn options(args: &BuildArgs) -> Result<Options> {
         contexts: contexts.collect(),
         tags: args.tags.clone(),
         target: args.target.clone(),
-        arguments: arguments.collect(),
+        arguments,
         labels: args.labels.clone(),
         secrets: secrets.collect::<Result<_>>()?,
         platform,
+        source_date_epoch,
         cache: if args.no_cache { CacheUse::Ignore } else { CacheUse::Use },
         cache_from: args.cache_from.clone(),
         explain: args.explain,
@@ -98,6 +101,31 @@ fn argument(text: &str) -> Option<(String, String)> {
         Some((name, value)) => Some((name.to_owned(), value.to_owned())),
         None => Some((text.to_owned(), std::env::var(text).ok()?)),
     }
+}
+
+/// The time of all that is made. It is an argument too, by which it can be given as well.
+fn source_date_epoch(
+    given: Option<i64>,
+    arguments: &mut Vec<(String, String)>,
+) -> Result<Option<i64>> {
+    let text = match (arguments.iter().rfind(|(name, _)| name == SOURCE_DATE_EPOCH), given) {
+        (Some((_, text)), _) => text.clone(),
+        (None, Some(seconds)) => {
+            arguments.push((SOURCE_DATE_EPOCH.to_owned(), seconds.to_string()));
+            seconds.to_string()
+        }
+        (None, None) => return Ok(None),
+    };
+    let is_of_files = |seconds: &i64| {
+        let time = Time { seconds: *seconds, nanoseconds: 0 };
+        *seconds >= 0 && time.clamped() == time
+    };
+    let seconds = text.parse().ok().filter(is_of_files);
+    seconds.map(Some).ok_or_else(|| {
+        CliError::usage(format!(
+            "{SOURCE_DATE_EPOCH}: {text:?}: not a time, as seconds since 1970, before the year 2446"
+        ))
+    })
 }
 
 /// `id=ID[,src=FILE|,env=NAME]`; without a source the variable, else the file, of that name.

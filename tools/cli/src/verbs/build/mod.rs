@@ -20,6 +20,7 @@ struct Built<'a> {
     image: String,
     layer: Option<String>,
     steps: Vec<StepOfReport>,
+    unused_arguments: Vec<String>,
     #[serde(skip)]
     quiet: bool,
 }
@@ -51,6 +52,7 @@ pub fn run(args: &BuildArgs, context: &Context<'_>) -> Result<Verdict> {
     context.with_store(|store| {
         let progress = Progress::new(context.output);
         let report = build(store, &options, &|event| progress.tell(&event))?;
+        progress.unused_arguments(&report.unused_arguments);
         drop(progress);
         let steps = report.steps.into_iter().map(|(step, report)| {
             let StepReport { outcome, elapsed, layer, reason } = report;
@@ -63,6 +65,7 @@ pub fn run(args: &BuildArgs, context: &Context<'_>) -> Result<Verdict> {
             image: report.image.to_string(),
             layer: report.layer.map(|layer| layer.to_string()),
             steps: steps.collect(),
+            unused_arguments: report.unused_arguments,
             quiet: context.output.is_quiet(),
         })
     })

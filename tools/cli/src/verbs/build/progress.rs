@@ -1,7 +1,7 @@
-//! What people see of a build: a line a step, and what its programs write.
+//! What people see of a build: a line a step, and below it what its program writes.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sapwood_build::{Event, Outcome, Step, StepReport};
@@ -13,8 +13,16 @@ pub struct Progress {
     is_on: bool,
     /// What goes on now; drawn on terminals alone.
     now: ProgressBar,
-    /// Of each stage what a program wrote of a line that has no end yet.
-    lines: Mutex<Vec<(String, Vec<u8>)>>,
+    told: Mutex<Told>,
+}
+
+/// What was told so far.
+#[derive(Default)]
+struct Told {
+    /// The step under whose title the next line stands.
+    under: Option<(String, usize)>,
+    /// What programs wrote of a line that has no end yet.
+    begun: Vec<(Step, Vec<u8>)>,
 }
 
 impl Progress {
@@ -29,7 +37,7 @@ impl Progress {
             // The default style says the same with less grace.
             Err(_) => now,
         };
-        Progress { is_on, now, lines: Mutex::default() }
+        Progress { is_on, now, told: Mutex::default() }
     }
 
     pub fn tell(&self, event: &Event<'_>) {
@@ -46,17 +54,28 @@ impl Progress {
         }
     }
 
-    fn ended(&self, step: &Step, report: &StepReport) {
-        let rest = self.take_line(&step.stage);
-        if !rest.is_empty() {
-            self.line(&format!("    {}", printable(&String::from_utf8_lossy(&rest))));
+    /// Tells of arguments that nothing takes: most are misspelt.
+    pub fn unused_arguments(&self, names: &[String]) {
+        if self.is_on && !names.is_empty() {
+            let names: Vec<_> = names.iter().map(|name| printable(name)).collect();
+            self.line(&format!("no ARG takes --build-arg {}", names.join(", ")));
         }
+    }
+
+    fn ended(&self, step: &Step, report: &StepReport) {
+        let mut told = self.told();
+        self.end_line(&mut told, step);
         let how = match report.outcome {
             Outcome::Configured => String::new(),
-            Outcome::Cached => "  CACHED".to_owned(),
-            Outcome::Made => format!("  {:.1}s", report.elapsed.as_secs_f64()),
+            Outcome::Cached => "CACHED".to_owned(),
+            Outcome::Made => format!("{:.1}s", report.elapsed.as_secs_f64()),
         };
-        self.line(&format!("{}{how}", title(step)));
+        match told.under.take() {
+            Some(under) if is_of(&under, step) && !how.is_empty() => {
+                self.line(&format!("{} done in {how}", place(step)));
+            }
+            _ => self.line(format!("{}  {how}", title(step)).trim_end()),
+        }
         if let Some(reason) = &report.reason {
             self.line(&format!("    not made before: {}", printable(reason)));
         }
@@ -64,33 +83,43 @@ impl Progress {
 
     /// Tells whole lines as they come.
     fn wrote(&self, step: &Step, bytes: &[u8]) {
-        let mut text = self.take_line(&step.stage);
+        let mut told = self.told();
+        let mut text = take_line(&mut told, step);
         text.extend_from_slice(bytes);
-        let mut whole = Vec::new();
         while let Some(end) = text.iter().position(|&byte| byte == b'\n') {
             let line: Vec<u8> = text.drain(..=end).collect();
-            whole.push(line);
-        }
-        for line in whole {
-            let line = String::from_utf8_lossy(&line);
-            // Of what a line overwrote only the last is told.
-            let line = line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
-            self.line(&format!("    {}", printable(&line)));
+            self.line_of(&mut told, step, &line);
         }
         if text.len() > LINE_BYTES_MAX {
-            self.line(&format!("    {}", printable(&String::from_utf8_lossy(&text))));
+            self.line_of(&mut told, step, &text);
             text.clear();
         }
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.push((step.stage.clone(), text));
+        told.begun.push((step.clone(), text));
     }
 
-    fn take_line(&self, stage: &str) -> Vec<u8> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        match lines.iter().position(|(there, _)| there == stage) {
-            Some(place) => lines.swap_remove(place).1,
-            None => Vec::new(),
+    /// Tells what is left of a line of a step that writes no more.
+    fn end_line(&self, told: &mut Told, step: &Step) {
+        let rest = take_line(told, step);
+        if !rest.is_empty() {
+            self.line_of(told, step, &rest);
         }
+    }
+
+    /// Tells a line that a program wrote, under the title of its step.
+    fn line_of(&self, told: &mut Told, step: &Step, line: &[u8]) {
+        if !told.under.as_ref().is_some_and(|under| is_of(under, step)) {
+            self.line(&title(step));
+            told.under = Some((step.stage.clone(), step.number));
+        }
+        let line = String::from_utf8_lossy(line);
+        // Of what a line overwrote only the last is told.
+        let line = line.trim_end().rsplit('\r').next().unwrap_or_default();
+        let words: Vec<String> = line.split('\t').map(printable).collect();
+        self.line(&format!("    {}", words.join("\t")));
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn line(&self, text: &str) {
@@ -101,16 +130,35 @@ impl Progress {
     }
 }
 
+fn take_line(told: &mut Told, step: &Step) -> Vec<u8> {
+    match told.begun.iter().position(|(there, _)| there == step) {
+        Some(place) => told.begun.swap_remove(place).1,
+        None => Vec::new(),
+    }
+}
+
+fn is_of((stage, number): &(String, usize), step: &Step) -> bool {
+    *stage == step.stage && *number == step.number
+}
+
 /// A longer line is told in pieces.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        let mut told = std::mem::take(&mut *self.told());
+        // Those of steps that failed.
+        while let Some((step, _)) = told.begun.last().cloned() {
+            self.end_line(&mut told, &step);
+        }
         self.now.finish_and_clear();
     }
 }
 
+fn place(Step { stage, number, steps, .. }: &Step) -> String {
+    format!("[{stage} {number}/{steps}]")
+}
+
 fn title(step: &Step) -> String {
-    let Step { stage, number, steps, instruction } = step;
-    format!("[{stage} {number}/{steps}] {}", printable(instruction))
+    format!("{} {}", place(step), printable(&step.instruction))
 }

@@ -1,6 +1,7 @@
 //! `run`, `start`, `exec`, `ps`, `stop`, `logs`, `commit`, and `diff` of a container.
 
 use std::fs;
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use sapwood::{Store, StoreOptions};
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{expect, place, spawn, status, text, wait_for};
 use crate::json::expect_fields;
-use crate::support::Place;
+use crate::support::{Place, Said};
 
 #[test]
 fn a_run_is_what_the_image_says_unless_told_otherwise() {
@@ -264,4 +265,39 @@ fn containers_speak_json() {
     let ended: Value = serde_json::from_str(&said.stderr).unwrap();
     expect_fields(&ended, "run", json!({ "name": "string", "exit_code": "integer" }));
     assert_eq!((&ended["name"], &ended["exit_code"]), (&json!("once"), &json!(3)));
+}
+
+/// Another user than root was told of an operation that was not permitted, and a container stayed behind.
+#[test]
+fn who_is_not_root_is_told_so_before_anything_is_made() {
+    let test = "who_is_not_root_is_told_so_before_anything_is_made";
+    let Some(place) = place(test) else { return };
+    let (program, folder) = (place.path("sapwood"), place.path(""));
+    fs::copy(assert_cmd::cargo::cargo_bin("sapwood"), &program).unwrap();
+    fs::create_dir(place.path("context")).unwrap();
+    fs::write(place.path("context/Containerfile"), "FROM base:1\nCOPY . /x\nRUN true\n").unwrap();
+    let nobody = "65534";
+    let chown = Command::new("chown").args(["-R", nobody]).arg(&folder).status().unwrap();
+    assert!(chown.success());
+    let run = |words: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", nobody, "--regid", nobody, "--clear-groups"]).arg(&program);
+        command.args(words).current_dir(&folder).env("SAPWOOD_STORE", place.store());
+        Said::of(command.output().unwrap())
+    };
+    let told = "user: found number 65534, expected root";
+    for words in [&["run", "--rm", "base:1"][..], &["run", "-d", "--name", "x", "base:1"]] {
+        expect(&run(words), 125, told);
+    }
+    expect(&run(&["build", "context"]), 2, told);
+    let listed = text(run(&["ls"]).stdout);
+    assert!(!listed.contains("container") && !listed.contains(" volume "), "{listed}");
+    assert!(
+        fs::read_dir(place.store().join("building")).map_or(true, |mut left| left.next().is_none())
+    );
+    fs::write(place.path("context/Containerfile"), "FROM base:1\nCOPY --chown=3:4 . /x\n").unwrap();
+    assert_eq!(run(&["build", "-t", "made:1", "context"]).code, 0);
+    place.ok(&["run", "--name", "x", "base:1"]);
+    expect(&run(&["start", "x"]), 125, told);
+    assert_eq!(status(&place, "x"), "exited");
 }
