@@ -396,7 +396,7 @@ fn of_chain(name: &'static str, told: Told) -> Sample {
             only("index", ".index")
         }
         "name of a volume" => only("names", "disk.name"),
-        "name of a tag" => only("names", "1.name"),
+        "name of a tag" => only("names", "1.tag"),
         _ => PathBuf::from("store"),
     };
     making.end(name, told, &["disk", "disk@1", "kept:1"], Vec::new())

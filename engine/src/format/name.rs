@@ -1,5 +1,7 @@
 //! The files of a store that are not layers: a name, and the store's own.
 
+use std::fmt;
+
 use super::fields::{FieldReader, FieldWriter};
 use super::identity::{LAYER_REF_BYTES, LayerRef};
 use super::page::{self, CRC_OFFSET, PRELUDE_BYTES, PageKind, Prelude};
@@ -32,6 +34,15 @@ pub enum NameKind {
     Tag,
     /// A writable layer on a snapshot.
     Volume,
+}
+
+impl fmt::Display for NameKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NameKind::Tag => "tag",
+            NameKind::Volume => "volume",
+        })
+    }
 }
 
 /// What a name file says.

@@ -69,16 +69,13 @@ impl Store {
         Ok(found.into_iter().map(|found| found.entry).collect())
     }
 
-    /// All tags, in order: less work than [`names`](Store::names) where many volumes are forks
-    /// that were never flushed.
+    /// All tags, in order: less work than [`names`](Store::names) where many volumes are forks.
     pub fn tags(&self) -> Result<Vec<NameEntry>> {
-        let found = names::list_durable(self.inner()?.host())?;
-        let tags = found.into_iter().map(|found| found.entry);
-        Ok(tags.filter(|entry| entry.kind == NameKind::Tag).collect())
+        names::list_tags(self.inner()?.host())
     }
 
     /// The names that stand for each of `layers`, in order: its tags, and of an open layer its
-    /// volume. Layers without a name are left out.
+    /// volume. Layers without a name are left out. Volumes are read only where a layer is open.
     pub fn names_of(&self, layers: &BTreeSet<LayerId>) -> Result<BTreeMap<LayerId, Vec<String>>> {
         let host = self.inner()?.host();
         let is_frozen = |id: &LayerId| match headers::read(host, *id) {
@@ -87,12 +84,12 @@ impl Store {
             _ => false,
         };
         let open: BTreeSet<_> = layers.iter().filter(|id| !is_frozen(id)).collect();
-        let found = match open.is_empty() {
-            true => names::list_durable(host)?,
-            false => names::list(host)?,
+        let entries = match open.is_empty() {
+            true => names::list_tags(host)?,
+            false => names::list(host)?.into_iter().map(|found| found.entry).collect(),
         };
         let mut names: BTreeMap<LayerId, Vec<String>> = BTreeMap::new();
-        for entry in found.into_iter().map(|found| found.entry) {
+        for entry in entries {
             // Until its fresh top is durable, the name of a volume leads to what it stands on.
             let is_its_own = entry.kind == NameKind::Tag || open.contains(&entry.top);
             if layers.contains(&entry.top) && is_its_own {
@@ -198,8 +195,8 @@ impl Store {
 pub(super) fn expect_free(inner: &Inner, name: &Name) -> Result<()> {
     match names::read(inner.host(), name)? {
         None => Ok(()),
-        Some(_) => Err(Error::new(ErrorKind::AlreadyExists, format!("take the name {name}"))
-            .in_file(inner.host.display_path(&paths::name(name)))),
+        Some(found) => Err(Error::new(ErrorKind::AlreadyExists, format!("take the name {name}"))
+            .in_file(inner.host.display_path(&paths::name(found.file, name)))),
     }
 }
 

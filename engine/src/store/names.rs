@@ -1,9 +1,15 @@
 //! Name files: what a name stands for, made durable by writing aside and renaming.
 //!
-//! A name that nothing was synced of yet (a fork before its first flush) is a file of another
+//! A tag and a volume have files of different endings, so that who looks for tags need not read
+//! what may be thousands of forks. That a name is one or the other is by its lock: under it the
+//! name is looked for before it is taken. A removal that died before its sync may still come to
+//! nothing in a power cut, after something else took the name: then both are there, neither the
+//! removal nor what came after it was acknowledged, and the tag counts.
+//!
+//! A name that nothing was synced of yet (a fork before its first flush) is a file of a third
 //! ending: a second name of the file of its top, whose header says all that a name file would, so
 //! that a fork makes one file. After a power cut it may hold anything: what does not verify there
-//! was never promised to anybody, while a `.name` file that does not verify is damage.
+//! was never promised to anybody, while a durable name file that does not verify is damage.
 
 use std::collections::HashMap;
 use std::io::ErrorKind::{AlreadyExists, NotFound, Unsupported};
@@ -13,7 +19,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::name::Name;
-use super::paths::{self, NamesEntry};
+use super::paths::{self, NameFile, NamesEntry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{NameEntry, NameKind};
 use crate::layer::read_header;
@@ -23,27 +29,29 @@ use crate::units::{LayerId, PAGE_BYTES};
 /// How many names are worth asking other threads for.
 const FILES_MANY: usize = 256;
 
-/// What a name file says, and whether that is durable.
+/// What a name stands for, and by which of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundName {
     /// What the file says.
     pub entry: NameEntry,
-    /// The name is durable.
-    pub durable: bool,
+    /// The file.
+    pub file: NameFile,
+}
+
+impl FoundName {
+    /// Whether the name is durable.
+    pub fn is_durable(&self) -> bool {
+        self.file != NameFile::Fresh
+    }
 }
 
 /// What a name stands for; `None` where nobody has taken it.
 pub fn read(host: &dyn Host, name: &Name) -> Result<Option<FoundName>> {
-    let durable = paths::name(name);
-    if let Some(entry) = read_durable(host, &durable, Some(name))? {
-        return Ok(Some(FoundName { entry, durable: true }));
+    let escaped = name.escaped();
+    match read_durable(host, NameFile::Tag, &escaped)? {
+        None => read_volume(host, &escaped),
+        tag => Ok(tag),
     }
-    if let Some(entry) = read_fresh(host, &paths::fresh_name(name), Some(name))? {
-        return Ok(Some(FoundName { entry, durable: false }));
-    }
-    // It may have become durable between the two looks.
-    let entry = read_durable(host, &durable, Some(name))?;
-    Ok(entry.map(|entry| FoundName { entry, durable: true }))
 }
 
 /// All names, in order of their names.
@@ -51,25 +59,24 @@ pub fn list(host: &dyn Host) -> Result<Vec<FoundName>> {
     read_all(host, files(host)?)
 }
 
-/// Those of [`list`] that are durable. A name that is not is a volume whose top is open: no tag, and
-/// not the name of anything frozen.
-pub fn list_durable(host: &dyn Host) -> Result<Vec<FoundName>> {
-    let mut durable = files(host)?;
-    durable.retain(|_, is_durable| *is_durable);
-    read_all(host, durable)
+/// The tags among [`list`].
+pub fn list_tags(host: &dyn Host) -> Result<Vec<NameEntry>> {
+    let mut tags = files(host)?;
+    tags.retain(|_, file| *file == NameFile::Tag);
+    Ok(read_all(host, tags)?.into_iter().map(|found| found.entry).collect())
 }
 
 /// All names in any order, each read when it is its turn: for those who may have seen enough before
 /// the last.
 pub fn each(host: &dyn Host) -> Result<impl Iterator<Item = Result<FoundName>>> {
-    let read = |(escaped, is_durable): (String, bool)| read_file(host, &escaped, is_durable);
+    let read = |(escaped, file): (String, NameFile)| read_listed(host, file, &escaped);
     Ok(files(host)?.into_iter().filter_map(move |file| read(file).transpose()))
 }
 
 /// What is read on all cores, each file for itself: thousands of names are thousands of calls.
-fn read_all(host: &dyn Host, files: HashMap<String, bool>) -> Result<Vec<FoundName>> {
+fn read_all(host: &dyn Host, files: HashMap<String, NameFile>) -> Result<Vec<FoundName>> {
     let files: Vec<_> = files.into_iter().collect();
-    let read = |(escaped, is_durable): &(String, bool)| read_file(host, escaped, *is_durable);
+    let read = |(escaped, file): &(String, NameFile)| read_listed(host, *file, escaped);
     let found: Result<Vec<_>> = match files.len() {
         0..FILES_MANY => files.iter().map(read).collect(),
         _ => files.par_iter().map(read).collect(),
@@ -79,38 +86,41 @@ fn read_all(host: &dyn Host, files: HashMap<String, bool>) -> Result<Vec<FoundNa
     Ok(found)
 }
 
-/// The names in their escaped forms, and whether each is durable.
-fn files(host: &dyn Host) -> Result<HashMap<String, bool>> {
-    let mut is_durable: HashMap<String, bool> = HashMap::new();
-    for file in list_folder(host, paths::NAMES.as_ref())? {
-        match paths::parse_names_entry(&file) {
-            // Where a crash left both files of a name, the durable one counts.
-            Some(NamesEntry::Name(escaped)) => drop(is_durable.insert(escaped.to_owned(), true)),
-            Some(NamesEntry::Fresh(escaped)) => {
-                is_durable.entry(escaped.to_owned()).or_insert(false);
-            }
-            Some(NamesEntry::Aside) | None => {}
+/// The names in their escaped forms, and which file of each counts.
+fn files(host: &dyn Host) -> Result<HashMap<String, NameFile>> {
+    let mut files: HashMap<String, NameFile> = HashMap::new();
+    for entry in list_folder(host, paths::NAMES.as_ref())? {
+        if let Some(NamesEntry::Name(file, escaped)) = paths::parse_names_entry(&entry) {
+            let counts = files.entry(escaped.to_owned()).or_insert(file);
+            *counts = file.min(*counts);
         }
     }
-    Ok(is_durable)
+    Ok(files)
 }
 
-fn read_file(host: &dyn Host, escaped: &str, is_durable: bool) -> Result<Option<FoundName>> {
-    let fresh = paths::fresh_name_of_escaped(escaped);
-    if !is_durable && let Some(entry) = read_fresh(host, &fresh, None)? {
-        return Ok(Some(FoundName { entry, durable: false }));
+fn read_listed(host: &dyn Host, file: NameFile, escaped: &str) -> Result<Option<FoundName>> {
+    if file != NameFile::Fresh {
+        return read_durable(host, file, escaped);
     }
-    // One that was fresh may have become durable since the folder was listed.
-    let entry = read_durable(host, &paths::name_of_escaped(escaped), None)?;
-    Ok(entry.map(|entry| FoundName { entry, durable: true }))
+    match read_fresh(host, escaped)? {
+        // It may have become durable since the folder was listed.
+        None => read_durable(host, NameFile::Volume, escaped),
+        fresh => Ok(fresh),
+    }
+}
+
+/// Looks for the fresh file first: it goes only once the durable one is there, which counts.
+fn read_volume(host: &dyn Host, escaped: &str) -> Result<Option<FoundName>> {
+    let fresh = read_fresh(host, escaped)?;
+    Ok(read_durable(host, NameFile::Volume, escaped)?.or(fresh))
 }
 
 /// Makes the name stand for `entry`, durably, whatever it stood for before.
 ///
 /// The caller holds the name's lock, and the store's shared.
 pub fn write(host: &dyn Host, name: &Name, entry: &NameEntry) -> Result<()> {
-    write_aside(host, name, entry, Sync::First, &paths::name(name))?;
-    let fresh = paths::fresh_name(name);
+    write_aside(host, name, entry, Sync::First, &paths::name(NameFile::of(entry.kind), name))?;
+    let fresh = paths::name(NameFile::Fresh, name);
     match host.remove(&fresh) {
         Err(error) if error.kind() != NotFound => {
             Err(failed(host, "remove the name file", &fresh)(error))
@@ -123,7 +133,7 @@ pub fn write(host: &dyn Host, name: &Name, entry: &NameEntry) -> Result<()> {
 ///
 /// The caller holds the name's lock, and the store's shared.
 pub fn write_fresh(host: &dyn Host, name: &Name, entry: &NameEntry) -> Result<()> {
-    let fresh = paths::fresh_name(name);
+    let fresh = paths::name(NameFile::Fresh, name);
     if !name.is_told_by_its_file() {
         return write_aside(host, name, entry, Sync::Later, &fresh);
     }
@@ -146,15 +156,15 @@ pub fn write_fresh(host: &dyn Host, name: &Name, entry: &NameEntry) -> Result<()
 /// the store's alone.
 pub fn remove(host: &dyn Host, name: &Name) -> Result<()> {
     let mut removed = false;
-    // Were the durable one gone first, a power cut could leave the other one alone.
-    for path in [paths::fresh_name(name), paths::name(name)] {
-        match host.remove(&path) {
+    // Were the one that counts gone first, a power cut could leave another one alone.
+    for path in NameFile::ALL.map(|file| paths::name(file, name)).iter().rev() {
+        match host.remove(path) {
             Ok(()) => {
                 sync_folder(host, paths::NAMES.as_ref())?;
                 removed = true;
             }
             Err(error) if error.kind() == NotFound => {}
-            Err(error) => return Err(failed(host, "remove the name file", &path)(error)),
+            Err(error) => return Err(failed(host, "remove the name file", path)(error)),
         }
     }
     match removed {
@@ -207,19 +217,21 @@ fn write_aside(
     })
 }
 
-fn read_durable(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Option<NameEntry>> {
-    match open(host, path)? {
-        Some((medium, length)) => read_page(host, &*medium, length, path, name).map(Some),
+fn read_durable(host: &dyn Host, file: NameFile, escaped: &str) -> Result<Option<FoundName>> {
+    let path = paths::name_of_escaped(file, escaped);
+    match open(host, &path)? {
+        Some((medium, length)) => read_page(host, &*medium, length, &path, file).map(Some),
         None => Ok(None),
     }
 }
 
 /// What a fresh name says: its top's header, or a page where the two could not be one file.
-fn read_fresh(host: &dyn Host, path: &Path, name: Option<&Name>) -> Result<Option<NameEntry>> {
-    let Some((medium, length)) = open(host, path)? else { return Ok(None) };
+fn read_fresh(host: &dyn Host, escaped: &str) -> Result<Option<FoundName>> {
+    let path = paths::name_of_escaped(NameFile::Fresh, escaped);
+    let Some((medium, length)) = open(host, &path)? else { return Ok(None) };
     let read = match length {
-        PAGE_BYTES => read_page(host, &*medium, length, path, name).map(Some),
-        _ => read_top(host, &*medium, path),
+        PAGE_BYTES => read_page(host, &*medium, length, &path, NameFile::Fresh).map(Some),
+        _ => read_top(host, &*medium, &path, escaped),
     };
     match read {
         Err(error) if error.kind() == ErrorKind::Corrupt => Ok(None),
@@ -243,42 +255,43 @@ fn read_page(
     medium: &dyn Medium,
     length: u64,
     path: &Path,
-    name: Option<&Name>,
-) -> Result<NameEntry> {
+    file: NameFile,
+) -> Result<FoundName> {
     let operation = "read the name file";
+    let wrong = |field, found: String, expected: String| {
+        Err(Error::corrupt(operation, field, found, expected).in_file(host.display_path(path)))
+    };
     if length != PAGE_BYTES {
-        let wrong = Error::corrupt(operation, "length", length, PAGE_BYTES);
-        return Err(wrong.in_file(host.display_path(path)));
+        return wrong("length", length.to_string(), PAGE_BYTES.to_string());
     }
     let mut page = [0; PAGE_BYTES as usize];
     medium.read_at(0, &mut page).map_err(failed(host, operation, path))?;
     let entry = NameEntry::decode(&page).map_err(|error| error.in_file(host.display_path(path)))?;
+    if entry.kind != file.kind() {
+        return wrong("kind", entry.kind.to_string(), file.kind().to_string());
+    }
     // A file under another's name, or a name that no one could have given.
-    let own = Name::new(entry.name.as_str()).ok().filter(|own| {
-        let file = path.file_name();
-        [paths::name(own), paths::fresh_name(own)].iter().any(|path| path.file_name() == file)
-            && name.is_none_or(|name| name == own)
-    });
-    match own {
-        Some(_) => Ok(entry),
-        None => Err(Error::corrupt(operation, "name", format!("{:?}", entry.name), "the file's")
-            .in_file(host.display_path(path))),
+    match Name::new(entry.name.as_str()) {
+        Ok(own) if paths::name(file, &own) == path => Ok(FoundName { entry, file }),
+        _ => wrong("name", format!("{:?}", entry.name), "the file's".to_owned()),
     }
 }
 
-fn read_top(host: &dyn Host, medium: &dyn Medium, path: &Path) -> Result<Option<NameEntry>> {
-    let file = path.file_name().and_then(|file| file.to_str());
-    let Some(NamesEntry::Fresh(escaped)) = file.and_then(paths::parse_names_entry) else {
-        return Ok(None);
-    };
+fn read_top(
+    host: &dyn Host,
+    medium: &dyn Medium,
+    path: &Path,
+    escaped: &str,
+) -> Result<Option<FoundName>> {
     let Some(name) = Name::from_escaped(escaped) else { return Ok(None) };
     let header = read_header(medium, &host.display_path(path))?.header;
-    Ok(Some(NameEntry {
+    let entry = NameEntry {
         name: name.to_string(),
         kind: NameKind::Volume,
         top: header.layer,
         parent: header.parent,
-    }))
+    };
+    Ok(Some(FoundName { entry, file: NameFile::Fresh }))
 }
 
 /// Makes durable which files a folder holds.
@@ -305,7 +318,6 @@ pub fn failed<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::format::NameKind;
     use crate::medium::MemoryHost;
     use crate::testing::LayerBuilder;
     use crate::units::BlockSize;
@@ -313,6 +325,10 @@ mod tests {
     fn entry(name: &Name, top: u8) -> NameEntry {
         let (name, kind) = (name.to_string(), NameKind::Volume);
         NameEntry { name, kind, top: LayerId([top; 16]), parent: None }
+    }
+
+    fn tag(name: &Name, top: u8) -> NameEntry {
+        NameEntry { kind: NameKind::Tag, ..entry(name, top) }
     }
 
     fn host() -> MemoryHost {
@@ -337,15 +353,13 @@ mod tests {
         let name = Name::new("team/web").unwrap();
         assert_eq!(read(&host, &name).unwrap(), None);
         write_fresh(&host, &name, &entry(&name, 1)).unwrap();
-        let fresh = FoundName { entry: entry(&name, 1), durable: false };
+        let fresh = FoundName { entry: entry(&name, 1), file: NameFile::Fresh };
         assert_eq!(read(&host, &name).unwrap(), Some(fresh.clone()));
         assert_eq!(list(&host).unwrap(), [fresh]);
-        assert_eq!(list_durable(&host).unwrap(), []);
         write(&host, &name, &entry(&name, 2)).unwrap();
-        let durable = FoundName { entry: entry(&name, 2), durable: true };
+        let durable = FoundName { entry: entry(&name, 2), file: NameFile::Volume };
         assert_eq!(read(&host, &name).unwrap(), Some(durable.clone()));
         assert_eq!(list(&host).unwrap(), std::slice::from_ref(&durable));
-        assert_eq!(list_durable(&host).unwrap(), std::slice::from_ref(&durable));
         assert_eq!(host.list(paths::NAMES.as_ref()).unwrap().len(), 1, "one file is left");
         // A crash between the two steps of becoming durable leaves both: the durable one counts.
         write_fresh(&host, &name, &entry(&name, 1)).unwrap();
@@ -357,16 +371,68 @@ mod tests {
         assert!(host.list(paths::NAMES.as_ref()).unwrap().is_empty());
     }
 
+    /// As a power cut leaves it that undoes a removal and keeps what took the name after it.
+    #[test]
+    fn where_a_tag_and_a_volume_of_one_name_are_there_the_tag_counts_and_both_go_with_it() {
+        let host = host();
+        let name = Name::new("web").unwrap();
+        write(&host, &name, &tag(&name, 1)).unwrap();
+        let found = FoundName { entry: tag(&name, 1), file: NameFile::Tag };
+        for make in [write, write_fresh] {
+            make(&host, &name, &entry(&name, 2)).unwrap();
+            assert_eq!(read(&host, &name).unwrap(), Some(found.clone()));
+            assert_eq!(list(&host).unwrap(), std::slice::from_ref(&found));
+            assert_eq!(list_tags(&host).unwrap(), [tag(&name, 1)]);
+        }
+        assert_eq!(host.list(paths::NAMES.as_ref()).unwrap().len(), 3);
+        remove(&host, &name).unwrap();
+        assert_eq!(read(&host, &name).unwrap(), None);
+        assert!(host.list(paths::NAMES.as_ref()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_file_whose_ending_tells_another_kind_than_it_holds_is_damage() {
+        let host = host();
+        let name = Name::new("web").unwrap();
+        let (of_tag, of_volume) = (NameFile::Tag, NameFile::Volume);
+        for (entry, from, to) in
+            [(tag(&name, 1), of_tag, of_volume), (entry(&name, 1), of_volume, of_tag)]
+        {
+            write(&host, &name, &entry).unwrap();
+            host.rename(&paths::name(from, &name), &paths::name(to, &name)).unwrap();
+            for error in [read(&host, &name).unwrap_err(), list(&host).unwrap_err()] {
+                let told = format!("kind: found {}, expected {}", from.kind(), to.kind());
+                assert_eq!(error.kind(), ErrorKind::Corrupt);
+                assert!(error.to_string().contains(&told), "{error}");
+            }
+            remove(&host, &name).unwrap();
+        }
+    }
+
+    #[test]
+    fn who_looks_for_tags_reads_no_volume() {
+        let host = host();
+        for (name, entry) in [("a", entry as fn(&Name, u8) -> NameEntry), ("b", tag), ("c", tag)] {
+            let name = Name::new(name).unwrap();
+            write(&host, &name, &entry(&name, 1)).unwrap();
+        }
+        let volume = paths::name(NameFile::Volume, &Name::new("a").unwrap());
+        host.open(&volume, OpenMode::ReadWrite).unwrap().write_at(100, &[7]).unwrap();
+        let tags = list_tags(&host).unwrap();
+        assert_eq!(tags.iter().map(|tag| tag.name.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(list(&host).unwrap_err().kind(), ErrorKind::Corrupt);
+    }
+
     #[test]
     fn a_fresh_name_is_its_top_and_one_whose_file_cannot_tell_it_is_a_page() {
         let host = host();
         for (name, is_top) in [("a".repeat(200), true), ("ä".repeat(100), false)] {
             let name = Name::new(name).unwrap();
             write_fresh(&host, &name, &entry(&name, 1)).unwrap();
-            let fresh = FoundName { entry: entry(&name, 1), durable: false };
+            let fresh = FoundName { entry: entry(&name, 1), file: NameFile::Fresh };
             assert_eq!(read(&host, &name).unwrap(), Some(fresh.clone()));
             assert_eq!(list(&host).unwrap(), [fresh]);
-            let named = host.facts(&paths::fresh_name(&name)).unwrap();
+            let named = host.facts(&paths::name(NameFile::Fresh, &name)).unwrap();
             let top = host.facts(&paths::layer(LayerId([1; 16]))).unwrap();
             assert_eq!(named.identity == top.identity, is_top);
             remove(&host, &name).unwrap();
@@ -381,7 +447,7 @@ mod tests {
         write_fresh(&host, &name, &entry(&name, 1)).unwrap();
         let all = each(&host).unwrap();
         write(&host, &name, &entry(&name, 1)).unwrap();
-        let durable = FoundName { entry: entry(&name, 1), durable: true };
+        let durable = FoundName { entry: entry(&name, 1), file: NameFile::Volume };
         assert_eq!(all.collect::<Result<Vec<_>>>().unwrap(), [durable]);
     }
 
@@ -390,7 +456,7 @@ mod tests {
         for torn in [vec![0; 8192], vec![0; 100], Vec::new()] {
             let host = host();
             let name = Name::new("web").unwrap();
-            let fresh = paths::fresh_name(&name);
+            let fresh = paths::name(NameFile::Fresh, &name);
             host.open(&fresh, OpenMode::CreateNew).unwrap().write_at(0, &torn).unwrap();
             assert_eq!(read(&host, &name).unwrap(), None);
             assert_eq!(list(&host).unwrap(), []);
@@ -404,13 +470,13 @@ mod tests {
         let host = host();
         let name = Name::new("web").unwrap();
         for cut in [0, 1, 512, 4095] {
-            let fresh = paths::fresh_name(&name);
+            let fresh = paths::name(NameFile::Fresh, &name);
             write_aside(&host, &name, &entry(&name, 1), Sync::Later, &fresh).unwrap();
             let torn = host.open(&fresh, OpenMode::ReadWrite).unwrap();
             torn.write_at(cut, &vec![0; (PAGE_BYTES - cut) as usize]).unwrap();
             assert_eq!(read(&host, &name).unwrap(), None, "{cut}");
             assert_eq!(list(&host).unwrap(), [], "{cut}");
-            host.rename(&fresh, &paths::name(&name)).unwrap();
+            host.rename(&fresh, &paths::name(NameFile::Volume, &name)).unwrap();
             assert_eq!(read(&host, &name).unwrap_err().kind(), ErrorKind::Corrupt, "{cut}");
             assert_eq!(list(&host).unwrap_err().kind(), ErrorKind::Corrupt, "{cut}");
             remove(&host, &name).unwrap();
@@ -422,7 +488,8 @@ mod tests {
         let host = host();
         let (web, data) = (Name::new("web").unwrap(), Name::new("data").unwrap());
         write(&host, &web, &entry(&web, 1)).unwrap();
-        host.rename(&paths::name(&web), &paths::name(&data)).unwrap();
+        host.rename(&paths::name(NameFile::Volume, &web), &paths::name(NameFile::Volume, &data))
+            .unwrap();
         assert_eq!(read(&host, &data).unwrap_err().kind(), ErrorKind::Corrupt);
         assert_eq!(read(&host, &web).unwrap(), None);
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::name::Name;
+use crate::format::NameKind;
 use crate::units::{Digest, LayerId};
 
 /// The store's own file: its identity and its block size.
@@ -25,8 +26,6 @@ pub const FOLDERS: [&str; 4] = [LAYERS, NAMES, INDEX, DIGESTS];
 
 const LAYER_ENDING: &str = ".layer";
 const MAKING_ENDING: &str = ".making";
-const NAME_ENDING: &str = ".name";
-const FRESH_ENDING: &str = ".fresh";
 const INDEX_ENDING: &str = ".index";
 /// How a file is called while it is written aside.
 const ASIDE_ENDING: &str = ".tmp";
@@ -42,25 +41,55 @@ pub fn making(id: LayerId) -> PathBuf {
     Path::new(LAYERS).join(format!("{id}{MAKING_ENDING}"))
 }
 
-/// The file of a name, durable.
-pub fn name(name: &Name) -> PathBuf {
-    name_of_escaped(&name.escaped())
+/// The files that a name may have, the one that counts first where a crash left several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NameFile {
+    /// That of a tag.
+    Tag,
+    /// That of a volume, durable.
+    Volume,
+    /// What a volume has of which nothing was synced yet: a second name of the file of its top.
+    /// After a power cut it may hold anything, and then the name was never there.
+    Fresh,
 }
 
-/// What a name is that nothing was synced of yet: a second name of the file of its top. After a
-/// power cut it may hold anything, and then the name was never there.
-pub fn fresh_name(name: &Name) -> PathBuf {
-    fresh_name_of_escaped(&name.escaped())
+impl NameFile {
+    /// All of them, in their order.
+    pub const ALL: [NameFile; 3] = [NameFile::Tag, NameFile::Volume, NameFile::Fresh];
+
+    /// The durable file of what a name stands for.
+    pub fn of(kind: NameKind) -> NameFile {
+        match kind {
+            NameKind::Tag => NameFile::Tag,
+            NameKind::Volume => NameFile::Volume,
+        }
+    }
+
+    /// What a name of such a file stands for.
+    pub fn kind(self) -> NameKind {
+        match self {
+            NameFile::Tag => NameKind::Tag,
+            NameFile::Volume | NameFile::Fresh => NameKind::Volume,
+        }
+    }
+
+    fn ending(self) -> &'static str {
+        match self {
+            NameFile::Tag => ".tag",
+            NameFile::Volume => ".name",
+            NameFile::Fresh => ".fresh",
+        }
+    }
+}
+
+/// A file of a name.
+pub fn name(file: NameFile, name: &Name) -> PathBuf {
+    name_of_escaped(file, &name.escaped())
 }
 
 /// As [`name`], of its escaped form.
-pub fn name_of_escaped(escaped: &str) -> PathBuf {
-    Path::new(NAMES).join(format!("{escaped}{NAME_ENDING}"))
-}
-
-/// As [`fresh_name`], of its escaped form.
-pub fn fresh_name_of_escaped(escaped: &str) -> PathBuf {
-    Path::new(NAMES).join(format!("{escaped}{FRESH_ENDING}"))
+pub fn name_of_escaped(file: NameFile, escaped: &str) -> PathBuf {
+    Path::new(NAMES).join(format!("{escaped}{}", file.ending()))
 }
 
 /// A file beside the name files for one that is being written.
@@ -101,10 +130,8 @@ pub fn parse_layers_entry(file: &str) -> Option<LayersEntry> {
 /// What an entry of [`NAMES`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamesEntry<'a> {
-    /// The file of a name, durable; its escaped form.
-    Name(&'a str),
-    /// The file of a name that may not be durable yet; its escaped form.
-    Fresh(&'a str),
+    /// A file of a name, and the escaped form of that.
+    Name(NameFile, &'a str),
     /// A file that was being written.
     Aside,
 }
@@ -114,10 +141,11 @@ pub fn parse_names_entry(file: &str) -> Option<NamesEntry<'_>> {
     if file.starts_with('.') {
         return file.ends_with(ASIDE_ENDING).then_some(NamesEntry::Aside);
     }
-    if let Some(escaped) = file.strip_suffix(NAME_ENDING) {
-        return Some(NamesEntry::Name(escaped));
-    }
-    file.strip_suffix(FRESH_ENDING).map(NamesEntry::Fresh)
+    let of_name = |kind: NameFile| Some((kind, file.strip_suffix(kind.ending())?));
+    NameFile::ALL
+        .into_iter()
+        .find_map(of_name)
+        .map(|(kind, escaped)| NamesEntry::Name(kind, escaped))
 }
 
 /// The tip of the merged index that a file of [`INDEX`] is.
@@ -152,10 +180,11 @@ mod tests {
         assert_eq!(parse_layers_entry(file_name(&layer(id))), Some(LayersEntry::Layer(id)));
         assert_eq!(parse_layers_entry(file_name(&making(id))), Some(LayersEntry::Making(id)));
         let escaped = debian.escaped();
-        let escaped = escaped.as_str();
-        assert_eq!(parse_names_entry(file_name(&name(&debian))), Some(NamesEntry::Name(escaped)));
-        let fresh = fresh_name(&debian);
-        assert_eq!(parse_names_entry(file_name(&fresh)), Some(NamesEntry::Fresh(escaped)));
+        for kind in NameFile::ALL {
+            let file = name(kind, &debian);
+            let parsed = parse_names_entry(file_name(&file));
+            assert_eq!(parsed, Some(NamesEntry::Name(kind, escaped.as_str())));
+        }
         let aside = name_aside(&debian, id);
         assert_eq!(parse_names_entry(file_name(&aside)), Some(NamesEntry::Aside));
         assert!(is_aside(file_name(&aside)));

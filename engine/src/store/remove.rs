@@ -183,12 +183,9 @@ fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
         let expected = "a snapshot; a volume is removed by its name";
         return Err(Error::invalid("remove", "layer", format!("{id}, which is open"), expected));
     }
-    for named in names::each(host)? {
-        let named = named?.entry;
-        if named.kind == NameKind::Tag && named.top == id {
-            let found = format!("tagged {}", named.name);
-            return Err(Error::invalid("remove a snapshot", "snapshot", found, "no tag on it"));
-        }
+    if let Some(tag) = names::list_tags(host)?.into_iter().find(|tag| tag.top == id) {
+        let found = format!("tagged {}", tag.name);
+        return Err(Error::invalid("remove a snapshot", "snapshot", found, "no tag on it"));
     }
     if header.removed {
         return Err(Error::new(ErrorKind::NotFound, format!("remove snapshot {id}")).about(

@@ -46,14 +46,16 @@ impl Inner {
         Ok((Snapshot::new(view, Some(lease))?, header))
     }
 
-    /// Opens the snapshot that `reference` was resolved to, under a lease, and makes sure that it
-    /// was still meant once the lease was held: a collection may have come between, and have
-    /// taken blocks of its ancestors that nobody else could see.
+    /// Opens the snapshot that `reference` was resolved to, under a lease. One that is marked removed
+    /// is kept by its name alone, which must still mean it once the lease is held: a collection
+    /// may have come between, and have taken blocks of its ancestors that nobody else could see.
     pub fn open_kept(&self, reference: &str, mut resolved: Resolved) -> Result<Snapshot> {
         for _ in 0..LOOKS_MAX {
             let (snapshot, header) = self.open_snapshot(resolved.layer)?;
-            if resolved.name.is_none() {
-                expect_kept(self, &header)?;
+            match resolved.name {
+                Some(_) if !header.removed => return Ok(snapshot),
+                Some(_) => {}
+                None => expect_kept(self, &header)?,
             }
             let now = resolve(self, reference)?;
             if now == resolved {
@@ -107,8 +109,8 @@ fn look_at_top(inner: &Inner, found: &FoundName) -> Result<Snapshot> {
     let header = match headers::read(host, top) {
         Ok(Some(header)) => header,
         // Lost in a crash, before anything in it was acknowledged.
-        Ok(None) if !found.durable => return open_parent(inner, top, parent),
-        Err(error) if !found.durable && error.kind() == ErrorKind::Corrupt => {
+        Ok(None) if !found.is_durable() => return open_parent(inner, top, parent),
+        Err(error) if !found.is_durable() && error.kind() == ErrorKind::Corrupt => {
             return open_parent(inner, top, parent);
         }
         Ok(None) => {
@@ -125,7 +127,7 @@ fn look_at_top(inner: &Inner, found: &FoundName) -> Result<Snapshot> {
     }
     // As a writer takes it: slots that arrived without the length that they give.
     let facts = || host.facts(&path).map_err(failed(host, "look into a volume", &path));
-    if !found.durable && facts()?.length < header.file_bytes {
+    if !found.is_durable() && facts()?.length < header.file_bytes {
         return open_parent(inner, top, parent);
     }
     // The lease first: what the look shows stands on it.

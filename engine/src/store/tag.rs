@@ -4,8 +4,9 @@ use super::handle::{Inner, Store};
 use super::locks::{NameLock, StoreLock};
 use super::marks::unmark;
 use super::names;
+use super::paths::{self, NameFile};
 use super::resolve::{ResolvedKind, resolve};
-use super::{Name, headers, paths};
+use super::{Name, headers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, NameEntry, NameKind};
 
@@ -46,7 +47,7 @@ pub(super) fn lock_tag(inner: &Inner, tag: &Name) -> Result<NameLock> {
     if let Some(found) = names::read(inner.host(), tag)?
         && found.entry.kind == NameKind::Volume
     {
-        return Err(is_a_volume(inner, tag));
+        return Err(is_a_volume(inner, tag, found.file));
     }
     NameLock::wait(inner.host(), tag)
 }
@@ -62,11 +63,11 @@ pub(super) fn write_tag(
     let tag = lock.name();
     let old = match names::read(host, tag)? {
         Some(found) if found.entry.kind == NameKind::Volume => {
-            return Err(is_a_volume(inner, tag));
+            return Err(is_a_volume(inner, tag, found.file));
         }
-        Some(_) if replace == Replace::Refuse => {
+        Some(found) if replace == Replace::Refuse => {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("tag as {tag}"))
-                .in_file(host.display_path(&paths::name(tag))));
+                .in_file(host.display_path(&paths::name(found.file, tag))));
         }
         old => old.map(|found| found.entry.top),
     };
@@ -90,8 +91,8 @@ pub(super) fn expect_kept(inner: &Inner, header: &Header) -> Result<()> {
         .about("snapshot", "removed", "one that is kept"))
 }
 
-fn is_a_volume(inner: &Inner, name: &Name) -> Error {
+fn is_a_volume(inner: &Inner, name: &Name, file: NameFile) -> Error {
     Error::new(ErrorKind::AlreadyExists, format!("tag as {name}"))
-        .in_file(inner.host.display_path(&paths::name(name)))
+        .in_file(inner.host.display_path(&paths::name(file, name)))
         .about("name", "a volume", "a tag, or a name that is free")
 }

@@ -78,7 +78,7 @@ impl Store {
         let inner = self.inner()?;
         let (lock, found) = lock_volume(inner, &Name::new(name)?)?;
         let home = VolumeHome::of_name(inner, lock);
-        if !found.durable {
+        if !found.is_durable() {
             home.note_fresh(found.entry.top, found.entry.parent);
         }
         Volume::open(home, &found.entry, inner.options.volume)
@@ -92,7 +92,7 @@ impl Store {
         let inner = self.inner()?;
         let (lock, found) = lock_volume(inner, &Name::new(name)?)?;
         let home = VolumeHome::of_name(inner, lock);
-        if !found.durable {
+        if !found.is_durable() {
             home.note_fresh(found.entry.top, found.entry.parent);
         }
         // Opened first: what it stands on, and its size, are as recovery finds them.
@@ -160,9 +160,9 @@ impl Base {
 }
 
 fn new_volume(inner: &Arc<Inner>, name: &Name, base: Base) -> Result<Volume> {
-    // Asked twice: a name that is taken is told so even while somebody has it open.
-    expect_free(inner, name)?;
-    let lock = NameLock::try_take(inner.host(), name)?;
+    // A name that is taken is told so even while somebody has it open.
+    let lock = NameLock::try_take(inner.host(), name)
+        .or_else(|error| expect_free(inner, name).and(Err(error)))?;
     expect_free(inner, name)?;
     let home = VolumeHome::of_name(inner, lock);
     let parent = base.parent;
@@ -196,7 +196,7 @@ fn find_volume(inner: &Inner, name: &Name) -> Result<(Name, FoundName)> {
     match found.entry.kind {
         NameKind::Volume => Ok((name, found)),
         NameKind::Tag => Err(Error::new(ErrorKind::InvalidInput, format!("open {name}"))
-            .in_file(inner.host.display_path(&paths::name(&name)))
+            .in_file(inner.host.display_path(&paths::name(found.file, &name)))
             .about("name", "a tag, which is read-only", "a volume: fork the tag")),
     }
 }

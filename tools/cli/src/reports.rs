@@ -1,9 +1,8 @@
 //! What several verbs report in the same words.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use sapwood::format::header::{LayerKind, LayerState};
-use sapwood::format::name::NameKind;
 use sapwood::store::{LayerInfo, Store};
 use sapwood::units::LayerId;
 use serde::Serialize;
@@ -79,22 +78,20 @@ impl LayerReport {
     }
 }
 
-/// The names of layers: tags, and volumes at their tops.
-pub fn names_of_layers(store: &Store) -> Result<HashMap<LayerId, Vec<String>>> {
-    let mut names: HashMap<LayerId, Vec<String>> = HashMap::new();
-    for entry in store.names()? {
-        names.entry(entry.top).or_default().push(entry.name);
-    }
-    names.values_mut().for_each(|names| names.sort());
+/// How people call those of the layers below `reference` that have names.
+pub fn names_of_layers(
+    store: &Store,
+    reference: &str,
+    layers: impl IntoIterator<Item = LayerId>,
+) -> Result<BTreeMap<LayerId, Vec<String>>> {
+    let mut layers: BTreeSet<_> = layers.into_iter().collect();
+    // A volume is the only name of its top, which need not be looked for.
+    let resolved = store.resolve(reference)?;
+    let top =
+        resolved.name.clone().filter(|_| resolved.is_live() && layers.remove(&resolved.layer));
+    let mut names = store.names_of(&layers)?;
+    names.extend(top.map(|name| (resolved.layer, vec![name])));
     Ok(names)
-}
-
-/// The kind of a name, in a word.
-pub fn name_kind(kind: NameKind) -> &'static str {
-    match kind {
-        NameKind::Tag => "tag",
-        NameKind::Volume => "volume",
-    }
 }
 
 /// As much of an id or digest as people need to tell it from others.

@@ -16,6 +16,14 @@ use crate::inspect::report::{Finding, Severity};
 use crate::inspect::slots::Slots;
 use crate::units::{BlockSize, Digest, LayerId};
 
+/// The endings of the files of names, what such a name stands for, and what it is where one does not
+/// verify: nothing was promised of a name that was never synced.
+const NAME_FILES: [(&str, NameKind, Severity); 3] = [
+    (".tag", NameKind::Tag, Severity::Damage),
+    (".name", NameKind::Volume, Severity::Damage),
+    (".fresh", NameKind::Volume, Severity::Note),
+];
+
 /// What the files of a store say of each other.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -27,8 +35,8 @@ pub struct Facts {
     headerless: Vec<LayerId>,
     /// A layer of each digest; none that is thinned.
     pub by_digest: HashMap<Digest, LayerId>,
-    /// What the name files say.
-    pub names: Vec<NameEntry>,
+    /// The files of names, and what each says.
+    pub names: Vec<(PathBuf, NameEntry)>,
     /// Tops of names that are not durable yet: nothing in these was promised.
     pub fresh: HashSet<LayerId>,
     /// Layers that were being made when their makers were last seen.
@@ -89,7 +97,7 @@ impl Facts {
     /// a header that no durable name and no other layer knows. They are new and not synced yet, or left by
     /// something that was interrupted; nothing in them was acknowledged.
     pub fn unpromised(&self) -> impl Iterator<Item = LayerId> + '_ {
-        let tops = self.names.iter().map(|entry| entry.top);
+        let tops = self.entries().map(|entry| entry.top);
         let named: HashSet<LayerId> = tops.filter(|top| !self.fresh.contains(top)).collect();
         let promised = self
             .layers
@@ -112,10 +120,10 @@ impl Facts {
             layer.state == LayerState::Frozen && !layer.removed && !self.making.contains(id)
         };
         let kept = self.layers.iter().filter(is_kept).map(|(id, _)| *id);
-        let parents = self.names.iter().filter_map(|entry| entry.parent.as_ref());
+        let parents = self.entries().filter_map(|entry| entry.parent.as_ref());
         let named = parents.filter_map(|parent| self.resolve(parent).ok());
         let mut to_visit: Vec<LayerId> = kept
-            .chain(self.names.iter().map(|entry| entry.top))
+            .chain(self.entries().map(|entry| entry.top))
             .chain(named.map(|layer| layer.reference.id))
             .collect();
         let mut reached = HashSet::new();
@@ -128,6 +136,11 @@ impl Facts {
             }
         }
         reached
+    }
+
+    /// What the name files say.
+    pub fn entries(&self) -> impl Iterator<Item = &NameEntry> {
+        self.names.iter().map(|(_, entry)| entry)
     }
 
     /// The layer that keeps a reference, or why none does (INV-04).
@@ -153,26 +166,29 @@ impl Facts {
 
     fn read_names(&mut self, place: &Place<'_>) -> Result<()> {
         let mut files: HashMap<String, String> = HashMap::new();
-        // Where a crash left both files of a name, the durable one counts.
+        // Where a crash left several files of a name, the first of these counts.
         let mut listed = place.list("names")?;
-        listed.sort_by_key(|file| !file.ends_with(".name"));
+        let rank = |file: &str| NAME_FILES.iter().position(|(ending, ..)| file.ends_with(ending));
+        listed.sort_by_key(|file| rank(file).unwrap_or(NAME_FILES.len()));
         for file in listed {
             let path = place.path("names", &file);
-            let (escaped, severity) =
-                match (file.strip_suffix(".name"), file.strip_suffix(".fresh")) {
-                    (Some(escaped), _) => (escaped, Severity::Damage),
-                    // Nothing was promised of a name that was never synced.
-                    (None, Some(escaped)) => (escaped, Severity::Note),
-                    (None, None) => {
-                        let what = match names::is_unfinished(&file) {
-                            true => "left by something that is under way, or was interrupted",
-                            false => "not a file of a store",
-                        };
-                        self.findings.push(place.finding(Severity::Note, &path, what.to_owned()));
-                        continue;
-                    }
+            let of_name = |&(ending, kind, severity): &(&str, NameKind, Severity)| {
+                Some((file.strip_suffix(ending)?, kind, severity))
+            };
+            let Some((escaped, kind, severity)) = NAME_FILES.iter().find_map(of_name) else {
+                let what = match names::is_unfinished(&file) {
+                    true => "left by something that is under way, or was interrupted",
+                    false => "not a file of a store",
                 };
+                self.findings.push(place.finding(Severity::Note, &path, what.to_owned()));
+                continue;
+            };
             let entry = match read_name(place, &path, escaped, severity) {
+                Ok(Some(entry)) if entry.kind != kind => {
+                    let what = format!("kind: found {}, expected {kind}", entry.kind);
+                    self.findings.push(place.finding(severity, &path, what));
+                    continue;
+                }
                 Ok(Some(entry)) => entry,
                 Ok(None) => continue,
                 Err(error) => {
@@ -192,7 +208,7 @@ impl Facts {
             if severity == Severity::Note {
                 self.fresh.insert(entry.top);
             }
-            self.names.push(entry);
+            self.names.push((path, entry));
         }
         Ok(())
     }

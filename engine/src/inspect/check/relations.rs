@@ -1,9 +1,9 @@
 //! How the files of a store stand to each other: names to layers, layers to parents and sources.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use super::facts::{Facts, LayerFacts};
-use super::names;
 use super::place::Place;
 use super::seen::Seen;
 use crate::error::Error;
@@ -71,13 +71,19 @@ pub fn relations(place: &Place<'_>, facts: &Facts, seen: &Seen) -> Vec<Finding> 
         let what = "its ancestors lead back to it".to_owned();
         found.push(place.finding(Severity::Damage, &path, what));
     }
-    found.extend(facts.names.iter().filter_map(|entry| name_relation(place, facts, entry)));
+    found.extend(
+        facts.names.iter().filter_map(|(path, entry)| name_relation(place, facts, path, entry)),
+    );
     found
 }
 
-fn name_relation(place: &Place<'_>, facts: &Facts, entry: &NameEntry) -> Option<Finding> {
-    let path = place.path("names", &format!("{}.name", names::escaped(&entry.name)));
-    let finding = |severity, what| Some(place.finding(severity, &path, what));
+fn name_relation(
+    place: &Place<'_>,
+    facts: &Facts,
+    path: &Path,
+    entry: &NameEntry,
+) -> Option<Finding> {
+    let finding = |severity, what| Some(place.finding(severity, path, what));
     let top = facts.layers.get(&entry.top);
     let recorded = entry.parent.as_ref().map(|parent| (parent, facts.resolve(parent)));
     let missing = match &recorded {
@@ -110,7 +116,7 @@ fn name_relation(place: &Place<'_>, facts: &Facts, entry: &NameEntry) -> Option<
                         text(ids.0),
                         text(ids.1)
                     );
-                    place.finding(Severity::Damage, &path, what)
+                    place.finding(Severity::Damage, path, what)
                 })
             }
             Some(_) => {

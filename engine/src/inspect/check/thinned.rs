@@ -60,7 +60,7 @@ pub fn check(
 
 /// Layers that somebody can ask for: snapshots not removed, and the tops of names.
 fn kept(facts: &Facts) -> HashSet<LayerId> {
-    let tops = facts.names.iter().map(|entry| entry.top);
+    let tops = facts.entries().map(|entry| entry.top);
     let frozen = |layer: &&LayerFacts| layer.state == LayerState::Frozen && !layer.removed;
     tops.chain(facts.layers.values().filter(frozen).map(|layer| layer.reference.id)).collect()
 }

@@ -9,7 +9,7 @@ use crate::inspect::{
     CheckOptions, CheckReport, DumpOptions, Severity, Verdict, check, check_layer, dump,
 };
 use crate::medium::{Host, MemoryHost, OpenMode};
-use crate::store::{GcOptions, Replace, Store, StoreOptions};
+use crate::store::{GcOptions, Replace, ResolvedKind, Store, StoreOptions};
 use crate::units::LayerId;
 use crate::volume::{CloneSource, Volume, VolumeOptions};
 
@@ -289,12 +289,40 @@ fn names_are_compared_with_what_they_stand_for() {
     store.tag("disk@1", "a/b:1", Replace::Refuse).unwrap();
     disk.close().unwrap();
     assert_clean(&host);
-    let name = Path::new("names/a%2fb:1.name");
+    let name = Path::new("names/a%2fb:1.tag");
     flip(&host, name, 60);
     assert!(checked(&host).damage().any(|finding| finding.path.ends_with(name)));
     flip(&host, name, 60);
-    host.rename(name, Path::new("names/c.name")).unwrap();
+    host.rename(name, Path::new("names/c.tag")).unwrap();
     assert!(checked(&host).damage().any(|finding| finding.what.contains("a/b:1")));
+    host.rename(Path::new("names/c.tag"), Path::new("names/a%2fb:1.name")).unwrap();
+    let told = "kind: found tag, expected volume";
+    assert!(checked(&host).damage().any(|finding| finding.what == told));
+}
+
+/// A power cut may leave what was removed and what took its name after it: the tag counts, and a
+/// collection takes the rest.
+#[test]
+fn a_volume_beside_a_tag_of_its_name_is_a_note() {
+    let (host, store) = store();
+    let disk = store.create_volume("disk", 16 * BLOCK).unwrap();
+    fill(&disk, 0, 2, 1);
+    freeze(&disk);
+    disk.close().unwrap();
+    let other = store.create_volume("other", 16 * BLOCK).unwrap();
+    other.close().unwrap();
+    let volume = whole(&host, Path::new("names/other.name"));
+    store.remove("other").unwrap();
+    store.tag("disk@1", "other", Replace::Refuse).unwrap();
+    let path = Path::new("names/other.name");
+    host.open(path, OpenMode::CreateNew).unwrap().write_at(0, &volume).unwrap();
+    let report = checked(&host);
+    assert!(report.is_sound(), "{:?}", report.findings);
+    let note = r#"the name "other" is also in other.tag"#;
+    assert!(report.findings.iter().any(|finding| finding.what == note), "{:?}", report.findings);
+    assert_eq!(store.resolve("other").unwrap().kind, ResolvedKind::Tag);
+    store.collect(&GcOptions::default()).unwrap();
+    assert_clean(&host);
 }
 
 #[test]

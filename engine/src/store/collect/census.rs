@@ -12,7 +12,7 @@ use crate::format::{Header, LayerState, PageKind, sources};
 use crate::layer::read_blob;
 use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
 use crate::store::names::{self, FoundName, failed, list_folder};
-use crate::store::paths::{self, LayersEntry, NamesEntry};
+use crate::store::paths::{self, LayersEntry, NameFile, NamesEntry};
 use crate::store::{headers, name::Name};
 use crate::units::{Digest, LayerId, PAGE_BYTES};
 
@@ -89,7 +89,7 @@ pub fn census(host: &dyn Host) -> Result<Census> {
             None => {}
         }
     }
-    let named = census.names.iter().filter(|found| found.durable);
+    let named = census.names.iter().filter(|found| found.is_durable());
     let named: BTreeSet<LayerId> = named.map(|found| found.entry.top).collect();
     for (id, in_use) in left {
         let resident = look_at(host, id, in_use, named.contains(&id))?;
@@ -255,20 +255,24 @@ pub fn was_never_durable(medium: &dyn Medium) -> std::io::Result<bool> {
 fn litter(host: &dyn Host, census: &Census) -> Result<Vec<PathBuf>> {
     let mut litter = Vec::new();
     let mut add = |folder: &str, file: &str| litter.push(Path::new(folder).join(file));
-    let mut fresh = BTreeSet::new();
+    let mut counting = HashMap::new();
     for found in &census.names {
-        if !found.durable {
-            fresh.insert(Name::new(found.entry.name.as_str())?.escaped());
-        }
+        counting.insert(Name::new(found.entry.name.as_str())?.escaped(), found.file);
     }
     for file in list_folder(host, paths::NAMES.as_ref())? {
         match paths::parse_names_entry(&file) {
             Some(NamesEntry::Aside) => add(paths::NAMES, &file),
-            // Torn, or overtaken by the durable one.
-            Some(NamesEntry::Fresh(escaped)) if !fresh.contains(escaped) => {
-                add(paths::NAMES, &file);
+            Some(NamesEntry::Name(kind, escaped)) => {
+                let is_litter = match counting.get(escaped) {
+                    Some(counts) => *counts < kind,
+                    // Torn.
+                    None => kind == NameFile::Fresh,
+                };
+                if is_litter {
+                    add(paths::NAMES, &file);
+                }
             }
-            _ => {}
+            None => {}
         }
     }
     for file in list_folder(host, paths::INDEX.as_ref())? {

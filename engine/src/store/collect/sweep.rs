@@ -7,7 +7,7 @@ use super::plan::{Plan, Thinning};
 use crate::error::Result;
 use crate::layer::{read_header, update_header};
 use crate::medium::{Host, OpenMode};
-use crate::store::names::failed;
+use crate::store::names::{self, failed};
 use crate::store::paths;
 use crate::units::LayerId;
 
@@ -17,14 +17,15 @@ pub fn unlink_and_mark(host: &dyn Host, plan: &Plan) -> Result<()> {
     for thinning in plan.thin.iter().filter(|thinning| thinning.is_new) {
         mark_thinned(host, thinning.id)?;
     }
-    let folder: &Path = paths::LAYERS.as_ref();
-    let sync = || host.sync_folder(folder).map_err(failed(host, "sync the folder", folder));
     for path in &plan.litter {
         remove(host, path)?;
     }
-    if plan.litter.iter().any(|path| path.starts_with(folder)) {
-        // Stale marks: what shows them to be that may be among the layers that go, now or later.
-        sync()?;
+    // Stale marks: what shows them to be that may be among the layers that go, now or later. And
+    // files of names that do not count: what does may go next, and they must not come back alone.
+    for folder in [paths::LAYERS, paths::NAMES].map(Path::new) {
+        if plan.litter.iter().any(|path| path.starts_with(folder)) {
+            names::sync_folder(host, folder)?;
+        }
     }
     for (id, _) in &plan.unlink {
         remove(host, &paths::layer(*id))?;
@@ -33,7 +34,7 @@ pub fn unlink_and_mark(host: &dyn Host, plan: &Plan) -> Result<()> {
         remove(host, path)?;
     }
     if !plan.unlink.is_empty() {
-        sync()?;
+        names::sync_folder(host, paths::LAYERS.as_ref())?;
     }
     // A layer that came back without its mark would count as finished.
     plan.unlink.iter().try_for_each(|(id, _)| remove(host, &paths::making(*id)))

@@ -4,7 +4,9 @@ use super::*;
 use crate::ErrorKind;
 use crate::format::NameEntry;
 use crate::medium::OpenMode;
-use crate::store::{GcOptions, Name, Replace, names, paths};
+use crate::store::paths::{self, NameFile};
+use crate::store::{GcOptions, Name, Replace, ResolvedKind, names};
+use crate::testing::{CrashDisk, Policy};
 use crate::units::LayerId;
 
 fn web() -> Name {
@@ -18,7 +20,7 @@ fn grown() -> (Arc<dyn Host>, Store, NameEntry, NameEntry) {
     fill(&volume, 0, 1, 1);
     volume.flush().unwrap();
     let before = names::read(&*host, &web()).unwrap().unwrap();
-    assert!(before.durable);
+    assert!(before.is_durable());
     freeze(&volume);
     volume.close().unwrap();
     let after = names::read(&*host, &web()).unwrap().unwrap().entry;
@@ -65,7 +67,8 @@ fn only_a_name_that_was_never_durable_goes_on_from_its_parent_where_its_top_is_l
         assert_eq!(store.snapshot_of("web").unwrap_err().kind(), ErrorKind::Corrupt);
         assert_eq!(store.open_volume("web").unwrap_err().kind(), ErrorKind::Corrupt);
         assert_eq!(byte_of(&store.snapshot_of("web@1").unwrap(), 0), 1);
-        host.rename(&paths::name(&web()), &paths::fresh_name(&web())).unwrap();
+        let path = |file| paths::name(file, &web());
+        host.rename(&path(NameFile::Volume), &path(NameFile::Fresh)).unwrap();
         let store = reopened(&host);
         assert_eq!(byte_of(&store.snapshot_of("web").unwrap(), 0), 1);
         assert_eq!(store.resolve("web@1").unwrap().layer, before.top);
@@ -136,4 +139,100 @@ fn a_mark_of_what_was_finished_does_no_harm() {
     store.collect(&GcOptions::default()).unwrap();
     assert_eq!(byte_of(&store.snapshot_of(&id.to_string()).unwrap(), 0), 1);
     assert!(store.collect(&GcOptions::default()).unwrap().freed.is_empty());
+}
+
+/// What the name `web` is, and the byte in its first block.
+fn hand(host: &Arc<dyn Host>) -> Option<(ResolvedKind, u8)> {
+    let store = reopened(host);
+    match store.resolve("web") {
+        Ok(resolved) if resolved.kind == ResolvedKind::Volume => {
+            let volume = store.open_volume("web").unwrap();
+            Some((resolved.kind, byte_in(&volume, 0)))
+        }
+        Ok(resolved) => Some((resolved.kind, byte_of(&store.snapshot_of("web").unwrap(), 0))),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn take(store: &Store, kind: ResolvedKind) {
+    match kind {
+        ResolvedKind::Volume => {
+            let volume = store.fork("base", "web").unwrap();
+            fill(&volume, 0, 1, 2);
+            volume.flush().unwrap();
+        }
+        _ => store.tag("base", "web", Replace::Refuse).unwrap(),
+    }
+}
+
+/// The removal of a name is killed anywhere, something of the other kind takes the name, the power
+/// goes anywhere: one of the two is there, whole, or neither; and once it is removed, neither is.
+#[test]
+fn a_name_that_changes_hands_is_one_thing_after_any_crash() {
+    let policy = Policy { exhaustive_max: 10, samples: 10, seed: 1 };
+    let kinds = [ResolvedKind::Tag, ResolvedKind::Volume];
+    for (before, after) in [(kinds[0], kinds[1]), (kinds[1], kinds[0])] {
+        let content = |kind| if kind == ResolvedKind::Tag { 1 } else { 2 };
+        let disk = CrashDisk::new();
+        let host: Arc<dyn Host> = disk.host();
+        let store = store_on(&host);
+        let making = store.make("base", DISK, Replace::Refuse).unwrap();
+        fill(making.volume(), 0, 1, 1);
+        making.finish(&Annotations::default()).unwrap();
+        take(&store, before);
+        let begin = disk.log_len();
+        store.remove("web").unwrap();
+        let mut of_both = std::collections::HashMap::new();
+        for killed in begin..=disk.log_len() {
+            let disk = disk.killed_at(killed);
+            let host: Arc<dyn Host> = disk.host();
+            if hand(&host).is_some() {
+                continue;
+            }
+            let begin = disk.log_len();
+            take(&reopened(&host), after);
+            for point in begin..=disk.log_len() {
+                for state in disk.states_at(point, &policy) {
+                    let host: Arc<dyn Host> = state.host();
+                    expect_no_damage(&host);
+                    let files = [NameFile::Tag, NameFile::Volume];
+                    let files = files.map(|file| host.facts(&paths::name(file, &web())).is_ok());
+                    let now = hand(&host);
+                    let whole = now.is_none_or(|(kind, byte)| {
+                        byte == content(kind) || (kind == after && byte == 1)
+                    });
+                    assert!(whole, "{now:?}\n{}", state.describe());
+                    if point == disk.log_len() {
+                        assert_eq!(now, Some((after, content(after))), "{}", state.describe());
+                    }
+                    if files == [true, true] {
+                        of_both.insert(state.fingerprint(), state);
+                    }
+                }
+            }
+        }
+        assert!(!of_both.is_empty(), "a crash leaves both");
+        let first_collected = of_both.values().flat_map(|state| [(state, true), (state, false)]);
+        for (state, is_collected) in first_collected {
+            let disk = state.disk();
+            let host: Arc<dyn Host> = disk.host();
+            assert_eq!(hand(&host), Some((ResolvedKind::Tag, 1)));
+            let begin = disk.log_len();
+            let store = reopened(&host);
+            if is_collected {
+                store.collect(&GcOptions::default()).unwrap();
+            }
+            store.remove("web").unwrap();
+            for point in begin..=disk.log_len() {
+                for state in disk.states_at(point, &policy) {
+                    let host: Arc<dyn Host> = state.host();
+                    expect_no_damage(&host);
+                    let now = hand(&host);
+                    let is_tag = now == Some((ResolvedKind::Tag, 1));
+                    assert!(is_tag || now.is_none(), "{now:?}\n{}", state.describe());
+                }
+            }
+        }
+    }
 }

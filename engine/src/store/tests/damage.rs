@@ -114,7 +114,8 @@ fn a_damaged_name_is_given_up_and_its_snapshots_stay() {
     let sound = store.give_up("web").unwrap_err();
     assert_eq!(sound.kind(), ErrorKind::InvalidInput, "{sound}");
     assert_eq!(store.give_up("wob").unwrap_err().kind(), ErrorKind::NotFound);
-    damage(&host, &paths::name(&Name::new("web").unwrap()));
+    let volume = paths::NameFile::Volume;
+    damage(&host, &paths::name(volume, &Name::new("web").unwrap()));
     let store = reopened(&host);
     assert_eq!(store.names().unwrap_err().kind(), ErrorKind::Corrupt);
     assert_eq!(store.remove("other").unwrap_err().kind(), ErrorKind::Corrupt);

@@ -1,9 +1,6 @@
 //! Snapshots that get a name only when they are whole, and what their makers leave.
 
-use std::path::Path;
-
 use super::*;
-use crate::inspect::{CheckOptions, Severity, check};
 use crate::medium::OpenMode;
 use crate::store::{GcOptions, Making, Replace, paths};
 use crate::testing::{CrashDisk, Policy};
@@ -27,13 +24,6 @@ fn give(making: Making, snapshot: &Snapshot) {
     let top = volume.layer_id();
     drop(volume);
     tag.give(snapshot, top).unwrap();
-}
-
-fn expect_no_damage(host: &Arc<dyn Host>) {
-    let options = CheckOptions { data: true };
-    let report = check(host, Path::new(""), &options, &mut |_| ()).unwrap();
-    let damage = report.findings.iter().find(|finding| finding.severity == Severity::Damage);
-    assert!(damage.is_none(), "{}", damage.unwrap());
 }
 
 /// The files of layers and their marks.

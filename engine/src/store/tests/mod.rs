@@ -10,10 +10,12 @@ mod sharing;
 mod space;
 mod volumes;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::chain::Snapshot;
 use crate::format::Annotations;
+use crate::inspect::{CheckOptions, Severity, check};
 use crate::medium::{FileHost, Host, MemoryHost, Network};
 use crate::store::{Store, StoreOptions};
 use crate::volume::Volume;
@@ -53,6 +55,14 @@ fn fill(volume: &Volume, block: u64, blocks: u64, byte: u8) {
 
 fn freeze(volume: &Volume) -> Snapshot {
     volume.snapshot(&Annotations::default()).unwrap()
+}
+
+/// That a check finds nothing wrong, in data as little as elsewhere.
+fn expect_no_damage(host: &Arc<dyn Host>) {
+    let options = CheckOptions { data: true };
+    let report = check(host, Path::new(""), &options, &mut |_| ()).unwrap();
+    let damage = report.findings.iter().find(|finding| finding.severity == Severity::Damage);
+    assert!(damage.is_none(), "{}", damage.unwrap());
 }
 
 /// The byte that fills a block.

@@ -270,7 +270,7 @@ fn orphans_go_and_what_is_at_work_stays() {
     let volume = store.create_volume("web", DISK).unwrap();
     fill(&volume, 0, 1, 1);
     let name = crate::store::Name::new("web").unwrap();
-    host.remove(&paths::fresh_name(&name)).unwrap();
+    host.remove(&paths::name(paths::NameFile::Fresh, &name)).unwrap();
     let outside = reopened(&host);
     let before = outside.collect(&DRY).unwrap();
     assert!(before.freed.is_empty(), "its writer is at work");

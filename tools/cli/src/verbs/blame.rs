@@ -1,6 +1,6 @@
 //! `blame`: tells which layer wrote which range of a file, from metadata alone.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use sapwood::files::{Paths, blame};
@@ -65,8 +65,9 @@ pub fn run(args: &BlameArgs, context: &Context<'_>) -> Result<Verdict> {
     let view = open_view(&store, &place.reference)?;
     let inode = place.named(Paths::new(&view).resolve(&place.path))?;
     let ranges = place.named(blame(&store, &view, inode))?;
-    let mut layers =
-        Layers { store: &store, names: names_of_layers(&store)?, known: HashMap::new() };
+    let owners = ranges.iter().filter_map(|range| range.layer);
+    let names = names_of_layers(&store, &place.reference, owners)?;
+    let mut layers = Layers { store: &store, names, known: HashMap::new() };
     let ranges = ranges
         .into_iter()
         .map(|range| layers.row(range.start, range.end - range.start, range.layer))
@@ -78,7 +79,7 @@ pub fn run(args: &BlameArgs, context: &Context<'_>) -> Result<Verdict> {
 /// What is known of layers, each asked for once.
 struct Layers<'a> {
     store: &'a Store,
-    names: HashMap<LayerId, Vec<String>>,
+    names: BTreeMap<LayerId, Vec<String>>,
     known: HashMap<LayerId, (Option<i64>, Option<String>)>,
 }
 

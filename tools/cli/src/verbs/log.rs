@@ -132,23 +132,29 @@ fn label(entry: &Entry, text: &Text<'_>) -> String {
 
 pub fn run(args: &LogArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let names = Names::of(&store)?;
+    let entry = |names: Option<&Vec<String>>, info: &LayerInfo| Entry {
+        names: names.cloned().unwrap_or_default(),
+        layer: LayerReport::new(info, &store),
+    };
     if !args.graph {
         let lineage = store.lineage(&args.reference)?;
-        let layers = lineage.iter().map(|info| names.entry(info, &store)).collect();
+        let ids = lineage.iter().map(|info| info.id);
+        let names = names_of_layers(&store, &args.reference, ids)?;
+        let layers = lineage.iter().map(|info| entry(names.get(&info.id), info)).collect();
         return context.print(&Lineage { reference: &args.reference, layers });
     }
+    let names = all_names(&store)?;
     let tip = store.resolve(&args.reference)?.layer;
     let mut layers = store.layers()?;
     // Oldest first; what is still open has no time, and goes by its name.
     layers.sort_by_cached_key(|info| {
-        (info.annotations.created.unwrap_or(i64::MAX), names.0.get(&info.id).cloned(), info.id)
+        (info.annotations.created.unwrap_or(i64::MAX), names.get(&info.id).cloned(), info.id)
     });
     let Some(tree) = tree_of(layers, tip) else {
         let error = sapwood::Error::new(ErrorKind::Stale, "draw the tree of layers");
         return Err(error.about("layer", "gone meanwhile", tip).into());
     };
-    let entries = tree.layers.iter().map(|info| names.entry(info, &store)).collect();
+    let entries = tree.layers.iter().map(|info| entry(names.get(&info.id), info)).collect();
     let reference = &args.reference;
     context.print(&Tree { reference, layers: entries, parents: tree.parents, tip: tree.tip })
 }
@@ -187,16 +193,11 @@ fn places_of_parents(layers: &[LayerInfo]) -> Vec<Option<usize>> {
     layers.iter().map(place).collect()
 }
 
-/// The names of layers: tags, and volumes at their tops.
-struct Names(HashMap<LayerId, Vec<String>>);
-
-impl Names {
-    fn of(store: &Store) -> Result<Names> {
-        names_of_layers(store).map(Names)
+/// The names of all layers: tags, and volumes at their tops.
+fn all_names(store: &Store) -> Result<HashMap<LayerId, Vec<String>>> {
+    let mut names: HashMap<LayerId, Vec<String>> = HashMap::new();
+    for entry in store.names()? {
+        names.entry(entry.top).or_default().push(entry.name);
     }
-
-    fn entry(&self, info: &LayerInfo, store: &Store) -> Entry {
-        let names = self.0.get(&info.id).cloned().unwrap_or_default();
-        Entry { names, layer: LayerReport::new(info, store) }
-    }
+    Ok(names)
 }

@@ -1,13 +1,12 @@
 //! `map`: pictures which layer owns what, and lists the extents.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use rustix::termios::tcgetwinsize;
 use sapwood::chain::{Snapshot, ViewExtent, ViewTarget};
 use sapwood::format::LayerKind;
 use sapwood::store::Store;
-use sapwood::units::{ADDRESS_END, BlockAddress, LayerId};
+use sapwood::units::{ADDRESS_END, BlockAddress};
 use serde::Serialize;
 
 use super::ranges::{ByteRange, disk_size, joined, state_word, write_heading, write_range};
@@ -16,7 +15,7 @@ use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 use crate::output::{Page, Text};
 use crate::picture::map::{Content, MapPicture, Owner};
-use crate::reports::short;
+use crate::reports::{names_of_layers, short};
 
 /// In a tree the bytes of a file lie at its number shifted by so many bits, in blocks.
 const FILE_BLOCK_BITS: u32 = 32;
@@ -62,7 +61,9 @@ pub fn run(args: &MapArgs, context: &Context<'_>) -> Result<Verdict> {
         }
         Page::Text(text) => {
             let picture = subject.picture(picture_width(args))?;
-            let names = layer_names(&store, &args.reference, &picture.shown_owners())?;
+            let owners = picture.shown_owners();
+            let owners = owners.iter().map(|owner| owner.layer);
+            let names = names_of_layers(&store, &args.reference, owners)?;
             let label = |owner: &Owner| match names.get(&owner.layer) {
                 Some(names) => format!("{}  {}", short(&owner.layer.to_string()), names.join(", ")),
                 None => short(&owner.layer.to_string()).to_owned(),
@@ -206,22 +207,6 @@ fn content(extent: &ViewExtent) -> Content {
         (None, ViewTarget::Zero) => Content::Zero,
         (None, _) => Content::Hole,
     }
-}
-
-/// How people call those of the layers that have names.
-fn layer_names(
-    store: &Store,
-    reference: &str,
-    owners: &[Owner],
-) -> Result<BTreeMap<LayerId, Vec<String>>> {
-    let mut layers: BTreeSet<_> = owners.iter().map(|owner| owner.layer).collect();
-    // A volume is the only name of its top, which need not be looked for.
-    let resolved = store.resolve(reference)?;
-    let top =
-        resolved.name.clone().filter(|_| resolved.is_live() && layers.remove(&resolved.layer));
-    let mut names = store.names_of(&layers)?;
-    names.extend(top.map(|name| (resolved.layer, vec![name])));
-    Ok(names)
 }
 
 fn picture_width(args: &MapArgs) -> u16 {

@@ -81,8 +81,8 @@ impl Report for Shares<'_> {
 pub fn tell(reference: &str, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let view = open_view(&store, reference)?;
-    let names = names_of_layers(&store)?;
     let shares = shares(&view)?;
+    let names = names_of_layers(&store, reference, shares.keys().copied())?;
     // From the top down, as `log` has them.
     let depths: HashMap<_, _> = store
         .lineage(reference)?

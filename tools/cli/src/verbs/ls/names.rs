@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text};
-use crate::reports::{LayerReport, name_kind, short, when};
+use crate::reports::{LayerReport, short, when};
 
 #[derive(Serialize)]
 struct Listing {
@@ -21,7 +21,7 @@ struct Listing {
 #[derive(Serialize)]
 struct Row {
     name: String,
-    kind: &'static str,
+    kind: String,
     #[serde(flatten)]
     layer: Layer,
 }
@@ -46,7 +46,7 @@ impl Row {
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(Row { name: entry.name, kind: name_kind(entry.kind), layer })
+        Ok(Row { name: entry.name, kind: entry.kind.to_string(), layer })
     }
 
     fn damage(&self) -> Option<&str> {
@@ -72,7 +72,7 @@ impl Report for Listing {
             Column::Left("CREATED"),
         ]);
         for row in &self.names {
-            let (name, kind) = (row.name.clone(), row.kind.to_owned());
+            let (name, kind) = (row.name.clone(), row.kind.clone());
             let (size, allocated, layer, created) = match &row.layer {
                 Layer::Known(layer) => (
                     // A tree has no size of its own.
