@@ -188,7 +188,7 @@ fn directories(folder: &Path) -> Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{BTreeSet, HashSet};
     use std::sync::{Barrier, Mutex};
     use std::thread;
 
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn used_bytes(store: &Store) -> u64 {
-        let mut classes = usage(store).unwrap().classes.into_iter();
+        let mut classes = usage(store, &BTreeSet::new()).unwrap().classes.into_iter();
         classes.find(|class| class.class == Class::BuildDirectories).unwrap().bytes
     }
 

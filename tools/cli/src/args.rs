@@ -65,7 +65,7 @@ Exit codes:
   9   already exists
   10  another I/O error
 `run`, `start` and `exec` end with what the process ended with, or
-  125 it did not come to run
+  125 it did not come to run, or the command line is wrong
   126 the command is there and cannot be executed
   127 there is no such command
 
@@ -95,23 +95,33 @@ pub struct Command {
     pub verb: Verb,
 }
 
+/// What help calls the options that every verb understands: after those of the verb.
+const OF_EVERY_VERB: &str = "Options of every verb";
+
 /// What every verb understands.
 #[derive(Args, Clone, Debug)]
 pub struct Global {
     /// The store [default: `sapwood` in the user's data directory]
-    #[arg(long, global = true, value_name = "DIR", env = "SAPWOOD_STORE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "SAPWOOD_STORE",
+        hide_env_values = true,
+        help_heading = OF_EVERY_VERB
+    )]
     pub store: Option<PathBuf>,
     /// Print JSON, errors included
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OF_EVERY_VERB)]
     pub json: bool,
     /// Print sizes in bytes instead of KiB, MiB, ...
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OF_EVERY_VERB)]
     pub bytes: bool,
     /// Print no progress and no confirmations
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = OF_EVERY_VERB)]
     pub quiet: bool,
     /// Use a store on a network filesystem, where locks and syncs may promise less
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OF_EVERY_VERB)]
     pub network_filesystem: bool,
 }
 
@@ -248,6 +258,13 @@ impl Command {
         let command = Command::from_arg_matches(&matches);
         Ok((command.map_err(|error| error.format(&mut grammar))?, verb))
     }
+}
+
+/// Whether the verb that was typed ends with what a process ended with.
+pub fn runs_a_process(words: impl IntoIterator<Item = OsString>) -> bool {
+    let whole = <Command as CommandFactory>::command();
+    let verb = words.into_iter().skip(1).find_map(|word| whole.find_subcommand(&word));
+    verb.is_some_and(|verb| ["run", "start", "exec"].contains(&verb.get_name()))
 }
 
 /// What was typed, by a grammar that has but the verb in it: in the whole one, what every verb

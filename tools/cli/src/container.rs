@@ -1,9 +1,12 @@
-//! What the verbs share that run processes: signals that are handed on.
+//! What the verbs share that are about containers: their names, and signals that are handed on.
 
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
 use std::thread;
 
 use rustix::process::Signal;
-use sapwood_container::Signaller;
+use sapwood::Store;
+use sapwood_container::{Signaller, list};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
@@ -11,6 +14,20 @@ use crate::error::{CliError, Result};
 
 /// What people send to a program in the foreground.
 const SIGNALS: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+
+/// The names of all containers of a store that there is a record of.
+pub fn container_names(store: &Store) -> Result<BTreeSet<String>> {
+    Ok(list(store)?.into_iter().map(|container| container.name).collect())
+}
+
+/// That this process has a terminal to give on, where one is asked for.
+pub fn expect_terminal(is_wanted: bool) -> Result<()> {
+    let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
+    if is_wanted && !input.is_terminal() && !output.is_terminal() && !error.is_terminal() {
+        return Err(CliError::usage("--terminal: none of the standard streams is a terminal"));
+    }
+    Ok(())
+}
 
 /// Hands the signals that this process gets to the one in the container; that ends by them, or not, as
 /// it likes.

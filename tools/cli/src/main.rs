@@ -16,6 +16,8 @@ mod verbs;
 
 use std::process::ExitCode;
 
+use sapwood_container::exit_code;
+
 use crate::args::Command;
 use crate::error::{CliError, Exit};
 use crate::output::Output;
@@ -51,5 +53,9 @@ fn answer_refusal(refusal: &clap::Error) -> ExitCode {
     } else {
         let _ = refusal.print();
     }
-    Exit::Usage.into()
+    match args::runs_a_process(std::env::args_os()) {
+        // Any other code may be the process's own.
+        true => exit_code::FAILED.into(),
+        false => Exit::Usage.into(),
+    }
 }

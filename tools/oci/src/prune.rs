@@ -58,7 +58,7 @@ impl Pruned {
 /// builds left has gone; those of [`Store::remove`] and [`Store::collect`].
 pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
     let holdings = store.holdings()?;
-    let named = Named::of(store, &holdings)?;
+    let named = Named::of(store, &holdings, &options.containers)?;
     let garbage_bytes = store.collect(&GcOptions { dry_run: true })?.freed_bytes();
     let mut pruned = Pruned { garbage_bytes, ..Pruned::default() };
     if !options.keep_cache {

@@ -41,7 +41,7 @@ pub struct RunArgs {
     #[arg(long)]
     pub name: Option<String>,
     /// Remove the container when its process has ended
-    #[arg(long, conflicts_with = "detach")]
+    #[arg(long)]
     pub rm: bool,
     /// Let it run by itself: print its name, and what it says goes to `logs`
     #[arg(short, long, conflicts_with_all = ["terminal", "interactive"])]

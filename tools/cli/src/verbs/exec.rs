@@ -5,7 +5,7 @@ use sapwood_container::{ExecSettings, Streams, exec};
 use super::start::Ended;
 use crate::args::ExecArgs;
 use crate::args::container::environment;
-use crate::container::hand_signals_on;
+use crate::container::{expect_terminal, hand_signals_on};
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 
@@ -14,6 +14,7 @@ pub fn run(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
 }
 
 fn run_in(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
+    expect_terminal(args.terminal)?;
     let store = context.open_store()?;
     let settings = ExecSettings {
         arguments: args.command.clone(),

@@ -11,6 +11,7 @@ use sapwood_oci::{PruneOptions, prune, usage};
 use serde::Serialize;
 
 use crate::args::PruneArgs;
+use crate::container::container_names;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::size::counted;
@@ -133,7 +134,10 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
 
 /// The containers that nobody has open, those that were made before then.
 fn idle_containers(store: &Store, made_before: Option<i64>) -> Result<BTreeSet<String>> {
-    let found = usage(store)?.containers.into_iter().filter(|found| !found.in_use);
+    let found = usage(store, &container_names(store)?)?
+        .containers
+        .into_iter()
+        .filter(|found| !found.in_use);
     let mut idle: BTreeSet<String> = found.map(|found| found.name).collect();
     if let Some(before) = made_before {
         let containers = list(store)?.into_iter();

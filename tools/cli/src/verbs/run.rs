@@ -8,6 +8,7 @@ use sapwood_oci::{Configuration, read_configuration};
 use super::start::{detach, foreground};
 use crate::args::RunArgs;
 use crate::args::container::{environment, lines_of_file};
+use crate::container::expect_terminal;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 use crate::tree::open_view;
@@ -27,6 +28,7 @@ pub fn run(args: &RunArgs, context: &Context<'_>) -> Result<Verdict> {
 fn make(args: &RunArgs, context: &Context<'_>) -> Result<HeldContainer> {
     // Before anything is made.
     expect_root()?;
+    expect_terminal(args.terminal)?;
     let store = context.open_store()?;
     let view = open_view(&store, &args.image)?;
     let configuration = read_configuration(&view)?;

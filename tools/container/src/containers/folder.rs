@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -14,6 +16,9 @@ use crate::place::Place;
 
 /// The folder of a store for its containers.
 const CONTAINERS: &str = "containers";
+
+/// Who looks whether somebody has a folder is done before that.
+const LOOKING: Duration = Duration::from_millis(1);
 
 /// The folder of a container, which nobody else uses while this lives. Given back when the process
 /// ends, however it ends.
@@ -70,7 +75,11 @@ impl Lock {
                 opened => opened.map_err(failed)?,
             };
             match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) => return Ok(None),
+                Err(Errno::WOULDBLOCK) if is_held(&opened).map_err(failed)? => return Ok(None),
+                Err(Errno::WOULDBLOCK) => {
+                    thread::sleep(LOOKING);
+                    continue;
+                }
                 locked => locked.map_err(|error| failed(error.into()))?,
             }
             // Whoever had it before may have removed it.
@@ -87,9 +96,18 @@ impl Lock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             opened => opened.map_err(failed)?,
         };
-        match flock(&opened, FlockOperation::NonBlockingLockShared) {
-            Err(Errno::WOULDBLOCK) => Ok(true),
-            locked => locked.map(|()| false).map_err(|error| failed(error.into())),
+        is_held(&opened).map_err(failed)
+    }
+}
+
+/// Whether somebody has a folder, other than to look whether somebody has it.
+fn is_held(opened: &File) -> io::Result<bool> {
+    match flock(opened, FlockOperation::NonBlockingLockShared) {
+        Err(Errno::WOULDBLOCK) => Ok(true),
+        locked => {
+            locked?;
+            flock(opened, FlockOperation::Unlock)?;
+            Ok(false)
         }
     }
 }
@@ -100,5 +118,30 @@ fn is_same(opened: &File, folder: &Path) -> io::Result<bool> {
     match fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         found => Ok(number(found?) == number(opened.metadata()?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A container was said to run, and did not start, while somebody listed all of them.
+    #[test]
+    fn who_only_looks_keeps_nobody_from_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let looks = File::open(folder.path()).unwrap();
+        flock(&looks, FlockOperation::LockShared).unwrap();
+        assert!(!Lock::is_taken(folder.path()).unwrap());
+        thread::scope(|scope| {
+            let taken = scope.spawn(|| Lock::take_if_free(folder.path()).unwrap());
+            thread::sleep(Duration::from_millis(20));
+            drop(looks);
+            assert!(taken.join().unwrap().is_some());
+        });
+        let lock = Lock::take_if_free(folder.path()).unwrap();
+        assert!(Lock::is_taken(folder.path()).unwrap());
+        assert!(Lock::take_if_free(folder.path()).unwrap().is_none());
+        drop(lock);
+        assert!(!Lock::is_taken(folder.path()).unwrap());
     }
 }

@@ -52,7 +52,7 @@ pub struct ImageUsage {
     pub containers: u64,
 }
 
-/// A container: a volume that stands on an image.
+/// A container: a volume that stands on an image, or one that somebody else knows as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContainerUsage {
     /// The volume.
@@ -144,13 +144,14 @@ pub struct ClassUsage {
     pub reclaimable_bytes: u64,
 }
 
-/// What a store holds. Containers whose volume nobody has open count as not in use.
+/// What a store holds. `known_containers` are volumes that are containers whatever they stand on; those whose
+/// volume nobody has open count as not in use.
 ///
 /// Layers by one look at all of them; what could be freed by planning collections.
-pub fn usage(store: &Store) -> Result<Usage> {
+pub fn usage(store: &Store, known_containers: &BTreeSet<String>) -> Result<Usage> {
     let holdings = store.holdings()?;
     let forest = Forest::of(&holdings);
-    let named = Named::of(store, &holdings)?;
+    let named = Named::of(store, &holdings, known_containers)?;
     let by_class = classes(&holdings, &named);
     Ok(Usage {
         images: images(store, &forest, &named)?,
@@ -168,7 +169,7 @@ pub fn usage_of_tags(store: &Store) -> Result<(Vec<ImageUsage>, Vec<CacheUsage>)
     }
     let holdings = store.holdings()?;
     let forest = Forest::of(&holdings);
-    let named = Named::of(store, &holdings)?;
+    let named = Named::of(store, &holdings, &BTreeSet::new())?;
     let by_class = classes(&holdings, &named);
     Ok((images(store, &forest, &named)?, cache(store, &forest, &named, &by_class)?))
 }
@@ -245,7 +246,7 @@ pub(crate) type TaggedImage<'a> = (Vec<(String, Sha256)>, &'a Holding);
 pub(crate) struct Named<'a> {
     /// By image layer.
     pub images: BTreeMap<LayerId, TaggedImage<'a>>,
-    /// With the image layer that each stands on.
+    /// With the image layer that each stands on; none of one that is no image.
     pub containers: Vec<(&'a Holding, Option<LayerId>)>,
     pub containers_of: HashMap<LayerId, u64>,
     pub cache: Vec<&'a Holding>,
@@ -253,7 +254,11 @@ pub(crate) struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    pub fn of(store: &Store, holdings: &'a Holdings) -> Result<Named<'a>> {
+    pub fn of(
+        store: &Store,
+        holdings: &'a Holdings,
+        known_containers: &BTreeSet<String>,
+    ) -> Result<Named<'a>> {
         let digests: HashMap<String, Sha256> = list(store)?.into_iter().collect();
         let image_layers: HashSet<LayerId> = store
             .kept_snapshots()?
@@ -274,14 +279,20 @@ impl<'a> Named<'a> {
             let (name, top) = (&holding.name.name, holding.name.top);
             if is_of_cache(name, holding.name.kind) {
                 named.cache.push(holding);
-            } else if let Some(digest) = digests.get(name) {
+                continue;
+            }
+            if let Some(digest) = digests.get(name) {
                 let image = named.images.entry(top).or_insert((Vec::new(), holding));
                 image.0.push((name.clone(), *digest));
-            } else if holding.name.kind == NameKind::Volume
-                && let Some(image) = holding.tip.and_then(|tip| image_below.get(&tip).copied())
-            {
-                named.containers.push((holding, Some(image)));
-                *named.containers_of.entry(image).or_default() += 1;
+                continue;
+            }
+            let image = holding.tip.and_then(|tip| image_below.get(&tip).copied());
+            let is_container = image.is_some() || known_containers.contains(name);
+            if holding.name.kind == NameKind::Volume && is_container {
+                named.containers.push((holding, image));
+                if let Some(image) = image {
+                    *named.containers_of.entry(image).or_default() += 1;
+                }
             } else {
                 named.others.push(holding);
             }

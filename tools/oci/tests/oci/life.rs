@@ -176,7 +176,7 @@ fn usage_counts_each_byte_once_and_adds_up_to_what_the_host_says() {
     store.create_volume("disk", 1 << 20).unwrap().write_at(0, &noise(65536, 7)).unwrap();
     store.collect(&GcOptions::default()).unwrap();
 
-    let told = usage(&store).unwrap();
+    let told = usage(&store, &BTreeSet::new()).unwrap();
     let total: u64 = told.classes.iter().map(|class| class.bytes).sum();
     let output = Command::new("du").args(["-s", "-B1"]).arg(folder.path().join("store")).output();
     let output = String::from_utf8(output.unwrap().stdout).unwrap();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use sapwood_oci::{CacheUsage, ClassUsage, ContainerUsage, ImageUsage, usage};
 use serde::Serialize;
 
+use crate::container::container_names;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::size::Units;
@@ -174,7 +175,7 @@ fn write_cache(cache: &[CacheRow], text: &mut Text<'_>) -> io::Result<()> {
 
 pub fn tell(context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let usage = usage(&store)?;
+    let usage = usage(&store, &container_names(&store)?)?;
     let class = |row: &ClassUsage| ClassRow {
         class: row.class.as_str(),
         count: row.count,

@@ -301,3 +301,72 @@ fn who_is_not_root_is_told_so_before_anything_is_made() {
     expect(&run(&["start", "x"]), 125, told);
     assert_eq!(status(&place, "x"), "exited");
 }
+
+/// Any other code may be the process's own.
+#[test]
+fn a_wrong_command_line_of_a_run_is_no_process_that_ended() {
+    let place = Place::with_store();
+    for words in [&["run", "--nothing", "base:1"][..], &["exec"], &["start", "a", "b"], &["run"]] {
+        let said = place.run(words);
+        assert!(said.code == 125 && !said.stderr.is_empty(), "{words:?}: {}", said.code);
+    }
+    assert_eq!(place.run(&["fork", "--nothing", "run"]).code, 2);
+}
+
+#[test]
+fn a_terminal_is_asked_for_where_there_is_one() {
+    let Some(place) = place("a_terminal_is_asked_for_where_there_is_one") else { return };
+    let before = place.ok(&["ls"]);
+    expect(
+        &place.run(&["run", "-it", "base:1"]),
+        125,
+        "none of the standard streams is a terminal",
+    );
+    assert_eq!(place.ok(&["ls"]), before);
+}
+
+#[test]
+fn a_detached_container_goes_by_itself_where_that_is_wanted() {
+    let test = "a_detached_container_goes_by_itself_where_that_is_wanted";
+    let Some(place) = place(test) else { return };
+    let before = place.ok(&["ls"]);
+    place.ok(&[
+        "run",
+        "-d",
+        "--rm",
+        "--name",
+        "web",
+        "base:1",
+        "sh",
+        "-c",
+        "while :; do sleep 1; done",
+    ]);
+    assert_eq!(status(&place, "web"), "running");
+    place.ok(&["stop", "-t", "0", "web"]);
+    wait_for("the end of the container", || status(&place, "web") == "none");
+    wait_for("the end of its volume", || place.ok(&["ls"]) == before);
+    expect(&place.run(&["run", "-d", "--rm", "base:1", "nothing"]), 127, "nothing");
+    assert_eq!(place.ok(&["ls"]), before);
+    assert!(fs::read_dir(place.store().join("containers")).unwrap().next().is_none());
+}
+
+/// What ran over a tree that is no image was no container to `df` and `prune`.
+#[test]
+fn a_container_is_one_whatever_it_stands_on() {
+    let Some(place) = place("a_container_is_one_whatever_it_stands_on") else { return };
+    place.ok(&["export", "base:1", "tree.tar", "--format", "tar"]);
+    place.ok(&["import", "tree.tar", "tree:1", "--format", "tar"]);
+    place.ok(&["run", "--name", "ended", "tree:1", "true"]);
+    place.ok(&["run", "-d", "--name", "running", "tree:1", "sleep", "100"]);
+    let count = || {
+        let told = place.json(&["df", "-v"], 0);
+        let classes = told["classes"].as_array().unwrap().clone();
+        let found = classes.into_iter().find(|class| class["class"] == "containers").unwrap();
+        (found["count"].clone(), found["active"].clone())
+    };
+    assert_eq!(count(), (json!(2), json!(1)));
+    let pruned = place.json(&["prune", "--containers"], 0);
+    assert_eq!(pruned["containers"]["removed"], json!(["ended"]));
+    assert_eq!(count(), (json!(1), json!(1)));
+    place.ok(&["rm", "-f", "running"]);
+}
