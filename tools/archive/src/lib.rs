@@ -71,11 +71,11 @@ mod residue;
 pub mod tar;
 
 pub use device::pack as pack_device;
-pub use export::{export_directory, export_layer, export_tar, member_of};
+pub use export::{export_directory, export_file, export_layer, export_tar, member_of};
 pub use import::{HostDirectory, HostFile, Identity};
 pub use import::{
-    TreeSource, copy_tree, import_directory, import_layer, import_layer_recorded, import_tar,
-    transfer_layer,
+    TreeSource, copy_file, copy_tree, import_directory, import_file, import_layer,
+    import_layer_recorded, import_tar, transfer_layer,
 };
 pub use listing::attributes_at;
 pub use options::{ExportOptions, ExtendedAttributes, Holes, ImportOptions};

@@ -5,8 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use sapwood::Result;
 use sapwood::files::{Attributes, FileKind, Inode, ReadFiles};
+use sapwood::{Error, ErrorKind, Result};
 
 use super::content;
 use super::host::{self, HostDirectory};
@@ -37,16 +37,36 @@ pub fn export_directory(
     options: &ExportOptions,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report> {
-    let mut export = Export {
-        view,
-        options,
-        meter: Meter::new(progress),
-        to: to.to_owned(),
-        linked: HashMap::new(),
-        buffer: Vec::new(),
-    };
+    let mut export = Export::new(view, options, progress, to);
     let root = HostDirectory::open_empty(to)?;
     export.all(root, from)?;
+    Ok(export.meter.report())
+}
+
+/// Makes the file `from` of a tree, any but a directory, as the file `to` of the host, which must
+/// not be there: as [`export_directory`] does with one that it finds. Nothing is synced.
+///
+/// Errors: [`IsADirectory`](sapwood::ErrorKind::IsADirectory); as [`export_directory`].
+pub fn export_file(
+    view: &dyn ReadFiles,
+    from: Inode,
+    to: &Path,
+    options: &ExportOptions,
+) -> Result<Report> {
+    let kind = view.attributes(from)?.kind;
+    let (Some(above), Some(last)) = (to.parent(), to.file_name()) else {
+        return Err(Error::new(ErrorKind::IsADirectory, "export a file").in_file(to));
+    };
+    if kind == FileKind::Directory {
+        return Err(Error::new(ErrorKind::IsADirectory, "export a file").in_file(to));
+    }
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    let directory = HostDirectory::open(above)?;
+    let name = Name { name: last.as_bytes().to_vec(), inode: from, kind, cookie: 0 };
+    let nothing = &mut |_| {};
+    let mut export = Export::new(view, options, nothing, to);
+    let put = export.put(&directory, &directory, &name, Path::new(last));
+    put.map_err(|error| error.in_file(to))?;
     Ok(export.meter.report())
 }
 
@@ -96,7 +116,23 @@ impl Level {
     }
 }
 
-impl Export<'_> {
+impl<'a> Export<'a> {
+    fn new(
+        view: &'a dyn ReadFiles,
+        options: &'a ExportOptions,
+        progress: &'a mut dyn FnMut(Progress),
+        to: &Path,
+    ) -> Export<'a> {
+        Export {
+            view,
+            options,
+            meter: Meter::new(progress),
+            to: to.to_owned(),
+            linked: HashMap::new(),
+            buffer: Vec::new(),
+        }
+    }
+
     fn all(&mut self, root: HostDirectory, from: Inode) -> Result<()> {
         let mut levels = vec![Level::new(root, from)?];
         let mut path = PathBuf::new();

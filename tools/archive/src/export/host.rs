@@ -53,17 +53,23 @@ impl HostDirectory {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(failed(errno).in_file(path)),
         }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty());
-        let fd = fd.map_err(|errno| failed(errno).in_file(path))?;
-        let names = rustix::fs::Dir::read_from(&fd).map_err(|errno| failed(errno).in_file(path))?;
+        let directory = HostDirectory::open(path)?;
+        let names = rustix::fs::Dir::read_from(&directory.fd);
+        let names = names.map_err(|errno| failed(errno).in_file(path))?;
         for name in names {
             let name = name.map_err(|errno| failed(errno).in_file(path))?;
             if name.file_name() != c"." && name.file_name() != c".." {
                 return Err(Error::new(ErrorKind::NotEmpty, OPERATION).in_file(path));
             }
         }
-        Ok(HostDirectory { fd })
+        Ok(directory)
+    }
+
+    /// The directory that the caller names, with what is in it; a symlink to it is followed.
+    pub fn open(path: &Path) -> Result<HostDirectory> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(path, flags, Mode::empty());
+        Ok(HostDirectory { fd: fd.map_err(|errno| failed(errno).in_file(path))? })
     }
 
     /// Makes a directory and enters it.

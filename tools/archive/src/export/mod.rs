@@ -9,7 +9,7 @@ mod plan;
 mod tar;
 
 pub use content::{read as read_content, segments as segments_of};
-pub use directory::export_directory;
+pub use directory::{export_directory, export_file};
 pub use layer::export_layer;
 pub use member::member_of;
 pub use plan::{Plan, plan};

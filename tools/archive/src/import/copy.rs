@@ -64,6 +64,29 @@ pub fn copy_tree(
     copy.target.finish()
 }
 
+/// Puts the file `from` of a tree, any but a directory, into the directory `into` of another tree of
+/// the same store, or of its own, under the name `name`, in place of what is there: as [`copy_tree`]
+/// does with one that it finds.
+///
+/// Errors: [`IsADirectory`](ErrorKind::IsADirectory); as [`copy_tree`].
+pub fn copy_file(
+    view: &FilesView,
+    source: TreeSource,
+    from: Inode,
+    files: &Files,
+    (into, name): (Inode, &[u8]),
+    options: &ImportOptions,
+) -> Result<Report> {
+    if view.attributes(from)?.kind == FileKind::Directory {
+        return Err(Error::new(ErrorKind::IsADirectory, "copy a file"));
+    }
+    let nothing = &mut |_| {};
+    let target = Target::new(files, into, options, Meter::new(nothing));
+    let mut copy = Copy { view, source, target, written: HashMap::new() };
+    copy.put(&[name.to_vec()], from)?;
+    copy.target.finish()
+}
+
 /// The names of a directory, the first one last.
 fn names(view: &FilesView, directory: Inode) -> Result<Vec<Name>> {
     let mut names = sorted_names(view, directory)?;

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -15,7 +16,7 @@ use sapwood::files::{Files, Inode};
 use sapwood::{Error, ErrorKind, Result};
 
 use super::host::{HostDirectory, Identity};
-use super::reading::{Awaited, Jobs, OpenedFile, Readers, queue};
+use super::reading::{self, Awaited, Jobs, OpenedFile, Readers, queue};
 use super::target::{Pieces, Target};
 use crate::options::ImportOptions;
 use crate::report::{Meter, Progress, Report};
@@ -63,6 +64,45 @@ pub fn import_directory(
         });
         put_all(target, into, &finds)
     })
+}
+
+/// Puts the file `from` of the host, any but a directory, into the directory `into` under the name
+/// `name`, in place of what is there: as [`import_directory`] does with one that it finds.
+///
+/// Errors: [`IsADirectory`](ErrorKind::IsADirectory); as [`import_directory`].
+pub fn import_file(
+    files: &Files,
+    into: Inode,
+    name: &[u8],
+    from: &Path,
+    options: &ImportOptions,
+) -> Result<Report> {
+    let (Some(above), Some(last)) = (from.parent(), from.file_name()) else {
+        return Err(Error::new(ErrorKind::IsADirectory, "import a file").in_file(from));
+    };
+    let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+    let directory = HostDirectory::open(above)?;
+    let last = CString::new(last.as_bytes()).map_err(|_| {
+        Error::invalid("import a file", "name", last.as_bytes().escape_ascii(), "no NUL in it")
+    })?;
+    let file = directory.look(&last)?;
+    let nothing = &mut |_| {};
+    let mut target = Target::new(files, into, options, Meter::new(nothing));
+    match file.member.kind {
+        MemberKind::Directory => {
+            return Err(Error::new(ErrorKind::IsADirectory, "import a file").in_file(from));
+        }
+        MemberKind::File => {
+            let OpenedFile { member, mut content } =
+                reading::open(&directory, &last, file.identity)?;
+            target.put_file(into, name, &member, &mut content)?;
+            target.count_entry();
+        }
+        _ => {
+            put_other(&mut target, into, name, &file.member)?;
+        }
+    }
+    target.finish()
 }
 
 /// What the walk tells, in the order in which it is put into the tree.
@@ -233,7 +273,7 @@ fn put_all(mut target: Target<'_>, into: Inode, finds: &Receiver<Find>) -> Resul
             }
             Find::Other { above, member, linked, path } => {
                 let above = inode_of(&directories, &above);
-                let put = put_other(&mut target, above, &member);
+                let put = put_other(&mut target, above, &member.name, &member);
                 let inode = put.map_err(|error| error.in_file(path))?;
                 linked_files.extend(linked.map(|identity| (identity, inode)));
             }
@@ -247,11 +287,16 @@ fn put_all(mut target: Target<'_>, into: Inode, finds: &Receiver<Find>) -> Resul
 }
 
 /// None where it is left out.
-fn put_other(target: &mut Target<'_>, above: Inode, member: &Member) -> Result<Option<Inode>> {
+fn put_other(
+    target: &mut Target<'_>,
+    above: Inode,
+    name: &[u8],
+    member: &Member,
+) -> Result<Option<Inode>> {
     if !target.takes(&member.kind)? {
         return Ok(None);
     }
-    let inode = target.put_file(above, &member.name, member, &mut NoContent)?;
+    let inode = target.put_file(above, name, member, &mut NoContent)?;
     target.count_entry();
     Ok(Some(inode))
 }

@@ -12,8 +12,8 @@ mod stream;
 mod target;
 mod transfer;
 
-pub use copy::{TreeSource, copy_tree};
-pub use directory::import_directory;
+pub use copy::{TreeSource, copy_file, copy_tree};
+pub use directory::{import_directory, import_file};
 pub use host::{HostDirectory, HostFile, Identity};
 pub use name::WHITEOUT_PREFIX;
 pub use stream::{import_layer, import_layer_recorded, import_tar};

@@ -1,6 +1,6 @@
 //! Contents of files of the host, read by several threads ahead of where they are needed.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
@@ -89,7 +89,7 @@ impl Jobs {
         loop {
             let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(job) = job else { return };
-            let opened = open(&job);
+            let opened = open(&job.directory, &job.name, job.expected);
             // Whoever asked may have stopped on an error.
             let _ = job.reply.send(opened);
         }
@@ -118,10 +118,10 @@ impl Pieces for FileContent {
     }
 }
 
-fn open(job: &Job) -> Result<OpenedFile> {
-    let path = job.directory.path_of(&job.name);
-    let (fd, HostFile { member, is_sparse, .. }) =
-        job.directory.open_file(&job.name, job.expected)?;
+/// Opens a file, and reads one that is small.
+pub fn open(directory: &HostDirectory, name: &CStr, expected: Identity) -> Result<OpenedFile> {
+    let path = directory.path_of(name);
+    let (fd, HostFile { member, is_sparse, .. }) = directory.open_file(name, expected)?;
     let (file, size) = (File::from(fd), member.size);
     let read = match size > AHEAD_BYTES_MAX {
         true => Read::Later { file, is_sparse },

@@ -35,7 +35,8 @@ pub struct CpArgs {
     /// it holds `:/`; `-` is standard input
     #[arg(value_name = "SOURCE", required = true)]
     pub sources: Vec<OsString>,
-    /// Copy directories too, with all below them: with times, links and holes, without owners
+    /// Copy each as what it is: directories with all below them, symlinks and devices as such, with
+    /// times, links and holes, without owners
     #[arg(short, long)]
     pub recursive: bool,
     /// As --recursive, with owners and extended attributes too

@@ -1,7 +1,7 @@
 //! Trees in and out: directories, tar streams, image layers.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use super::support::{Place, pattern};
@@ -145,6 +145,56 @@ fn directories_are_copied_in_out_and_across() {
         .set_modified(fs::metadata(place.path("files")).unwrap().modified().unwrap())
         .unwrap();
     assert_eq!(listing(&place.path("again")), listing(&place.path("files")));
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+}
+
+/// Once each was followed, or refused, where it was named itself and not found in a directory.
+#[test]
+fn what_is_named_by_itself_is_copied_as_what_it_is() {
+    let place = place_with_files();
+    let old = std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 5);
+    let large = fs::File::options().write(true).open(place.path("files/large")).unwrap();
+    large.set_modified(old).unwrap();
+    fs::set_permissions(place.path("files/large"), PermissionsExt::from_mode(0o4711)).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(place.path("files/socket")).unwrap();
+    place.ok(&["create", "--tree", "box"]);
+    place.ok(&["cp", "-a", "files/dangling", "files/large", "files/socket", "box:/"]);
+    place.ok(&["cp", "-a", "files/etc/link", "box:/named"]);
+    place.ok(&["cp", "-a", "files/etc/link", "box:/large-too"]);
+    place.ok(&["cp", "-a", "files/large", "box:/large-too"]);
+    place.ok(&["snapshot", "box", "-t", "box:1"]);
+    place.ok(&["create", "--tree", "other"]);
+    let all = ["dangling", "large", "large-too", "named", "socket"];
+    let words = |tree: &str| all.map(|name| format!("{tree}:/{name}"));
+    let copy = |tree: &str, target: &str| {
+        let words = words(tree);
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        place.ok(&[&["cp", "-a"][..], &words, &[target]].concat());
+    };
+    copy("box:1", "other:/");
+    place.ok(&["mkdir", "other:/in"]);
+    copy("other", "other:/in");
+    fs::create_dir(place.path("out")).unwrap();
+    fs::write(place.path("out/named"), "in the way").unwrap();
+    copy("other", "out");
+    for folder in ["box:", "other:", "other:/in"] {
+        let stat = |name: &str| place.json(&["stat", &format!("{folder}/{name}")], 0);
+        assert_eq!(stat("named")["target"]["path"], "../etc/hosts");
+        assert_eq!(stat("socket")["kind"], "socket");
+        assert_eq!(stat("large-too")["permissions"], "4711", "in place of a symlink");
+    }
+    let [from, to] = ["files", "out"].map(|folder| place.path(folder).join("large"));
+    assert_eq!(fs::metadata(&to).unwrap().modified().unwrap(), old);
+    assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o7777, 0o4711);
+    assert!(fs::read(from).unwrap() == fs::read(to).unwrap());
+    assert_eq!(fs::read_link(place.path("out/named")).unwrap(), Path::new("../etc/hosts"));
+    assert!(fs::symlink_metadata(place.path("out/socket")).unwrap().file_type().is_socket());
+    let names = fs::read_dir(place.path("out")).unwrap().count();
+    assert_eq!(names, all.len(), "nothing stays that was made aside");
+    // Without -a and -r the content is copied, of what has one.
+    assert_eq!(place.run(&["cp", "files/dangling", "box:/x"]).code, 8);
+    assert_eq!(place.run(&["cp", "-a", "files/missing", "box:/x"]).code, 8);
+    assert_eq!(place.run(&["cp", "-a", "files/large", "box:/missing/x"]).code, 8);
     assert_eq!(place.run(&["check", "--data"]).code, 0);
 }
 

@@ -12,7 +12,8 @@ thread_local! {
 pub fn with_buffer<T>(length: usize, with: impl FnOnce(&mut [u8]) -> T) -> T {
     BUFFER.with_borrow_mut(|buffer| {
         if buffer.len() < length {
-            buffer.resize(length, 0);
+            // Zeros from the host, which come when they are touched: mostly never.
+            *buffer = vec![0; length];
         }
         with(&mut buffer[..length])
     })

@@ -1,8 +1,8 @@
 //! `cp`: copies files into a tree, out of it, or from one tree to another.
 
-mod directory;
 mod source;
 mod target;
+mod whole;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -12,8 +12,8 @@ use std::path::Path;
 use sapwood::store::Store;
 use serde::Serialize;
 
-use self::directory::{Directory, TreeDirectory};
 use self::source::Source;
+use self::whole::{TreeWhole, Whole};
 use crate::args::{CpArgs, TreeOptions};
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
@@ -47,7 +47,7 @@ impl Report for Copied {
 pub fn run(args: &CpArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let sources: Vec<Word> = args.sources.iter().map(|word| Word::parse(word)).collect();
-    // Nothing of a directory is copied unless it was asked for.
+    // Without either the content alone is copied, of what has one.
     let options = match (args.archive, args.recursive) {
         (true, _) => Some(TreeOptions::ALL),
         (false, true) => Some(TreeOptions::PLAIN),
@@ -70,14 +70,12 @@ fn into_tree(
     change(store, &target.reference, |files| {
         let copy = |word: &Word| {
             let place = target::place_in_tree(files, target, word, sources.len())?;
-            let directory = match options {
-                Some(_) => Directory::find(store, word)?,
+            let whole = match options {
+                Some(_) => Whole::find(store, word)?,
                 None => None,
             };
-            let size_bytes = match (directory, options, word) {
-                (Some(directory), Some(options), _) => {
-                    directory.put_into_tree(files, &place, options)?
-                }
+            let size_bytes = match (whole, options, word) {
+                (Some(whole), Some(options), _) => whole.put_into_tree(files, &place, options)?,
                 (_, _, Word::Tree(source)) if source.reference == target.reference => {
                     target::share(files, source, &place)?
                 }
@@ -108,12 +106,8 @@ fn out_of_trees(
             )));
         };
         let path = target::path_on_host(target, word, sources.len())?;
-        let directory = match options {
-            Some(options) => TreeDirectory::find(store, place)?.map(|found| (found, options)),
-            None => None,
-        };
-        let size_bytes = match directory {
-            Some((directory, options)) => directory.out_to(&path, options)?,
+        let size_bytes = match options {
+            Some(options) => TreeWhole::find(store, place)?.out_to(&path, options)?,
             None => target::write_to_host(&Source::open(store, word)?, &path)?,
         };
         Ok(Row { source: shown(word), target: path.display().to_string(), size_bytes })
