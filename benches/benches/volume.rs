@@ -7,9 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sapwood::Counters;
 use sapwood::format::Annotations;
 use sapwood::store::{Store, StoreOptions};
+use sapwood::{Counters, Volume};
 use sapwood_benches::{Random, cpu_time, is_quick, median};
 
 const BLOCK: usize = 4096;
@@ -89,7 +89,7 @@ fn write_and_flush(store: &Store, folder: &Path, size: u64, rounds: usize) {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     volume.write_at(0, &[1; BLOCK]).unwrap();
     volume.flush().unwrap();
-    let before = volume.counters();
+    let mut flushes = Flushes::of(&volume);
     for _ in 0..rounds {
         random.fill(&mut block);
         let offset = random.below((size.min(64 << 20)) / BLOCK as u64) * BLOCK as u64;
@@ -97,41 +97,67 @@ fn write_and_flush(store: &Store, folder: &Path, size: u64, rounds: usize) {
             volume.write_at(offset, &block).unwrap();
             volume.flush().unwrap();
         }));
+        flushes.note();
         theirs.push(timed(|| {
             flat.write_all_at(&block, offset).unwrap();
             flat.sync_data().unwrap();
         }));
     }
-    print_written("one 4 KiB write and flush, each elsewhere", &before, &volume.counters(), rounds);
+    flushes.print("one 4 KiB write and flush, each elsewhere");
     // The journal begins anew at some point in the first of these.
     for turn in 0..2 {
-        let before = volume.counters();
+        let mut flushes = Flushes::of(&volume);
         for number in 0..FLUSHES_OVER_AND_OVER {
             random.fill(&mut block);
             volume.write_at(number % 256 * BLOCK as u64, &block).unwrap();
             volume.flush().unwrap();
+            flushes.note();
         }
         if turn == 1 {
-            let (what, after) = ("the same over and over in 1 MiB", volume.counters());
-            print_written(what, &before, &after, FLUSHES_OVER_AND_OVER as usize);
+            flushes.print("the same over and over in 1 MiB");
         }
     }
     row("one 4 KiB write and flush", "in place in a flat file", ours, theirs);
 }
 
-/// What `rounds` flushes made the host write.
-fn print_written(what: &str, before: &Counters, after: &Counters, rounds: usize) {
-    let zeros = after.zeros_ahead_bytes - before.zeros_ahead_bytes;
-    let written = after.bytes_allocated + after.metadata_bytes + zeros
-        - before.bytes_allocated
-        - before.metadata_bytes;
-    println!(
-        "  {what}: {:.2} fdatasync, {} bytes, of which {} are zeros written ahead ({} checkpoints among {rounds})",
-        (after.syncs - before.syncs) as f64 / rounds as f64,
-        written / rounds as u64,
-        zeros / rounds as u64,
-        after.checkpoints - before.checkpoints,
-    );
+/// What flushes make the host write.
+struct Flushes<'a> {
+    volume: &'a Volume,
+    first: Counters,
+    last: Counters,
+    bytes: Vec<u64>,
+}
+
+impl Flushes<'_> {
+    fn of(volume: &Volume) -> Flushes<'_> {
+        let now = volume.counters();
+        Flushes { volume, first: now, last: now, bytes: Vec::new() }
+    }
+
+    /// Notes what was written since the last one.
+    fn note(&mut self) {
+        let now = self.volume.counters();
+        self.bytes.push(written(&now) - written(&self.last));
+        self.last = now;
+    }
+
+    fn print(mut self, what: &str) {
+        let Flushes { first, last, .. } = self;
+        let count = self.bytes.len() as u64;
+        self.bytes.sort_unstable();
+        println!(
+            "  {what}: {:.2} fdatasync, {} bytes in the median, {} on average, of which {} are zeros written ahead ({} checkpoints among {count})",
+            (last.syncs - first.syncs) as f64 / count as f64,
+            self.bytes[self.bytes.len() / 2],
+            (written(&last) - written(&first)) / count,
+            (last.zeros_ahead_bytes - first.zeros_ahead_bytes) / count,
+            last.checkpoints - first.checkpoints,
+        );
+    }
+}
+
+fn written(counters: &Counters) -> u64 {
+    counters.bytes_allocated + counters.metadata_bytes + counters.zeros_ahead_bytes
 }
 
 /// Forks, in turns with making an empty file: what the host asks for the one file of a fork.

@@ -52,7 +52,7 @@ pub enum ErrorKind {
     NoAttribute,
     /// An offset past the end of the largest file.
     FileTooLarge,
-    /// The kind of file does not allow it.
+    /// The kind of file, or the host, does not allow it.
     NotPermitted,
     /// The host reported another I/O error.
     Io,

@@ -10,7 +10,7 @@ use super::collect::change_header;
 use super::handle::Inner;
 use super::lease::Lease;
 use super::locks::{NameLock, StoreLock};
-use super::names::{self, failed};
+use super::names::{self, failed, failed_to_make};
 use super::{headers, history, marks, paths};
 use crate::chain::{Layers, Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
@@ -132,7 +132,8 @@ impl Home for VolumeHome {
         if let Owner::Maker = &self.owner {
             marks::mark(host, id)?;
         }
-        let medium = host.open(&path, OpenMode::CreateNew).map_err(host_says)?;
+        let medium = host.open(&path, OpenMode::CreateNew);
+        let medium = medium.map_err(failed_to_make(host, "make a layer", &path))?;
         // Nobody holds it but who tries all locks, for a moment.
         medium.lock(LockMode::Exclusive, LockWait::Block).map_err(host_says)?;
         self.state.lock().layers_dirty = true;
@@ -244,6 +245,18 @@ impl Home for VolumeHome {
             Some(parent) => self.lease_parent(parent),
             None => Ok(()),
         }
+    }
+
+    fn abandon_top(&self, top: LayerId) -> Result<bool> {
+        let leads_below = {
+            let state = self.state.lock();
+            state.unpublished.is_some() && !state.is_fresh
+        };
+        if leads_below {
+            self.discard_layer(top)?;
+            self.state.lock().unpublished = None;
+        }
+        Ok(leads_below)
     }
 
     fn sync_names(&self) -> Result<()> {

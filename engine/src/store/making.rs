@@ -6,11 +6,11 @@ use super::handle::{Inner, Store};
 use super::home::VolumeHome;
 use super::info::expect_free;
 use super::locks::{NameLock, StoreLock};
-use super::marks::remove_mark;
+use super::marks::{remove_mark, remove_marks};
 use super::remove::unlink_top;
 use super::tag::{Replace, lock_tag, write_tag};
 use super::volumes::Base;
-use super::{Name, headers};
+use super::{Name, headers, names, paths};
 use crate::chain::Snapshot;
 use crate::error::Result;
 use crate::format::{Annotations, LayerKind};
@@ -109,12 +109,13 @@ impl TagOfMaking {
     /// volume has been dropped.
     pub fn give(self, snapshot: &Snapshot, top: LayerId) -> Result<()> {
         let host = self.inner.host();
-        {
-            let _adding = StoreLock::shared(host)?;
-            let header = headers::read_existing(host, snapshot.layer_id())?;
-            write_tag(&self.inner, &self.lock, &header, self.replace)?;
-        }
+        let _adding = StoreLock::shared(host)?;
+        let header = headers::read_existing(host, snapshot.layer_id())?;
+        write_tag(&self.inner, &self.lock, &header, self.replace)?;
+        // One sync for what goes now.
         unlink_top(&self.inner, top)?;
+        remove_marks(host, header.layer)?;
+        names::sync_folder(host, paths::LAYERS.as_ref())?;
         // A crash before this leaves a mark without a layer, which a collection takes.
         remove_mark(host, top).map(drop)
     }

@@ -2,7 +2,7 @@
 //! nobody but its maker; without one that lives, a collection takes it.
 
 use super::handle::Inner;
-use super::names::failed;
+use super::names::{failed, failed_to_make, sync_folder};
 use super::{headers, paths};
 use crate::error::Result;
 use crate::medium::{Host, OpenMode};
@@ -13,14 +13,22 @@ use crate::units::LayerId;
 pub fn mark(host: &dyn Host, id: LayerId) -> Result<()> {
     let mark = paths::making(id);
     let made = host.open(&mark, OpenMode::CreateNew);
-    made.map(drop).map_err(failed(host, "make a layer", &mark))
+    made.map(drop).map_err(failed_to_make(host, "make a layer", &mark))
 }
 
 /// Removes the marks of a layer that was being made and of those below that were made with it,
-/// durably. From the top down: a layer without a mark shows that all below it are finished, so a
-/// crash may leave any of the marks.
+/// durably.
 pub fn unmark(inner: &Inner, id: LayerId) -> Result<()> {
     let host = inner.host();
+    match remove_marks(host, id)? {
+        true => sync_folder(host, paths::LAYERS.as_ref()),
+        false => Ok(()),
+    }
+}
+
+/// As [`unmark`], without a sync; whether there were any. From the top down: a layer without a mark
+/// shows that all below it are finished, so a crash may leave any of the marks.
+pub fn remove_marks(host: &dyn Host, id: LayerId) -> Result<bool> {
     let mut had_mark = false;
     let mut next = Some(id);
     while let Some(id) = next
@@ -29,11 +37,7 @@ pub fn unmark(inner: &Inner, id: LayerId) -> Result<()> {
         had_mark = true;
         next = headers::read_existing(host, id)?.parent.map(|parent| parent.id);
     }
-    let folder = paths::LAYERS.as_ref();
-    match had_mark {
-        true => host.sync_folder(folder).map_err(failed(host, "sync the folder", folder)),
-        false => Ok(()),
-    }
+    Ok(had_mark)
 }
 
 /// Removes the mark of one layer; whether it had one.

@@ -12,7 +12,9 @@
 //! was never promised to anybody, while a durable name file that does not verify is damage.
 
 use std::collections::HashMap;
-use std::io::ErrorKind::{AlreadyExists, NotFound, Unsupported};
+use std::io::ErrorKind::{
+    AlreadyExists, NotFound, PermissionDenied, ReadOnlyFilesystem, Unsupported,
+};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -202,8 +204,9 @@ fn write_aside(
 ) -> Result<()> {
     debug_assert_eq!(name.as_str(), entry.name);
     let aside = paths::name_aside(name, LayerId::random()?);
+    let made = host.open(&aside, OpenMode::CreateNew);
+    let medium = made.map_err(failed_to_make(host, "write the name file", to))?;
     let written = (|| {
-        let medium = host.open(&aside, OpenMode::CreateNew)?;
         medium.write_at(0, &entry.encode())?;
         if let Sync::First = sync {
             medium.sync()?;
@@ -313,6 +316,22 @@ pub fn failed<'a>(
     path: &'a Path,
 ) -> impl FnOnce(std::io::Error) -> Error + 'a {
     move |error| Error::io(operation, error).in_file(host.display_path(path))
+}
+
+/// As [`failed`], of a file that is to be made: where the host does not permit it, nothing happened.
+pub fn failed_to_make<'a>(
+    host: &'a dyn Host,
+    operation: &'a str,
+    path: &'a Path,
+) -> impl FnOnce(std::io::Error) -> Error + 'a {
+    move |error| {
+        let is_refusal = matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem);
+        let error = failed(host, operation, path)(error);
+        match is_refusal {
+            true => error.with_kind(ErrorKind::NotPermitted),
+            false => error,
+        }
+    }
 }
 
 #[cfg(test)]

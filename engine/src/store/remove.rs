@@ -82,8 +82,11 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     }
     names::remove(host, name)?;
     let top = match found.entry.kind {
-        NameKind::Volume => unlink_top(inner, found.entry.top)?.then_some(found.entry.top),
-        NameKind::Tag => None,
+        NameKind::Volume if unlink_top(inner, found.entry.top)? => {
+            names::sync_folder(host, paths::LAYERS.as_ref())?;
+            Some(found.entry.top)
+        }
+        _ => None,
     };
     let lost = lost.into_keys().collect();
     Ok(RemoveReport { name: Some(name.to_string()), snapshots, top, lost })
@@ -204,7 +207,8 @@ fn mark_removed(inner: &Inner, id: LayerId) -> Result<()> {
     Ok(())
 }
 
-/// Unlinks the open top of a volume that is no more; a frozen one is a snapshot and stays.
+/// Unlinks the open top of a volume that is no more, for the caller to sync the folder; a frozen one
+/// is a snapshot and stays.
 pub(super) fn unlink_top(inner: &Inner, top: LayerId) -> Result<bool> {
     let host = inner.host();
     match headers::read(host, top) {
@@ -215,9 +219,7 @@ pub(super) fn unlink_top(inner: &Inner, top: LayerId) -> Result<bool> {
         _ => {}
     }
     let path = paths::layer(top);
-    let folder = paths::LAYERS.as_ref();
     host.remove(&path).map_err(failed(host, "remove the top of a volume", &path))?;
-    host.sync_folder(folder).map_err(failed(host, "sync the folder", folder))?;
     Ok(true)
 }
 

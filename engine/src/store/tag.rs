@@ -38,7 +38,8 @@ impl Store {
         if resolved.kind != ResolvedKind::Tag || resolved.index > 0 {
             expect_kept(inner, &header)?;
         }
-        write_tag(inner, &lock, &header, replace)
+        write_tag(inner, &lock, &header, replace)?;
+        unmark(inner, header.layer)
     }
 }
 
@@ -52,7 +53,8 @@ pub(super) fn lock_tag(inner: &Inner, tag: &Name) -> Result<NameLock> {
     NameLock::wait(inner.host(), tag)
 }
 
-/// Writes a tag. The caller holds its lock, and the store's shared.
+/// Writes a tag; the mark of what it stands for stays. The caller holds its lock, and the store's
+/// shared.
 pub(super) fn write_tag(
     inner: &Inner,
     lock: &NameLock,
@@ -77,8 +79,7 @@ pub(super) fn write_tag(
     old.map_or(Ok(()), |old| unmark(inner, old))?;
     let name = tag.to_string();
     let (top, parent) = (header.layer, Some(header.layer_ref()));
-    names::write(host, tag, &NameEntry { name, kind: NameKind::Tag, top, parent })?;
-    unmark(inner, top)
+    names::write(host, tag, &NameEntry { name, kind: NameKind::Tag, top, parent })
 }
 
 /// That a snapshot was not removed.

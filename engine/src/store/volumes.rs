@@ -109,7 +109,7 @@ impl Store {
         new.flush()?;
         new.close()?;
         unlink_top(inner, old_top)?;
-        Ok(())
+        names::sync_folder(inner.host(), paths::LAYERS.as_ref())
     }
 }
 

@@ -45,6 +45,8 @@ pub enum FaultKind {
     NoSpace,
     /// `EMFILE`, from a call that opens a file or a folder.
     NoDescriptor,
+    /// `EACCES`, from a call that makes a file.
+    NotPermitted,
     /// `EINTR`, from any call, of which nothing was done: a medium that hands it on.
     Interrupted,
     /// A write that stops half-way, and then `ENOSPC`.
@@ -65,6 +67,7 @@ impl FaultKind {
                 matches!(call, Create | CreateFolder | Rename | Link | Write | Allocate | SetLength)
             }
             FaultKind::NoDescriptor => matches!(call, Open | Create | SyncFolder),
+            FaultKind::NotPermitted => call == Create,
             FaultKind::ShortWrite => call == Write,
             FaultKind::FailedSync => call == Sync,
         }
@@ -74,6 +77,7 @@ impl FaultKind {
         io::Error::from_raw_os_error(match self {
             FaultKind::DeviceError | FaultKind::FailedSync => libc::EIO,
             FaultKind::NoDescriptor => libc::EMFILE,
+            FaultKind::NotPermitted => libc::EACCES,
             FaultKind::Interrupted => libc::EINTR,
             FaultKind::NoSpace | FaultKind::ShortWrite => libc::ENOSPC,
         })

@@ -2,6 +2,7 @@
 
 use super::Volume;
 use super::checkpoint::Leave;
+use super::journal::Journal;
 use crate::error::Result;
 
 impl Volume {
@@ -13,7 +14,7 @@ impl Volume {
         let _checkpoint = self.checkpoint_lock.lock();
         let journal = self.journal.lock();
         let rested = journal.records == 0 && journal.header.free_space.is_some();
-        let untouched = journal.sequence == 0 && journal.header.journal.sequence == 0;
+        let untouched = is_fresh(&journal);
         drop(journal);
         if rested || untouched {
             return Ok(());
@@ -23,4 +24,28 @@ impl Volume {
         let top = std::sync::Arc::clone(&self.state.read().top);
         self.sync_top(&top, "sync a closed layer")
     }
+
+    /// As [`close`](Volume::close), where all that was written is in a snapshot without a layer of
+    /// its own above it: the name leads to the frozen layer, which needs no sync more, and the next
+    /// to open the volume goes on from there in a fresh one.
+    pub fn close_at_snapshot(self) -> Result<()> {
+        self.check_process("close")?;
+        match self.is_untouched() && self.home.abandon_top(self.layer_id())? {
+            true => Ok(()),
+            false => self.close(),
+        }
+    }
+
+    /// Whether nothing was written to the top since it was made.
+    fn is_untouched(&self) -> bool {
+        let journal = self.journal.lock();
+        let state = self.state.read();
+        let is_poisoned = state.check_poison("close").is_err();
+        !is_poisoned && is_fresh(&journal) && journal.durable_changes == state.changes
+    }
+}
+
+/// Whether nothing was ever committed to the layer.
+fn is_fresh(journal: &Journal) -> bool {
+    journal.sequence == 0 && journal.header.journal.sequence == 0
 }

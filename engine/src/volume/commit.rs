@@ -96,8 +96,9 @@ impl Volume {
     /// is not more than 1 MiB.
     ///
     /// Errors: [`ErrorKind::NoSpace`] where the host is full (what is buffered stays; it can be
-    /// tried again), and so where the process can open no file more; any other failure poisons the
-    /// volume: reopen it.
+    /// tried again), and so where the process can open no file more, or, as
+    /// [`ErrorKind::NotPermitted`], the host lets none be made; any other failure poisons the volume:
+    /// reopen it.
     pub fn flush(&self) -> Result<()> {
         self.check_process("flush")?;
         self.gate.refuse_own_batch("flush")?;

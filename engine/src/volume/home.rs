@@ -39,6 +39,10 @@ pub trait Home: Send + Sync + fmt::Debug {
     /// then what opens the name goes on from the frozen layer.
     fn publish_top(&self, top: LayerId, parent: Option<&LayerRef>) -> Result<()>;
 
+    /// Removes the empty `top` where the name leads, durably, to the frozen layer below, from which
+    /// the next to open it goes on; `false` where it does not.
+    fn abandon_top(&self, top: LayerId) -> Result<bool>;
+
     /// Makes durable what leads to the volume: the folder entry of its layer, and its name, whose
     /// file is written aside, synced, renamed, and its folder synced. Called once the top's own
     /// file is durable, and before the first flush of it is acknowledged.

@@ -220,9 +220,12 @@ impl Volume {
         (BlockAddress(offset / size), offset % size)
     }
 
-    /// Takes the failure of a write or sync: a full host is to be tried again, all else poisons.
+    /// Takes the failure of a write or sync: a full host, and one that gives no file, are to be tried
+    /// again, all else poisons.
     fn fail<T>(&self, error: Error) -> Result<T> {
-        if error.kind() != ErrorKind::NoSpace && !error.is_for_want_of_descriptors() {
+        let changed_nothing = matches!(error.kind(), ErrorKind::NoSpace | ErrorKind::NotPermitted)
+            || error.is_for_want_of_descriptors();
+        if !changed_nothing {
             self.state.write().poison_with(&error);
             self.notify_room();
         }

@@ -31,7 +31,8 @@ impl Volume {
     /// not be in the snapshot, each batch whole or not at all.
     ///
     /// Errors: [`NoSpace`](crate::ErrorKind::NoSpace): nothing happened, the volume goes on, and
-    /// the call can be made again; so it is where the process can open no file more. Any other
+    /// the call can be made again; so it is where the process can open no file more, and, as
+    /// [`NotPermitted`](crate::ErrorKind::NotPermitted), where the host lets none be made. Any other
     /// failure poisons the volume: reopen it, and it shows whether the snapshot was taken. From the
     /// first write of the header that says frozen, a lack of room too is such a failure, and told as
     /// [`Poisoned`](crate::ErrorKind::Poisoned).

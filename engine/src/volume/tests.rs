@@ -109,6 +109,10 @@ impl Home for MemoryHome {
         Ok(())
     }
 
+    fn abandon_top(&self, _top: LayerId) -> Result<bool> {
+        Ok(false)
+    }
+
     fn sync_names(&self) -> Result<()> {
         Ok(())
     }

@@ -103,8 +103,9 @@ fn name_relation(
             (None, _) => finding(Severity::Damage, "tag of no frozen layer".to_owned()),
         },
         NameKind::Volume => match top {
-            // Where the top is frozen the next writer makes a fresh one on it; where it is gone
-            // and was never promised, on the parent.
+            // Where the top is frozen, as a volume is left that was closed at its snapshot, the next
+            // writer makes a fresh one on it; where it is gone and was never promised, on the
+            // parent.
             Some(layer) if layer.state == LayerState::Open => {
                 let ids =
                     (entry.parent.map(|parent| parent.id), layer.parent.map(|parent| parent.id));
@@ -119,9 +120,7 @@ fn name_relation(
                     place.finding(Severity::Damage, path, what)
                 })
             }
-            Some(_) => {
-                finding(Severity::Note, "the top is frozen: the next writer makes one".into())
-            }
+            Some(_) => None,
             None => match missing {
                 Some((id, error)) => finding(
                     Severity::Damage,

@@ -4,7 +4,7 @@ use super::*;
 use crate::ErrorKind;
 use crate::chain::{ReadRequest, ViewExtent};
 use crate::store::paths;
-use crate::testing::{CrashDisk, Fault, FaultHost, FaultKind, Repeat};
+use crate::testing::{Call, CrashDisk, Fault, FaultHost, FaultKind, Policy, Repeat};
 use crate::volume::CloneSource;
 
 #[test]
@@ -273,13 +273,16 @@ fn a_fork_that_fails_leaves_no_file() {
 /// A first flush of a fork that found no room for the name poisoned the volume, and was told as one
 /// that can be made again; a process that could open no file more lost what it had not flushed.
 #[test]
-fn what_lacks_room_or_descriptors_is_made_again_or_told_as_poison() {
+fn what_lacks_room_or_a_file_is_made_again_or_told_as_poison() {
     type Work = fn(&crate::Volume) -> crate::Result<()>;
     let works: [Work; 2] =
         [|web| web.flush(), |web| web.snapshot(&Annotations::default()).map(drop)];
-    for (kind, told) in
-        [(FaultKind::NoSpace, ErrorKind::NoSpace), (FaultKind::NoDescriptor, ErrorKind::Io)]
-    {
+    let faults = [
+        (FaultKind::NoSpace, ErrorKind::NoSpace),
+        (FaultKind::NoDescriptor, ErrorKind::Io),
+        (FaultKind::NotPermitted, ErrorKind::NotPermitted),
+    ];
+    for (kind, told) in faults {
         for work in works {
             let mut again = 0;
             for after in 0.. {
@@ -399,6 +402,51 @@ fn a_forked_child_is_refused_and_damages_nothing() {
     let volume = reopened(&host).open_volume("disk").unwrap();
     assert_eq!([0, 1, 2].map(|block| byte_in(&volume, block)), [2, 3, 1]);
     assert_eq!(store.names().unwrap().len(), 1);
+}
+
+#[test]
+fn a_volume_closed_at_its_snapshot_is_left_at_that_without_a_sync() {
+    let disk = CrashDisk::new();
+    let faults = FaultHost::on_disk(&disk);
+    let host: Arc<dyn Host> = faults.clone();
+    let store = store_on(&host);
+    let syncs = || faults.calls(Call::Sync) + faults.calls(Call::SyncFolder);
+    let files = || host.list(paths::LAYERS.as_ref()).unwrap().len();
+    let base = store.create_volume("base", DISK).unwrap();
+    fill(&base, 0, 1, 1);
+    let web = store.fork_snapshot(&freeze(&base), "web").unwrap();
+    fill(&web, 1, 1, 2);
+    freeze(&web);
+    let before = syncs();
+    web.close_at_snapshot().unwrap();
+    base.close_at_snapshot().unwrap();
+    assert_eq!((syncs(), files()), (before, 2));
+    // So it is left when it is opened, and nothing written to it, too.
+    let web = store.open_volume("web").unwrap();
+    assert!(web.recovery().fresh_top);
+    let before = syncs();
+    web.close_at_snapshot().unwrap();
+    assert_eq!((syncs(), files()), (before, 2));
+    expect_no_damage(&host);
+    for state in disk.states_at(disk.log_len(), &Policy::default()) {
+        let host: Arc<dyn Host> = state.host();
+        let store = reopened(&host);
+        store.collect(&Default::default()).unwrap();
+        let web = store.open_volume("web").unwrap();
+        assert_eq!([byte_in(&web, 0), byte_in(&web, 1)], [1, 2]);
+    }
+    // What is written after the snapshot, or is no more than the name of a fork, is not left behind.
+    let web = store.open_volume("web").unwrap();
+    freeze(&web);
+    fill(&web, 1, 1, 3);
+    web.close_at_snapshot().unwrap();
+    store.fork("base@1", "fork").unwrap().close_at_snapshot().unwrap();
+    for state in disk.states_at(disk.log_len(), &Policy::default()) {
+        let host: Arc<dyn Host> = state.host();
+        let store = reopened(&host);
+        assert_eq!(byte_in(&store.open_volume("web").unwrap(), 1), 3);
+        assert_eq!(byte_in(&store.open_volume("fork").unwrap(), 0), 1);
+    }
 }
 
 #[test]

@@ -59,6 +59,9 @@ pub fn run(args: &MapArgs, context: &Context<'_>) -> Result<Verdict> {
             document.field("block_bytes", &store.block_size().bytes())?;
             document.list("extents", subject.extents()?.map(|extent| extent.map(row)))
         }
+        Page::Text(text) if subject.blocks() == 0 => {
+            writeln!(text, "nothing there: the disk has 0 bytes").map_err(CliError::report)
+        }
         Page::Text(text) => {
             let picture = subject.picture(picture_width(args))?;
             let owners = picture.shown_owners();

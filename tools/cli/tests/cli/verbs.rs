@@ -50,6 +50,9 @@ fn looking() {
             &["log", "vm", "--graph"],
         ])
     );
+    place.ok(&["create", "empty", "0"]);
+    assert_eq!(place.ok(&["map", "empty"]), b"nothing there: the disk has 0 bytes\n");
+    assert_eq!(place.json(&["map", "empty"], 0)["extents"], serde_json::json!([]));
     let shown = String::from_utf8(place.ok(&["show", "vm:monday"])).unwrap();
     for line in ["names:       vm:monday", "comment:     quiet", "label:       k=v"] {
         assert!(shown.contains(line), "{shown}");

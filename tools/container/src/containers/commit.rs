@@ -66,7 +66,7 @@ pub fn commit(store: &Store, name: &str, commit: &Commit<'_>) -> Result<Committe
         None => {
             let volume = store.open_volume(name)?;
             let layer = volume.snapshot(commit.annotations)?.layer_id();
-            volume.close()?;
+            volume.close_at_snapshot()?;
             layer
         }
     };
