@@ -101,15 +101,8 @@ const OF_EVERY_VERB: &str = "Options of every verb";
 /// What every verb understands.
 #[derive(Args, Clone, Debug)]
 pub struct Global {
-    /// The store [default: `sapwood` in the user's data directory]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "SAPWOOD_STORE",
-        hide_env_values = true,
-        help_heading = OF_EVERY_VERB
-    )]
+    /// The store [default: `SAPWOOD_STORE`, or `sapwood` in the user's data directory]
+    #[arg(long, global = true, value_name = "DIR", help_heading = OF_EVERY_VERB)]
     pub store: Option<PathBuf>,
     /// Print JSON, errors included
     #[arg(long, global = true, help_heading = OF_EVERY_VERB)]

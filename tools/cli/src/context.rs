@@ -36,10 +36,11 @@ impl<'a> Context<'a> {
 
     /// The store's folder: `--store`, else `SAPWOOD_STORE`, else in the user's data directory.
     pub fn store_path(&self) -> Result<PathBuf> {
-        match &self.global.store {
-            Some(path) => Ok(path.clone()),
-            None => default_path(|name| std::env::var_os(name).map(PathBuf::from)),
-        }
+        self.given_store_path().map_or_else(|| default_path(variable), Ok)
+    }
+
+    fn given_store_path(&self) -> Option<PathBuf> {
+        self.global.store.clone().or_else(|| variable("SAPWOOD_STORE"))
     }
 
     /// Opens the store; a folder that is none is an error, never an empty store.
@@ -63,7 +64,7 @@ impl<'a> Context<'a> {
             return run(&self.open_store()?);
         }
         let folder = path.parent().filter(|folder| *folder != Path::new(""));
-        if let (Some(_), Some(folder)) = (&self.global.store, folder)
+        if let (Some(_), Some(folder)) = (self.given_store_path(), folder)
             && !is_there(folder)?
         {
             let error = sapwood::Error::new(ErrorKind::NoStore, "make the store");
@@ -137,6 +138,11 @@ impl<'a> Context<'a> {
 fn remove_empty(store: &Path) -> io::Result<()> {
     fs::remove_dir(store.join("layers"))?;
     fs::remove_dir_all(store)
+}
+
+/// A path in the environment; an empty one is none.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn default_path(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {

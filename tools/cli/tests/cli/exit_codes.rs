@@ -58,6 +58,8 @@ fn misuse_is_2() {
         &["dump", "vm.layer"],
     ];
     std::fs::write(place.path("vm.layer"), "").unwrap();
+    let incomplete = place.run(&["fork", "base:1"]).stderr;
+    assert!(incomplete.contains("Usage: sapwood fork <REF> <NAME>"), "{incomplete}");
     for words in misuses {
         let said = place.run(words);
         assert_eq!(said.code, 2, "{words:?}: {}", said.stderr);
@@ -86,6 +88,10 @@ fn no_store_is_3_and_makes_none() {
     std::fs::create_dir(place.store()).unwrap();
     assert_eq!(place.run(&["ls"]).code, 3);
     assert_eq!(place.run(&["check"]).code, 3);
+    // An empty variable names none.
+    let said = shell(&place, "SAPWOOD_STORE= XDG_DATA_HOME=\"$PWD/data\" \"$sapwood\" ls");
+    assert_eq!(said.code, 3);
+    assert!(said.stderr.contains("data/sapwood"), "{}", said.stderr);
     // A path with a mistyped folder is no store for those who make stores, either.
     assert_eq!(place.run(&["create", "a", "1M", "--store", "mistyped/store"]).code, 3);
     assert!(!place.path("mistyped").exists());
