@@ -99,16 +99,15 @@ impl Store {
         Ok(names)
     }
 
-    /// All layers, in order of their ids.
+    /// The ids of all layers, in order, as their files are called.
     ///
-    /// Errors: [`ErrorKind::Corrupt`] where a header does not verify, or a file has a name that is
-    /// not the id of the layer in it.
-    pub fn layers(&self) -> Result<Vec<LayerInfo>> {
+    /// Errors: [`ErrorKind::Corrupt`] where a file has a name that is not a layer's.
+    pub fn layer_ids(&self) -> Result<Vec<LayerId>> {
         let inner = self.inner()?;
-        let mut layers = Vec::new();
+        let mut ids = Vec::new();
         for file in list_folder(inner.host(), paths::LAYERS.as_ref())? {
             match paths::parse_layers_entry(&file) {
-                Some(LayersEntry::Layer(id)) => layers.extend(info(inner, id)?),
+                Some(LayersEntry::Layer(id)) => ids.push(id),
                 Some(LayersEntry::Misnamed) => {
                     let path = Path::new(paths::LAYERS).join(&file);
                     let error = Error::corrupt("list layers", "file name", file, "a layer id");
@@ -117,7 +116,21 @@ impl Store {
                 Some(LayersEntry::Making(_)) | None => {}
             }
         }
-        layers.sort_by_key(|layer| layer.id);
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// All layers, in order of their ids.
+    ///
+    /// Errors: [`ErrorKind::Corrupt`] where a header does not verify, or a file has a name that is
+    /// not the id of the layer in it. Who wants to know of the others goes through
+    /// [`layer_ids`](Store::layer_ids).
+    pub fn layers(&self) -> Result<Vec<LayerInfo>> {
+        let inner = self.inner()?;
+        let mut layers = Vec::new();
+        for id in self.layer_ids()? {
+            layers.extend(info(inner, id)?);
+        }
         Ok(layers)
     }
 

@@ -1,7 +1,7 @@
 //! `log`: lists a layer and its ancestors, newest first, or draws the tree they stand in.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
+use std::io::{self, Write};
 
 use sapwood::ErrorKind;
 use sapwood::store::{LayerInfo, Store};
@@ -68,6 +68,14 @@ struct Tree<'a> {
     parents: Vec<Option<usize>>,
     #[serde(skip)]
     tip: usize,
+    /// What is wrong with layers that cannot be read: which tree they stand in is not known.
+    damaged: Vec<Damaged>,
+}
+
+#[derive(Serialize)]
+struct Damaged {
+    layer: String,
+    damage: String,
 }
 
 impl Report for Tree<'_> {
@@ -86,7 +94,11 @@ impl Report for Tree<'_> {
             // A leaf that is cut off is not drawn.
             group[1..].iter().for_each(|&index| nodes[index].parent = None);
         }
-        graph::draw(&nodes, self.tip, text)
+        graph::draw(&nodes, self.tip, text)?;
+        for Damaged { layer, damage } in &self.damaged {
+            writeln!(text, "{}: {damage}", short(layer))?;
+        }
+        Ok(())
     }
 }
 
@@ -145,7 +157,7 @@ pub fn run(args: &LogArgs, context: &Context<'_>) -> Result<Verdict> {
     }
     let names = all_names(&store)?;
     let tip = store.resolve(&args.reference)?.layer;
-    let mut layers = store.layers()?;
+    let (mut layers, damaged) = layers_of(&store)?;
     // Oldest first; what is still open has no time, and goes by its name.
     layers.sort_by_cached_key(|info| {
         (info.annotations.created.unwrap_or(i64::MAX), names.get(&info.id).cloned(), info.id)
@@ -155,8 +167,27 @@ pub fn run(args: &LogArgs, context: &Context<'_>) -> Result<Verdict> {
         return Err(error.about("layer", "gone meanwhile", tip).into());
     };
     let entries = tree.layers.iter().map(|info| entry(names.get(&info.id), info)).collect();
-    let reference = &args.reference;
-    context.print(&Tree { reference, layers: entries, parents: tree.parents, tip: tree.tip })
+    let (reference, is_whole) = (&args.reference, damaged.is_empty());
+    let TreeOfLayers { parents, tip, .. } = tree;
+    let report = Tree { reference, layers: entries, parents, tip, damaged };
+    context.print_what_is_left(&report, is_whole)
+}
+
+/// All layers that can be read, and those that cannot.
+fn layers_of(store: &Store) -> Result<(Vec<LayerInfo>, Vec<Damaged>)> {
+    let (mut layers, mut damaged) = (Vec::new(), Vec::new());
+    for id in store.layer_ids()? {
+        match store.layer(id) {
+            Ok(info) => layers.push(info),
+            // Gone meanwhile, or never durable.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                damaged.push(Damaged { layer: id.to_string(), damage: error.to_string() });
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok((layers, damaged))
 }
 
 struct TreeOfLayers {

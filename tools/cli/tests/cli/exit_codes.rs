@@ -176,6 +176,9 @@ fn what_is_damaged_can_be_removed_and_the_rest_is_told() {
         (&layer.as_str().into(), &(1 << 20).into())
     );
     assert!(of("base:1")["damage"].is_string() && of("other").get("damage").is_none());
+    let drawn = place.run(&["log", "other", "--graph"]);
+    let text = String::from_utf8(drawn.stdout).unwrap();
+    assert_eq!((drawn.code, text.contains("other"), text.contains(&layer[..12])), (5, true, true));
     assert_eq!(place.json(&["df"], 5)["lost_layers"], serde_json::json!([layer]));
     let checked = place.run(&["check"]);
     let text = String::from_utf8(checked.stdout).unwrap();
