@@ -228,3 +228,21 @@ fn what_a_tag_led_to_stays_while_it_moves_whatever_marks_a_crash_left() {
     store.tag("other", "image", Replace::Move).unwrap();
     expect_to_stay(&disk, begin, top);
 }
+
+/// The mark of what was finished goes for good before anybody is told: once the tag has moved on,
+/// nothing else shows that it was.
+#[test]
+fn what_was_finished_stays_when_its_tag_moves_on() {
+    let disk = CrashDisk::new();
+    let host: Arc<dyn Host> = disk.host();
+    let store = store_on(&host);
+    let other = store.make("other", DISK, Replace::Refuse).unwrap();
+    drop(other.finish(&Annotations::default()).unwrap());
+    let (making, snapshots) = three_snapshots(&store);
+    give(making, &snapshots[2]);
+    let begin = disk.log_len();
+    store.tag("other", "image", Replace::Move).unwrap();
+    for snapshot in snapshots {
+        expect_to_stay(&disk, begin, snapshot.layer_id());
+    }
+}
