@@ -94,6 +94,11 @@ impl Runtime {
         command
     }
 
+    /// Whether it may know a container still. One that it ran to its end it has forgotten.
+    pub(crate) fn may_know(&self, place: &Place, id: &str) -> bool {
+        place.state().join(self.name).join(id).try_exists().unwrap_or(true)
+    }
+
     /// The call that ends a container, whatever it does.
     pub(crate) fn delete(&self, place: &Place, id: impl AsRef<OsStr>) -> Command {
         let mut command = self.command(place);

@@ -160,12 +160,16 @@ impl Sandbox {
         // It may have been killed, and then what it started is still there.
         let killed = self.child.kill();
         let waited = self.child.wait();
-        let deleted = self.runtime.delete(&self.place, &self.id).output();
+        let deleted = match self.runtime.may_know(&self.place, &self.id) {
+            true => self.runtime.delete(&self.place, &self.id).output().map(drop),
+            // One more process is not started for nothing.
+            false => Ok(()),
+        };
         let files = unmount(self.mount)?;
         self.guard.dismiss()?;
         killed
             .and(waited.map(drop))
-            .and(deleted.map(drop))
+            .and(deleted)
             .map_err(|error| sapwood::Error::io("end a container", error))?;
         self.place.clear()?;
         Ok(files.expect("a mount of live files"))

@@ -62,11 +62,22 @@ impl Platform {
             return None;
         }
         match (&self.variant, &wanted.variant) {
-            (own, wanted) if own == wanted => Some(2),
+            (own, wanted) if own == wanted => Some(u8::MAX),
+            (own, wanted) if self.architecture == "arm" && arm(own) <= arm(wanted) => {
+                Some(1 + arm(own))
+            }
             (None, Some(_)) | (Some(_), None) => Some(1),
             _ => None,
         }
     }
+}
+
+/// Which ARM a variant means: each runs what was made for those before it. Without a word it is the
+/// seventh.
+fn arm(variant: &Option<String>) -> u8 {
+    const UNKNOWN: u8 = 100;
+    let number = |name: &String| name.strip_prefix('v').and_then(|number| number.parse().ok());
+    variant.as_ref().map_or(7, |name| number(name).unwrap_or(UNKNOWN).min(UNKNOWN))
 }
 
 impl FromStr for Platform {
@@ -160,9 +171,17 @@ mod tests {
         assert_eq!(chosen("linux/arm/v7"), Some(2));
         assert_eq!(chosen("linux/arm/v8"), Some(1));
         assert_eq!(chosen("linux/arm"), Some(1));
+        assert_eq!(chosen("linux/arm/v6"), Some(0));
+        assert_eq!(chosen("linux/arm/v5"), Some(1));
         assert_eq!(chosen("linux/amd64"), Some(3));
         assert_eq!(chosen("linux/riscv64"), None);
         let error = choose(&there, &platform("linux/s390x")).unwrap_err();
         assert!(error.to_string().contains("linux/arm/v6, linux/arm,"), "{error}");
+        let there = ["linux/arm/v6", "linux/arm/v5", "linux/arm/v7", "linux/arm/v9"].map(platform);
+        let chosen = |wanted: &str| choose(&there, &platform(wanted)).ok();
+        assert_eq!(chosen("linux/arm"), Some(2));
+        assert_eq!(chosen("linux/arm/v8"), Some(2));
+        assert_eq!(choose(&there[..2], &platform("linux/arm")).ok(), Some(0));
+        assert_eq!(choose(&there[..1], &platform("linux/arm/v5")).ok(), None);
     }
 }

@@ -274,7 +274,7 @@ fn the_image_of_a_platform_is_chosen() {
     };
     for (platform, content) in [
         ("linux/arm/v7", "armSome(\"v7\")"),
-        ("linux/arm", "armSome(\"v6\")"),
+        ("linux/arm", "armSome(\"v7\")"),
         ("linux/amd64", "amd64None"),
     ] {
         load_for(platform).unwrap();

@@ -1,5 +1,7 @@
 //! What a registry, or the way to it, does wrong while an image goes there.
 
+use std::time::{Duration, Instant};
+
 use sapwood::ErrorKind;
 use sapwood_oci::{Credential, RegistryOptions, Sha256, Way};
 
@@ -72,6 +74,14 @@ fn what_passes_is_tried_again_and_what_does_not_is_told_at_once() {
         push_to(&store, &server.host, "oak:1", patient).unwrap();
         expect_image(&server);
     }
+    // A registry that asks for time is given it.
+    let server = Server::start(|seen| {
+        let is_first = seen.before == 0 && seen.method == "PUT";
+        is_first.then(|| Fault::Reply(Reply::of(429).with("Retry-After", "1")))
+    });
+    let began = Instant::now();
+    push_to(&store, &server.host, "oak:1", options()).unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1));
     for (status, kind, times) in [
         (400, ErrorKind::Io, 1),
         (403, ErrorKind::NotPermitted, 1),
