@@ -45,6 +45,13 @@ impl Unfinished {
     }
 }
 
+impl Unfinished {
+    /// Removes it: it will not be finished.
+    pub fn discard(self) {
+        remove(&self.path);
+    }
+}
+
 impl Drop for Unfinished {
     fn drop(&mut self) {
         let mut paths = paths();

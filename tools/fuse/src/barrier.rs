@@ -5,6 +5,9 @@
 //! in, first out, and a read of what is not cached goes through it too. So who has to know that
 //! all arrived reads a file that is there for nothing else, one page for each worker of the
 //! server. Once every worker is in such a read, none of them has an earlier write left to do.
+//!
+//! Nor do those kernels see to it that `syncfs` hands over all: under pressure they leave the rest of a
+//! file for later. So it is called again, until a call brings nothing.
 
 use std::fs::File;
 use std::io;
@@ -33,15 +36,22 @@ const WAIT: Duration = Duration::from_millis(200);
 /// How often: a minute.
 const ATTEMPTS_MAX: usize = 300;
 
-/// The content of the file: whether all workers met.
-const MET: u8 = 1;
-const NOT_MET: u8 = 0;
+/// How often `syncfs` is called at most. Others may go on writing, and what they write is not waited for:
+/// each call hands over thousands of pages of each file, and what was there before this began is gone by then.
+const CALLS_MAX: usize = 64;
+
+/// What each page of the file begins with: how many writes there were before all workers met, and one
+/// more; this where they did not.
+const NOT_MET: u64 = 0;
+/// How much of a page says so.
+const CONTENT_BYTES: usize = size_of::<u64>();
 
 /// Where the workers of a server meet.
 #[derive(Debug)]
 pub struct Barrier {
     workers: usize,
     files: AtomicU64,
+    writes: AtomicU64,
     meeting: Mutex<Meeting>,
     has_met: Condvar,
 }
@@ -49,14 +59,28 @@ pub struct Barrier {
 #[derive(Debug, Default)]
 struct Meeting {
     number: u64,
+    /// How many there were when the workers met last.
+    writes: u64,
     waiting: usize,
 }
 
 impl Barrier {
     /// The barrier of so many workers.
     pub fn new(workers: usize) -> Barrier {
-        let (files, meeting) = (AtomicU64::new(0), Mutex::default());
-        Barrier { workers, files, meeting, has_met: Condvar::new() }
+        let (files, writes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Barrier { workers, files, writes, meeting: Mutex::default(), has_met: Condvar::new() }
+    }
+
+    /// Notes that a write came.
+    pub fn write(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Waits in a worker for all others; what a page of `length` bytes holds then.
+    pub fn page(&self, length: usize) -> Vec<u8> {
+        let mut page = self.meet().to_le_bytes().to_vec();
+        page.resize(length, 0);
+        page
     }
 
     /// A file to be read, if this is its name: a new one each time, so that nothing is cached.
@@ -71,15 +95,15 @@ impl Barrier {
         (number.0 >= FIRST_NUMBER).then(|| self.file(number))
     }
 
-    /// Waits in a worker for all others; what there is to read then.
-    pub fn meet(&self) -> u8 {
+    fn meet(&self) -> u64 {
         let mut meeting = self.meeting.lock();
         meeting.waiting += 1;
         if meeting.waiting == self.workers {
             meeting.waiting = 0;
             meeting.number += 1;
+            meeting.writes = self.writes.load(Ordering::Relaxed);
             self.has_met.notify_all();
-            return MET;
+            return meeting.writes + 1;
         }
         let ours = meeting.number;
         self.has_met.wait_while_for(&mut meeting, |meeting| meeting.number == ours, WAIT);
@@ -87,7 +111,7 @@ impl Barrier {
             meeting.waiting -= 1;
             return NOT_MET;
         }
-        MET
+        meeting.writes + 1
     }
 
     fn file(&self, number: INodeNo) -> FileAttr {
@@ -98,8 +122,24 @@ impl Barrier {
     }
 }
 
-/// Waits until all that was in the kernel's queue of the mount on `directory` is served.
-pub fn pass(directory: &Path) -> io::Result<()> {
+/// Has the kernel hand over what it keeps back of the mount on `directory`, and waits until it has
+/// arrived.
+pub fn write_back(directory: &Path) -> io::Result<()> {
+    let mount = File::open(directory)?;
+    let mut writes = None;
+    for _ in 0..CALLS_MAX {
+        rustix::fs::syncfs(&mount)?;
+        let before = writes.replace(pass(directory)?);
+        if before == writes {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until all that was in the kernel's queue of a mount is served; how many writes that made in
+/// all.
+fn pass(directory: &Path) -> io::Result<u64> {
     let mut name = NAME.to_vec();
     name.resize(NAME_BYTES, b'-');
     let path = directory.join(std::str::from_utf8(&name).expect("plain letters"));
@@ -108,26 +148,27 @@ pub fn pass(directory: &Path) -> io::Result<()> {
         // Of each page a message of its own.
         rustix::fs::fadvise(&file, 0, None, Advice::Random)?;
         let places = (0..file.metadata()?.len()).step_by(STRIDE_BYTES as usize);
-        if read_at_once(&file, places)? {
-            return Ok(());
+        let met = read_at_once(&file, places)?;
+        if met != NOT_MET {
+            return Ok(met);
         }
     }
     Err(io::Error::new(io::ErrorKind::TimedOut, "the mount's server is busy"))
 }
 
-/// Reads at all places at the same time; whether the workers met.
-fn read_at_once(file: &File, places: impl Iterator<Item = u64>) -> io::Result<bool> {
+/// Reads at all places at the same time; what is there where the workers met.
+fn read_at_once(file: &File, places: impl Iterator<Item = u64>) -> io::Result<u64> {
     let read = |place| {
-        let mut byte = [NOT_MET];
-        file.read_exact_at(&mut byte, place).map(|()| byte == [MET])
+        let mut content = [0; CONTENT_BYTES];
+        file.read_exact_at(&mut content, place).map(|()| u64::from_le_bytes(content))
     };
     thread::scope(|scope| {
         let readers: Vec<_> = places.map(|place| scope.spawn(move || read(place))).collect();
-        let mut has_met = false;
+        let mut met = NOT_MET;
         for reader in readers {
-            has_met |= reader.join().expect("a reader does not panic")?;
+            met = met.max(reader.join().expect("a reader does not panic")?);
         }
-        Ok(has_met)
+        Ok(met)
     })
 }
 
@@ -145,6 +186,8 @@ mod tests {
                 (0..3).for_each(|_| drop(scope.spawn(|| while barrier.meet() == NOT_MET {})));
             });
             assert_eq!(barrier.meeting.lock().number, round);
+            assert_eq!(barrier.meeting.lock().writes, round - 1, "those before they met");
+            barrier.write();
         }
     }
 

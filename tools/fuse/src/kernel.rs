@@ -28,6 +28,10 @@ const READ_AHEAD_KIB: &str = "1024";
 /// Messages that may be under way in the background: read-ahead and write-back.
 const BACKGROUND_MAX: u16 = 64;
 
+/// How many of them there may be before the kernel leaves out of a write-back what nobody waits for, and
+/// `syncfs` is such a one: more than it ever has.
+const CONGESTED_FROM: u16 = u16::MAX;
+
 /// What a mount wants of the kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Wishes {
@@ -85,5 +89,6 @@ pub fn agree(config: &mut KernelConfig, wishes: Wishes) -> io::Result<()> {
         config.set_max_readahead(nearest).expect("the nearest value is taken");
     }
     config.set_max_background(BACKGROUND_MAX).expect("more than none");
+    config.set_congestion_threshold(CONGESTED_FROM).expect("more than none");
     Ok(())
 }

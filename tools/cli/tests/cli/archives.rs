@@ -1,10 +1,10 @@
 //! Trees in and out: directories, tar streams, image layers.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use super::support::{Place, pattern};
+use super::support::{Place, files_in, pattern};
 
 /// A directory with what trees are made of, as far as everybody may make it.
 fn make_files(root: &Path) {
@@ -222,6 +222,28 @@ fn sockets_and_holes_are_left_out_of_a_tar_where_it_is_asked_for() {
     place.ok(&["create", "--tree", "box"]);
     place.ok(&["cp", "-a", "base:1:/", "box:/all"]);
     assert_eq!(place.json(&["stat", "box:/all/socket"], 0)["kind"], "socket");
+}
+
+#[test]
+fn an_export_that_fails_takes_the_directory_that_it_made_away() {
+    let place = place_with_files();
+    place.ok(&["import", "files", "base:1"]);
+    place.ok(&["fork", "base:1", "web"]);
+    let needle = &pattern(1, 1 << 20)[40_000..40_016];
+    let layer = files_in(&place.store().join("layers"), ".layer").into_iter().find_map(|layer| {
+        let at = fs::read(&layer).unwrap().windows(16).position(|window| window == needle);
+        at.map(|at| (layer, at))
+    });
+    let (layer, at) = layer.expect("the content of a file");
+    let file = fs::File::options().write(true).open(layer).unwrap();
+    file.write_all_at(&[!needle[0]], at as u64).unwrap();
+    for words in [&["export", "base:1", "out"][..], &["cp", "-a", "web:/", "out"]] {
+        assert_eq!(place.run(words).code, 5);
+        assert!(!place.path("out").exists());
+    }
+    fs::create_dir(place.path("out")).unwrap();
+    assert_eq!(place.run(&["export", "base:1", "out"]).code, 5);
+    assert!(place.path("out").exists(), "it was there");
 }
 
 #[test]

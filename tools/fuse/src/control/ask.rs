@@ -101,9 +101,7 @@ impl RunningMount {
     /// Has the kernel hand the server what it has kept back, and waits until it has arrived.
     fn write_back(&self) -> Result<()> {
         let failed = |error| Error::io("write back a mount", error).in_file(&self.directory);
-        let mount = File::open(&self.directory).map_err(failed)?;
-        rustix::fs::syncfs(&mount).map_err(|error| failed(error.into()))?;
-        barrier::pass(&self.directory).map_err(failed)
+        barrier::write_back(&self.directory).map_err(failed)
     }
 
     fn ask(&mut self, request: &Message) -> Result<Message> {

@@ -214,7 +214,7 @@ impl Filesystem for Server {
     ) {
         let _message = (size < LARGE_BYTES).then(|| self.awake.message());
         if self.barrier.attributes(number).is_some() {
-            return reply.data(&vec![self.barrier.meet(); size as usize]);
+            return reply.data(&self.barrier.page(size as usize));
         }
         self.read(number, offset, size, flags, |answer| match answer {
             Ok(data) => reply.data(data),
@@ -235,7 +235,9 @@ impl Filesystem for Server {
         reply: ReplyWrite,
     ) {
         let _message = (data.len() < LARGE_BYTES as usize).then(|| self.awake.message());
-        reply_written(reply, self.write(number, offset, data, flags));
+        let written = self.write(number, offset, data, flags);
+        self.barrier.write();
+        reply_written(reply, written);
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {

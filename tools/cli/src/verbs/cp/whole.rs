@@ -2,7 +2,7 @@
 //! what is known of them.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,13 +10,13 @@ use sapwood::ErrorKind;
 use sapwood::files::{FileKind, Files, FilesView, Inode, Paths};
 use sapwood::store::Store;
 use sapwood_archive::{
-    TreeSource, copy_file, copy_tree, export_directory, export_file, import_directory, import_file,
+    TreeSource, copy_file, copy_tree, export_file, import_directory, import_file,
 };
 
 use crate::args::TreeOptions;
 use crate::error::{CliError, Result};
 use crate::image::aside_failed;
-use crate::tree::{TreePath, Word, is_live, open_view};
+use crate::tree::{TreePath, Word, copy_out, is_live, make_durable, open_view};
 use crate::unfinished::Unfinished;
 
 /// A file of any kind to copy; symlinks are not followed.
@@ -118,9 +118,7 @@ impl TreeWhole {
     pub fn out_to(&self, path: &Path, options: TreeOptions) -> Result<u64> {
         let options = options.export_options();
         if self.is_directory {
-            let done = export_directory(&self.view, self.inode, path, &options, &mut |_| {})?;
-            make_durable(path)?;
-            return Ok(done.bytes);
+            return Ok(copy_out(&self.view, self.inode, path, &options, &mut |_| {})?.bytes);
         }
         let above = match path.parent() {
             Some(above) if above != Path::new("") => above,
@@ -148,9 +146,4 @@ fn split(place: &TreePath) -> Result<(&Path, &[u8])> {
         (Some(above), Some(name)) => Ok((above, name)),
         _ => place.named(Err(sapwood::Error::new(ErrorKind::IsADirectory, "copy a file"))),
     }
-}
-
-fn make_durable(folder: &Path) -> Result<()> {
-    let synced = File::open(folder).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
-    synced.map_err(CliError::file("make durable", folder))
 }

@@ -1,15 +1,12 @@
 //! Trees: directories, tar streams and image layers.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
 use sapwood::chain::Snapshot;
 use sapwood::files::{FilesView, Inode};
 use sapwood::store::Store;
-use sapwood_archive::{
-    ExportOptions, Holes, Progress, Report as Counts, export_directory, export_layer, export_tar,
-};
+use sapwood_archive::{ExportOptions, Holes, Progress, Report as Counts, export_layer, export_tar};
 use serde::Serialize;
 
 use super::stream::write_stream;
@@ -19,6 +16,7 @@ use crate::error::{CliError, Result, Verdict};
 use crate::image::{FileTarget, StreamTarget, Target};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
+use crate::tree::copy_out;
 
 #[derive(Serialize)]
 struct Exported<'a> {
@@ -108,15 +106,7 @@ fn into_directory(
             "{what}: with --format tar or layer; without, a tree goes into a directory"
         )));
     }
-    let path = &args.file;
-    let counts = export_directory(view, Inode::ROOT, path, options, tell)?;
-    // Done means durable, the directory's own name too.
-    let folder = path.canonicalize().map_err(CliError::file("find", path))?;
-    for folder in [Some(folder.as_path()), folder.parent()].into_iter().flatten() {
-        let synced = File::open(folder).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
-        synced.map_err(CliError::file("make durable", folder))?;
-    }
-    Ok(counts)
+    copy_out(view, Inode::ROOT, &args.file, options, tell)
 }
 
 fn target(args: &ExportArgs) -> Result<Box<dyn Target>> {
