@@ -69,17 +69,30 @@ impl Files {
     /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) where another handle on these
     /// files is left; as [`Volume::close`].
     pub fn close(self) -> Result<()> {
+        let core = self.into_core("close a tree of files")?;
+        // The volume asks nobody any more: what is held back is written first.
+        core.tree.write().write_out(&core.volume.batch(), &core.cache)?;
+        core.volume.close()
+    }
+
+    /// Gives up what was not committed since the newest snapshot, and leaves nothing of it.
+    ///
+    /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) where another handle on these
+    /// files is left; as [`Volume::abandon`].
+    pub fn abandon(self) -> Result<()> {
+        self.into_core("give up a tree of files")?.volume.abandon()
+    }
+
+    /// What is behind the last handle.
+    fn into_core(self, operation: &str) -> Result<Core> {
         let interval = self.core.interval.lock().take();
         if let Some(interval) = interval {
             interval.stop();
         }
-        let Some(core) = Arc::into_inner(self.core) else {
+        Arc::into_inner(self.core).ok_or_else(|| {
             let (found, expected) = ("other handles on them", "the last one");
-            return Err(Error::invalid("close a tree of files", "files", found, expected));
-        };
-        // The volume asks nobody any more: what is held back is written first.
-        core.tree.write().write_out(&core.volume.batch(), &core.cache)?;
-        core.volume.close()
+            Error::invalid(operation, "files", found, expected)
+        })
     }
 }
 

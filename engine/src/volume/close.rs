@@ -30,18 +30,25 @@ impl Volume {
     /// to open the volume goes on from there in a fresh one.
     pub fn close_at_snapshot(self) -> Result<()> {
         self.check_process("close")?;
-        match self.is_untouched() && self.home.abandon_top(self.layer_id())? {
+        let is_written = self.journal.lock().durable_changes == self.state.read().changes;
+        match is_written && self.abandon_fresh()? {
             true => Ok(()),
             false => self.close(),
         }
     }
 
-    /// Whether nothing was written to the top since it was made.
-    fn is_untouched(&self) -> bool {
-        let journal = self.journal.lock();
-        let state = self.state.read();
-        let is_poisoned = state.check_poison("close").is_err();
-        !is_poisoned && is_fresh(&journal) && journal.durable_changes == state.changes
+    /// Gives up what was not committed, as dropping the volume does; and where nothing was since the
+    /// newest snapshot, the layer above that as well, which a drop leaves to be collected.
+    pub fn abandon(self) -> Result<()> {
+        self.check_process("abandon")?;
+        self.abandon_fresh().map(drop)
+    }
+
+    /// Gives the top up where nothing was ever committed to it, and no name leads to it.
+    fn abandon_fresh(&self) -> Result<bool> {
+        let is_poisoned = self.state.read().check_poison("close").is_err();
+        let is_fresh = is_fresh(&self.journal.lock());
+        Ok(!is_poisoned && is_fresh && self.home.abandon_top(self.layer_id())?)
     }
 }
 

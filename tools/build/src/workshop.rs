@@ -90,7 +90,7 @@ impl Workshop {
         if let Some(last) = &self.last {
             keep(&self.store, last.layer_id())?;
         }
-        drop(self.files);
+        self.files.map_or(Ok(()), Files::abandon)?;
         self.store.remove(&self.name)?;
         Ok(())
     }

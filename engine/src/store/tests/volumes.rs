@@ -468,3 +468,36 @@ fn all_extents_are_those_up_to_the_end() {
     let end = tree.all_extents().last().unwrap().unwrap();
     assert_eq!(end.start.0 + end.length, crate::units::ADDRESS_END);
 }
+
+/// As a drop leaves it, without the file above the snapshot that a drop leaves to be collected.
+#[test]
+fn a_volume_that_is_abandoned_is_left_at_what_was_committed() {
+    let (host, store) = memory();
+    let files = || host.list(paths::LAYERS.as_ref()).unwrap().len();
+    let base = store.create_volume("base", DISK).unwrap();
+    fill(&base, 0, 1, 1);
+    let web = store.fork_snapshot(&freeze(&base), "web").unwrap();
+    base.abandon().unwrap();
+    fill(&web, 1, 1, 2);
+    freeze(&web);
+    fill(&web, 2, 1, 3);
+    let before = files();
+    web.abandon().unwrap();
+    assert_eq!(files(), before - 1, "the layer above the snapshot");
+
+    let web = store.open_volume("web").unwrap();
+    assert_eq!([1, 2].map(|block| byte_in(&web, block)), [2, 0]);
+    fill(&web, 2, 1, 4);
+    web.flush().unwrap();
+    fill(&web, 3, 1, 5);
+    web.abandon().unwrap();
+    let web = store.open_volume("web").unwrap();
+    assert_eq!([2, 3].map(|block| byte_in(&web, block)), [4, 0]);
+    web.close().unwrap();
+
+    // A fork of which nothing is durable goes on as the name of what it stands on.
+    store.fork("web@1", "fork").unwrap().abandon().unwrap();
+    assert_eq!(byte_in(&store.open_volume("fork").unwrap(), 1), 2);
+    assert_eq!(store.collect(&Default::default()).unwrap().freed_bytes(), 0);
+    expect_no_damage(&host);
+}

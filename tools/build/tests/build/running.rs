@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Mutex;
 
+use sapwood::GcOptions;
 use sapwood_build::{Event, Options, Outcome, Secret, build, silent};
 
 use crate::context;
@@ -93,7 +94,8 @@ fn mounts_are_seen_and_leave_nothing() {
 #[test]
 fn a_program_that_fails_ends_the_build() {
     let Some(bench) = bench("a_program_that_fails_ends_the_build") else { return };
-    let text = "FROM base:1\nRUN echo > /a\nRUN echo told; echo loud >&2; exit 3\nRUN true";
+    let text = "FROM base:1\nRUN echo > /a\n\
+        RUN head -c 5000000 /dev/urandom > /b; echo told; echo loud >&2; exit 3\nRUN true";
     let told = Mutex::new(Vec::new());
     let listener = |event: Event<'_>| {
         if let Event::Wrote(_, stream, bytes) = event {
@@ -102,7 +104,7 @@ fn a_program_that_fails_ends_the_build() {
         }
     };
     let error = build(&bench.store, &bench.options(text), &listener).unwrap_err().to_string();
-    assert!(error.starts_with("Containerfile:3:1: RUN echo told"), "{error}");
+    assert!(error.starts_with("Containerfile:3:1: RUN head"), "{error}");
     assert!(error.ends_with("exit code 3"), "{error}");
     let mut told = told.into_inner().unwrap();
     told.sort();
@@ -113,6 +115,9 @@ fn a_program_that_fails_ends_the_build() {
     assert_eq!(left, 0);
     let report = bench.build("FROM base:1\nRUN echo > /a");
     assert_eq!(outcomes(&report)[0].1, Outcome::Cached);
+    bench.build("FROM base:1\nRUN echo > /c\nCOPY . /d");
+    let garbage = bench.store.collect(&GcOptions { dry_run: true }).unwrap();
+    assert_eq!(garbage.freed_bytes(), 0, "{garbage:?}");
 }
 
 #[test]
