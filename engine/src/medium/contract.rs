@@ -11,6 +11,7 @@ pub(crate) fn check(host: &dyn Host) {
     names_lead_to_files(host);
     paths_stay_inside(host);
     bytes_come_back(host);
+    large_writes_come_back(host);
     ranges_are_allocated_and_punched(host);
     locks_belong_to_handles(host);
     bytes_are_locked_one_by_one(host);
@@ -80,6 +81,24 @@ fn paths_stay_inside(host: &dyn Host) {
             assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput, "{outside:?}");
         }
     }
+}
+
+/// Larger than what one call hands over, in one slice and in several.
+fn large_writes_come_back(host: &dyn Host) {
+    let file = host.open(Path::new("large"), OpenMode::CreateNew).unwrap();
+    let pattern: Vec<u8> = (0..1_500_000u32).map(|n| (n % 251) as u8).collect();
+    file.write_at(7, &pattern).unwrap();
+    let (first, rest) = pattern.split_at(100_000);
+    let (second, third) = rest.split_at(262_144);
+    let slices = [first, second, &[], third].map(IoSlice::new);
+    file.write_vectored_at(2_000_000, &slices).unwrap();
+    assert_eq!(file.facts().unwrap().length, 3_500_000);
+    for offset in [7, 2_000_000] {
+        let mut bytes = vec![0; pattern.len()];
+        file.read_at(offset, &mut bytes).unwrap();
+        assert!(bytes == pattern, "at {offset}");
+    }
+    host.remove(Path::new("large")).unwrap();
 }
 
 fn bytes_come_back(host: &dyn Host) {

@@ -22,6 +22,11 @@ const DIRECT_BYTES_MAX: usize = 1 << 20;
 /// The slices that one vectored write takes (the kernel's own limit).
 const SLICES_MAX: usize = 1024;
 
+/// The most that is handed to the host in one write. What it is given at once it takes into larger pieces
+/// of memory, and a virtual machine may have to ask its own host for those first: writes of 4 MiB were
+/// seen at a third of the speed of these.
+const WRITE_BYTES_MAX: usize = 256 << 10;
+
 /// An open file. Interrupted calls are made again and short ones are continued,
 /// except for `sync`: the kernel forgets a failed one, so it is asked once.
 #[derive(Debug)]
@@ -80,6 +85,15 @@ impl Drop for FileMedium {
     }
 }
 
+/// How many of the slices one write takes; 0 where the first is too long for one.
+fn slices_of_one_write(slices: &[IoSlice<'_>]) -> usize {
+    let ends = slices.iter().scan(0, |end: &mut usize, slice| {
+        *end += slice.len();
+        Some(*end)
+    });
+    ends.take(SLICES_MAX).take_while(|end| *end <= WRITE_BYTES_MAX).count()
+}
+
 /// Reads by way of an aligned copy. `Ok(false)` where the host does not take direct reads after all.
 fn read_direct(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<bool> {
     let alignment = DIRECT_ALIGNMENT as u64;
@@ -123,7 +137,10 @@ impl Medium for FileMedium {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        for (index, piece) in bytes.chunks(WRITE_BYTES_MAX).enumerate() {
+            self.file.write_all_at(piece, offset + (index * WRITE_BYTES_MAX) as u64)?;
+        }
+        Ok(())
     }
 
     fn write_vectored_at(&self, offset: u64, slices: &[IoSlice<'_>]) -> io::Result<()> {
@@ -133,7 +150,10 @@ impl Medium for FileMedium {
         // Empty slices at the front would read as a write of nothing.
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
-            let batch = &rest[..rest.len().min(SLICES_MAX)];
+            let batch = match slices_of_one_write(rest) {
+                0 => &[IoSlice::new(&rest[0][..WRITE_BYTES_MAX])][..],
+                count => &rest[..count],
+            };
             let written = retry_on_intr(|| rustix::io::pwritev(&self.file, batch, offset))?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
