@@ -38,26 +38,22 @@ impl Store {
     pub fn give_up(&self, reference: &str) -> Result<GivenUp> {
         let inner = self.inner()?;
         let parsed = Reference::parse(reference)?;
-        for name in Reference::latest(&parsed.name).iter().chain([&parsed.name]) {
-            if is_damaged(inner, name)? {
-                return give_up_name(inner, name);
+        let host = inner.host();
+        // As references are looked up: the name as it is, then with `:latest`, then as an id.
+        for name in [&parsed.name].into_iter().chain(&Reference::latest(&parsed.name)) {
+            match names::read(host, name) {
+                Ok(None) => {}
+                Ok(Some(_)) => return Err(sound("name", name)),
+                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                    return give_up_name(inner, name);
+                }
+                Err(error) => return Err(error),
             }
         }
         match parsed.prefix {
             Some(prefix) => give_up_layer(inner, find_file(inner, reference, &prefix)?),
-            None => Err(match names::read(inner.host(), &parsed.name)? {
-                Some(_) => sound("name", &parsed.name),
-                None => names::missing(&parsed.name),
-            }),
+            None => Err(names::missing(&parsed.name)),
         }
-    }
-}
-
-fn is_damaged(inner: &Inner, name: &Name) -> Result<bool> {
-    match names::read(inner.host(), name) {
-        Ok(_) => Ok(false),
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(true),
-        Err(error) => Err(error),
     }
 }
 
@@ -65,9 +61,11 @@ fn give_up_name(inner: &Inner, name: &Name) -> Result<GivenUp> {
     let host = inner.host();
     let _lock = NameLock::try_take(host, name)?;
     let _alone = StoreLock::exclusive(host)?;
-    match is_damaged(inner, name)? {
-        true => names::remove(host, name)?,
-        false => return Err(sound("name", name)),
+    match names::read(host, name) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => names::remove(host, name)?,
+        Err(error) => return Err(error),
+        // Whoever had the name before has given it up, or made another of it.
+        Ok(_) => return Err(sound("name", name)),
     }
     Ok(GivenUp::Name(name.to_string()))
 }

@@ -23,10 +23,12 @@ impl Image {
     /// Errors: [`NotFound`](ErrorKind::NotFound); [`InvalidInput`](ErrorKind::InvalidInput) for a
     /// volume's current state, which goes on changing.
     pub fn open(store: &Store, reference: &str) -> Result<Image> {
-        let snapshot = store.snapshot_of(reference).map_err(|error| match error.kind() {
+        // Not where it is there and a layer below it is lost, which is another matter.
+        store.resolve(reference).map_err(|error| match error.kind() {
             ErrorKind::NotFound => missing(reference),
             _ => error,
         })?;
+        let snapshot = store.snapshot_of(reference)?;
         if snapshot.reference().freeze_generation == 0 {
             let found = format!("{reference}, a volume");
             return Err(Error::invalid(

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{byte_in, byte_of, files, fill, freeze, memory, reopened};
 use crate::ErrorKind;
 use crate::medium::{Host, OpenMode};
-use crate::store::{GcOptions, GivenUp, Name, Replace, Store, paths};
+use crate::store::paths::{self, NameFile};
+use crate::store::{GcOptions, GivenUp, Name, Replace, Store};
 use crate::units::LayerId;
 
 const REAL: GcOptions = GcOptions { dry_run: false };
@@ -114,7 +115,7 @@ fn a_damaged_name_is_given_up_and_its_snapshots_stay() {
     let sound = store.give_up("web").unwrap_err();
     assert_eq!(sound.kind(), ErrorKind::InvalidInput, "{sound}");
     assert_eq!(store.give_up("wob").unwrap_err().kind(), ErrorKind::NotFound);
-    let volume = paths::NameFile::Volume;
+    let volume = NameFile::Volume;
     damage(&host, &paths::name(volume, &Name::new("web").unwrap()));
     let store = reopened(&host);
     assert_eq!(store.names().unwrap_err().kind(), ErrorKind::Corrupt);
@@ -126,6 +127,22 @@ fn a_damaged_name_is_given_up_and_its_snapshots_stay() {
     assert_eq!(kept(&store), snapshots.into_iter().chain(other).collect());
     let again = store.fork(&snapshots[2].to_string(), "web").unwrap();
     assert_eq!(byte_in(&again, 3), 3);
+}
+
+/// A name is what it is everywhere: as it is written first, and only then with `:latest`.
+#[test]
+fn what_is_sound_under_the_very_name_is_not_taken_for_another_that_is_damaged() {
+    let (host, store) = memory();
+    let [oldest, ..] = chain(&store, "web");
+    store.tag(&oldest.to_string(), "web:latest", Replace::Refuse).unwrap();
+    let file_of = |kind, name| paths::name(kind, &Name::new(name).unwrap());
+    damage(&host, &file_of(NameFile::Tag, "web:latest"));
+    let store = reopened(&host);
+    assert_eq!(store.give_up("web").unwrap_err().kind(), ErrorKind::InvalidInput);
+    damage(&host, &file_of(NameFile::Volume, "web"));
+    assert_eq!(store.give_up("web").unwrap(), GivenUp::Name("web".into()));
+    assert_eq!(store.give_up("web").unwrap(), GivenUp::Name("web:latest".into()));
+    assert!(store.names().unwrap().is_empty());
 }
 
 #[test]
