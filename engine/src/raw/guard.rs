@@ -162,9 +162,11 @@ extern "C" fn on_fault(
     }
 }
 
-/// Puts a page of zeros over the page of `address`, where that lies in one of our maps.
+/// Puts a page of zeros over the page of `address`, where that lies in one of our maps. The mark comes
+/// first: who reads the zeros, in whatever thread, finds it.
 fn stand_in(address: usize) -> bool {
     let Some(slot) = slot_of(address) else { return false };
+    slot.faulted.store(true, Ordering::Release);
     // SAFETY: sysconf and mmap are plain system calls on Linux. The page replaced lies
     // in a live map of ours, held by the very thread that faulted in it: nobody can
     // unmap it meanwhile, and no memory of anybody else is touched.
@@ -182,7 +184,6 @@ fn stand_in(address: usize) -> bool {
             return false;
         }
     }
-    slot.faulted.store(true, Ordering::Release);
     true
 }
 
