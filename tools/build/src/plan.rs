@@ -99,9 +99,9 @@ pub fn plan(store: &Store, file: &Containerfile, options: &Options) -> Result<Pl
             None => options.platform.clone(),
             Some(platform) => {
                 let text = word(platform)?;
-                let expected = "linux/ARCHITECTURE";
+                let expected = "[linux/]ARCHITECTURE[/VARIANT], as linux/amd64 or arm64";
                 platform::parse(&text)
-                    .ok_or_else(|| wrong(platform.at, format!("{text:?}"), expected))?
+                    .map_err(|_| wrong(platform.at, format!("{text:?}"), expected))?
             }
         };
         let earlier = stages.iter().rposition(|stage| stage.name == image.to_ascii_lowercase());

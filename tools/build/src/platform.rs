@@ -1,20 +1,23 @@
 //! Platforms as Containerfiles and the command line say them.
 
+use sapwood::{Error, Result};
 use sapwood_oci::Platform;
 
 use crate::variables::Variables;
 
-/// Reads `[linux/]ARCHITECTURE[/VARIANT]`, or `linux` for this machine; none where it is another
-/// system, or no platform.
-pub fn parse(text: &str) -> Option<Platform> {
-    if text == "linux" {
-        return Some(Platform::of_the_machine());
+/// Reads a platform, as [`Platform`] does, that images can be built for.
+///
+/// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput) for what is none, and for another system
+/// than Linux.
+pub fn parse(text: &str) -> Result<Platform> {
+    let platform: Platform = text.parse()?;
+    match &*platform.os {
+        "linux" => Ok(platform),
+        _ => {
+            let expected = "one of linux, which is what is built for";
+            Err(Error::invalid("build", "platform", format!("{text:?}"), expected))
+        }
     }
-    let whole = match text.contains('/') {
-        true => text.to_owned(),
-        false => format!("linux/{text}"),
-    };
-    whole.parse().ok().filter(|platform: &Platform| platform.os == "linux")
 }
 
 /// The variables by which Containerfiles ask for the platform.
@@ -36,14 +39,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_may_be_left_out() {
-        let shown = |text| parse(text).map(|platform| platform.to_string());
-        assert_eq!(shown("linux/x86_64").as_deref(), Some("linux/amd64"));
-        assert_eq!(shown("arm64").as_deref(), Some("linux/arm64"));
-        assert_eq!(shown("linux/arm/v7").as_deref(), Some("linux/arm/v7"));
-        assert_eq!(parse("linux"), Some(Platform::of_the_machine()));
-        for wrong in ["", "windows/amd64", "linux/", "linux/a/b/c"] {
-            assert_eq!(shown(wrong), None, "{wrong}");
-        }
+    fn nothing_is_built_for_other_systems() {
+        assert_eq!(parse("arm/v7").unwrap().to_string(), "linux/arm/v7");
+        let error = parse("windows/amd64").unwrap_err().to_string();
+        assert!(error.contains("\"windows/amd64\", expected one of linux"), "{error}");
     }
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use sapwood_build::SOURCE_DATE_EPOCH;
+use sapwood_build::{SOURCE_DATE_EPOCH, parse_platform};
+use sapwood_oci::Platform;
 
 use super::volume::parse_pair;
 
@@ -33,8 +34,8 @@ pub struct BuildArgs {
     #[arg(long = "secret", value_name = "id=ID[,src=FILE|,env=NAME]")]
     pub secrets: Vec<String>,
     /// What the image runs on [default: this machine]
-    #[arg(long, value_name = "linux/ARCH")]
-    pub platform: Option<String>,
+    #[arg(long, value_name = "[linux/]ARCH[/VARIANT]", value_parser = parse_platform)]
+    pub platform: Option<Platform>,
     /// The time of all that is made, in seconds since 1970: no file of it is newer, and equal steps
     /// make equal images
     #[arg(long, value_name = "SECONDS", env = SOURCE_DATE_EPOCH, hide_env_values = true)]

@@ -21,8 +21,8 @@ pub struct LoadArgs {
     /// The form [default: what is in it says]
     #[arg(long, value_enum)]
     pub format: Option<LoadFormat>,
-    /// The platform, OS/ARCHITECTURE[/VARIANT] [default: where there is a choice this machine's]
-    #[arg(long, value_parser = str::parse::<Platform>)]
+    /// The platform, where there is a choice [default: this machine's]
+    #[arg(long, value_name = "[OS/]ARCH[/VARIANT]", value_parser = str::parse::<Platform>)]
     pub platform: Option<Platform>,
     /// Refuse what unpacks to more than this
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]

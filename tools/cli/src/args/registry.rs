@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
+use sapwood_oci::Platform;
 
 use super::image::CompressionWord;
 
@@ -15,8 +16,8 @@ pub struct PullArgs {
     #[arg(value_name = "TAG")]
     pub tag: Option<String>,
     /// The platform, where there is a choice [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub platform: Option<String>,
+    #[arg(long, value_name = "[OS/]ARCH[/VARIANT]", value_parser = str::parse::<Platform>)]
+    pub platform: Option<Platform>,
     #[command(flatten)]
     pub registry: RegistryArgs,
 }

@@ -45,7 +45,7 @@ pub fn run(args: &PullArgs, context: &Context<'_>) -> Result<Verdict> {
         None => args.reference.split('@').next().unwrap_or_default(),
     };
     let options = PullOptions {
-        platform: args.platform.as_deref().map(str::parse).transpose()?,
+        platform: args.platform.clone(),
         // A pull brings what is there up to date.
         replace: Replace::Move,
         registry: registry_options(&args.registry, &reference)?,

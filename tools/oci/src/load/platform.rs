@@ -6,6 +6,12 @@ use std::str::FromStr;
 use oci_spec::image::ImageConfiguration;
 use sapwood::{Error, Result};
 
+/// The processors of images, by their names in Go.
+const ARCHITECTURES: [&str; 13] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
+    "ppc64le", "riscv64", "s390x",
+];
+
 /// What an image runs on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
@@ -25,20 +31,19 @@ impl Platform {
 
     /// A platform, its names as Go has them.
     pub fn new(os: &str, architecture: &str, variant: Option<&str>) -> Platform {
-        let architecture = match architecture {
-            "x86_64" => "amd64",
-            "x86" | "i386" | "i686" => "386",
-            "aarch64" => "arm64",
-            "loongarch64" => "loong64",
-            "powerpc64" => "ppc64",
-            other => other,
+        let variant = match (architecture, variant.unwrap_or_default()) {
+            ("armhf", "") => "v7".to_owned(),
+            ("armel", "") => "v6".to_owned(),
+            ("arm" | "arm64" | "aarch64", number) if number.parse::<u8>().is_ok() => {
+                format!("v{number}")
+            }
+            (_, variant) => variant.to_owned(),
         };
+        let architecture = usual_name(architecture);
         // What every one of them is says nothing.
-        let usual = matches!(
-            (architecture, variant),
-            (_, Some("")) | ("arm64", Some("v8")) | ("amd64", Some("v1"))
-        );
-        let variant = variant.filter(|_| !usual).map(str::to_owned);
+        let usual =
+            matches!((architecture, &*variant), (_, "") | ("arm64", "v8") | ("amd64", "v1"));
+        let variant = Some(variant).filter(|_| !usual);
         Platform { os: os.to_owned(), architecture: architecture.to_owned(), variant }
     }
 
@@ -83,26 +88,51 @@ fn arm(variant: &Option<String>) -> u8 {
 impl FromStr for Platform {
     type Err = Error;
 
-    /// Reads `OS/ARCHITECTURE[/VARIANT]`.
+    /// Reads `OS/ARCHITECTURE[/VARIANT]`, as `docker` does: the system may be left out, and means Linux
+    /// then; `linux` alone means the processor of this machine.
     ///
     /// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput).
     fn from_str(text: &str) -> Result<Platform> {
-        let parts: Vec<&str> = text.split('/').collect();
-        let (os, architecture, variant) = match parts[..] {
-            [os, architecture] => (os, architecture, None),
-            [os, architecture, variant] => (os, architecture, Some(variant)),
-            _ => ("", "", None),
+        let lower = text.to_ascii_lowercase();
+        let parts: Vec<&str> = lower.split('/').collect();
+        let platform = match parts[..] {
+            _ if parts.iter().any(|part| !is_name(part)) => None,
+            ["linux"] => Some(Platform::of_the_machine()),
+            [architecture] => Some(Platform::new("linux", architecture, None))
+                .filter(|platform| ARCHITECTURES.contains(&&*platform.architecture)),
+            [architecture, variant] if ARCHITECTURES.contains(&usual_name(architecture)) => {
+                Some(Platform::new("linux", architecture, Some(variant)))
+            }
+            [os, architecture] => Some(Platform::new(os, architecture, None)),
+            [os, architecture, variant] => Some(Platform::new(os, architecture, Some(variant))),
+            _ => None,
         };
-        if os.is_empty() || architecture.is_empty() || variant == Some("") {
-            let expected = "OS/ARCHITECTURE[/VARIANT], as linux/amd64";
-            return Err(Error::invalid(
-                "read a platform",
-                "platform",
-                format!("{text:?}"),
-                expected,
-            ));
-        }
-        Ok(Platform::new(os, architecture, variant))
+        platform.ok_or_else(|| {
+            let expected = format!(
+                "[OS/]ARCHITECTURE[/VARIANT], as linux/amd64 or arm64; architectures are {}",
+                ARCHITECTURES.join(", ")
+            );
+            Error::invalid("read a platform", "platform", format!("{text:?}"), expected)
+        })
+    }
+}
+
+fn is_name(part: &str) -> bool {
+    let is_of_names = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    !part.is_empty() && part.bytes().all(is_of_names)
+}
+
+/// A processor by its name in Go; what is not known stays.
+fn usual_name(architecture: &str) -> &str {
+    match architecture {
+        "x86_64" | "x86-64" => "amd64",
+        "x86" | "i386" | "i686" => "386",
+        "aarch64" => "arm64",
+        "armhf" | "armel" => "arm",
+        "loongarch64" => "loong64",
+        "powerpc64" => "ppc64",
+        "powerpc64le" => "ppc64le",
+        other => other,
     }
 }
 
@@ -155,11 +185,29 @@ mod tests {
             ("linux/arm64/v8", "linux/arm64"),
             ("linux/arm/v7", "linux/arm/v7"),
             ("windows/amd64", "windows/amd64"),
+            ("arm64", "linux/arm64"),
+            ("aarch64", "linux/arm64"),
+            ("arm64/v8", "linux/arm64"),
+            ("linux/arm64/8", "linux/arm64"),
+            ("arm/v7", "linux/arm/v7"),
+            ("arm/6", "linux/arm/v6"),
+            ("armhf", "linux/arm/v7"),
+            ("linux/armel", "linux/arm/v6"),
+            ("Linux/AMD64", "linux/amd64"),
+            ("x86-64", "linux/amd64"),
+            ("amd64/v1", "linux/amd64"),
+            ("amd64/v3", "linux/amd64/v3"),
+            ("linux/newest", "linux/newest"),
         ] {
-            assert_eq!(platform(text).to_string(), shown);
+            assert_eq!(platform(text).to_string(), shown, "{text}");
         }
-        for wrong in ["", "linux", "linux/", "/amd64", "linux/arm/", "linux/a/b/c"] {
-            assert!(wrong.parse::<Platform>().is_err(), "{wrong}");
+        assert_eq!(platform("linux"), Platform::of_the_machine());
+        for wrong in ["", "newest", "linux/", "/amd64", "linux/arm/", "linux/a/b/c", "linux/a b"] {
+            let error = wrong.parse::<Platform>().unwrap_err().to_string();
+            assert!(
+                error.contains("linux/amd64 or arm64; architectures are 386, amd64"),
+                "{error}"
+            );
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sapwood::files::Time;
 use sapwood_build::containerfile::CONTAINERFILE_BYTES_MAX;
-use sapwood_build::{CacheUse, Ignore, Options, SOURCE_DATE_EPOCH, Secret, parse_platform};
+use sapwood_build::{CacheUse, Ignore, Options, SOURCE_DATE_EPOCH, Secret};
 use sapwood_oci::Platform;
 
 use crate::args::BuildArgs;
@@ -29,11 +29,6 @@ pub fn options(args: &BuildArgs) -> Result<Options> {
         Some(file) => file.clone(),
         None => default_file(context)?,
     };
-    let platform = match &args.platform {
-        None => Platform::of_the_machine(),
-        Some(text) => parse_platform(text)
-            .ok_or_else(|| CliError::usage(format!("{text}: not a platform, as linux/amd64")))?,
-    };
     let secrets = args.secrets.iter().map(|text| secret(text));
     let mut arguments: Vec<_> = args.arguments.iter().filter_map(|text| argument(text)).collect();
     let source_date_epoch = source_date_epoch(args.source_date_epoch, &mut arguments)?;
@@ -49,7 +44,7 @@ pub fn options(args: &BuildArgs) -> Result<Options> {
         arguments,
         labels: args.labels.clone(),
         secrets: secrets.collect::<Result<_>>()?,
-        platform,
+        platform: args.platform.clone().unwrap_or_else(Platform::of_the_machine),
         source_date_epoch,
         cache: if args.no_cache { CacheUse::Ignore } else { CacheUse::Use },
         cache_from: args.cache_from.clone(),
