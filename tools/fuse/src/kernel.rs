@@ -53,6 +53,12 @@ pub fn read_ahead(directory: &Path) {
     let _ = std::fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), READ_AHEAD_KIB);
 }
 
+/// Looks at a mount as the first program in it would: the kernel has the attributes of its root then, and
+/// the workers the memory that their first message takes, before anybody waits for either.
+pub fn look_once(directory: &Path) {
+    let _ = statx(CWD, directory, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS);
+}
+
 /// Asks the kernel for everything that saves messages, and takes what it has.
 ///
 /// Not asked for, each for a reason: `ATOMIC_O_TRUNC`, since with opens that need no message

@@ -95,6 +95,7 @@ impl Mount {
                     Err(left) => failed(std::io::Error::other(format!("{error}; then {left}"))),
                 }
             })?;
+        kernel::look_once(&directory);
         let live = Live::new(match &tree {
             Tree::View(_) => None,
             Tree::Live(files) => Some(files.clone()),

@@ -91,6 +91,8 @@ fn compare(rounds: usize, visits: &[&Visit], peers: &[Box<dyn Peer>], tree: &tre
                 // Each takes turns at being first.
                 let number = (number + round) % peers.len();
                 let peer = &*peers[number];
+                // What the one before left to be written back, a whole file of some, is not this one's.
+                rustix::fs::sync();
                 let began = Instant::now();
                 let mount = peer.mount();
                 let site = Site { began, mount: &mount, tree, peer };
