@@ -46,7 +46,7 @@ fn use_a_store(folder: &std::path::Path) {
     volume.close().unwrap();
     store.seal("tag:140").unwrap();
     store.flatten("tag:140", "flat:1", &mut |_| ()).unwrap();
-    assert_eq!(store.usage_of_names().unwrap().len(), 32);
+    assert_eq!(store.usage_of_names().unwrap().names.len(), 32);
     assert_eq!(store.lineage("disk").unwrap().len() as u64, LAYERS + 1);
     store.remove("disk@5").unwrap();
     store.remove("fork-100").unwrap();

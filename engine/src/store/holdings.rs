@@ -3,7 +3,9 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::collect::{Assume, Census, GcReport, census, plan};
+use super::collect::{
+    Assume, Census, Ends, GcReport, LostLayer, look_at_what_is_left, plan, what_is_left,
+};
 use super::handle::Store;
 use super::locks::StoreLock;
 use super::{Name, headers, names, paths};
@@ -19,6 +21,8 @@ pub struct Holding {
     pub name: NameEntry,
     /// The newest layer of its history, of a volume its open one; none where that is lost.
     pub tip: Option<LayerId>,
+    /// The layer at which its history ends, where that is not whole.
+    pub lost: Option<LayerId>,
 }
 
 /// A layer file, and what it needs.
@@ -39,10 +43,12 @@ pub struct HeldLayer {
 pub struct Holdings {
     /// All names, in order.
     pub names: Vec<Holding>,
-    /// All layers.
+    /// All layers that can be read.
     pub layers: BTreeMap<LayerId, HeldLayer>,
     /// The layers that somebody writes to or has open, with all below them.
     pub in_use: BTreeSet<LayerId>,
+    /// The layers that are lost or damaged: what they need is not known.
+    pub lost: BTreeMap<LayerId, LostLayer>,
 }
 
 impl Holdings {
@@ -64,11 +70,11 @@ pub struct Removal {
 impl Store {
     /// Which layer files each name needs, by one look at all files.
     ///
-    /// Errors: [`Corrupt`](crate::ErrorKind::Corrupt) where a layer or a name does not verify.
+    /// Errors: [`Corrupt`](crate::ErrorKind::Corrupt) where a name does not verify.
     pub fn holdings(&self) -> Result<Holdings> {
         let inner = self.inner()?;
         let _lock = StoreLock::shared(inner.host())?;
-        let census = census(inner.host())?;
+        let census = what_is_left(inner.host())?;
         let mut holdings = Holdings::default();
         for (id, resident) in &census.layers {
             let lenders = resident.sources.iter().filter(|id| census.layers.contains_key(id));
@@ -85,16 +91,20 @@ impl Store {
                 add_down_to_known(&census, Some(*id), &mut holdings.in_use);
             }
         }
+        let mut ends = Ends::of(inner.host(), &census);
         for found in &census.names {
             let tip = census.tip_of(&found.entry);
-            holdings.names.push(Holding { name: found.entry.clone(), tip });
+            let lost = ends.of_name(inner.host(), &census, found);
+            holdings.names.push(Holding { name: found.entry.clone(), tip, lost });
         }
+        holdings.lost = ends.lost;
         holdings.names.sort_by(|a, b| a.name.name.cmp(&b.name.name));
         Ok(holdings)
     }
 
     /// What [`remove`](Store::remove) of all this, and [`collect`](Store::collect) after it, would
-    /// free, once nobody has it open. Nothing is changed.
+    /// free, once nobody has it open. Nothing is changed. Layers that are lost or damaged count as
+    /// given up: as long as they are there, a collection refuses.
     ///
     /// Errors: [`NotFound`](crate::ErrorKind::NotFound) for a name or snapshot that is not there.
     pub fn would_free(&self, removal: &Removal) -> Result<GcReport> {
@@ -107,25 +117,32 @@ impl Store {
             headers::read_existing(inner.host(), *id)?;
         }
         let _alone = StoreLock::exclusive(inner.host())?;
-        let census = census(inner.host())?;
-        let is_leaving = |entry: &NameEntry| removal.names.contains(&entry.name);
-        let mut held = BTreeSet::new();
-        for found in census.names.iter().filter(|found| !is_leaving(&found.entry)) {
-            add_down_to_known(&census, census.tip_of(&found.entry), &mut held);
-        }
-        let mut assume = Assume {
-            removed: removal.snapshots.clone(),
-            without_names: removal.names.clone(),
-            ..Assume::default()
-        };
-        let mut known = held.clone();
-        for found in census.names.iter().filter(|found| is_leaving(&found.entry)) {
-            add_down_to_known(&census, census.tip_of(&found.entry), &mut known);
-        }
-        assume.removed.extend(known.difference(&held));
-        let plan = plan(&inner.host, inner.options.volume.read, &census, &assume)?;
-        Ok(GcReport::of(&plan))
+        let policy = inner.options.volume.read;
+        look_at_what_is_left(&inner.host, policy, |census| {
+            let plan = plan(&inner.host, policy, census, &without(census, removal))?;
+            Ok(GcReport::of(&plan))
+        })
     }
+}
+
+/// The store without what is to go, and what goes with that.
+fn without(census: &Census, removal: &Removal) -> Assume {
+    let is_leaving = |entry: &NameEntry| removal.names.contains(&entry.name);
+    let mut held = BTreeSet::new();
+    for found in census.names.iter().filter(|found| !is_leaving(&found.entry)) {
+        add_down_to_known(census, census.tip_of(&found.entry), &mut held);
+    }
+    let mut assume = Assume {
+        removed: removal.snapshots.clone(),
+        without_names: removal.names.clone(),
+        ..Assume::default()
+    };
+    let mut known = held.clone();
+    for found in census.names.iter().filter(|found| is_leaving(&found.entry)) {
+        add_down_to_known(census, census.tip_of(&found.entry), &mut known);
+    }
+    assume.removed.extend(known.difference(&held));
+    assume
 }
 
 /// Adds a layer and all that it stands on, down to the first that is known: from there on all are.

@@ -135,7 +135,7 @@ impl Store {
     }
 
     /// All snapshots that were not removed, in order of their ids, by a look at each header: much
-    /// less work than [`layers`](Store::layers). One whose header does not verify is left out.
+    /// less work than [`layers`](Store::layers). One that does not verify is left out.
     pub fn kept_snapshots(&self) -> Result<Vec<KeptSnapshot>> {
         let inner = self.inner()?;
         let mut kept = Vec::new();
@@ -147,7 +147,10 @@ impl Store {
             };
             let is_kept = |header: &Header| header.state == LayerState::Frozen && !header.removed;
             if let Some(header) = header.filter(is_kept) {
-                let annotations = annotations_of(inner, &header)?;
+                let annotations = match annotations_of(inner, &header) {
+                    Err(error) if error.kind() == ErrorKind::Corrupt => continue,
+                    annotations => annotations?,
+                };
                 let Header { kind, parent, .. } = header;
                 kept.push(KeptSnapshot { id, kind, parent, annotations });
             }

@@ -32,7 +32,7 @@ mod usage;
 mod usage_of_names;
 mod volumes;
 
-pub use collect::{GcOptions, GcReport};
+pub use collect::{GcOptions, GcReport, LostLayer};
 pub use flatten::Progress;
 pub use give_up::GivenUp;
 pub use handle::{Store, StoreOptions};
@@ -44,6 +44,7 @@ pub use remove::RemoveReport;
 pub use resolve::{Resolved, ResolvedKind};
 pub use tag::Replace;
 pub use usage::{StoreUsage, Usage};
+pub use usage_of_names::UsageOfNames;
 
 #[cfg(test)]
 mod tests;

@@ -70,13 +70,16 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     };
     let _alone = StoreLock::exclusive(host)?;
     let found = names::read(host, name)?.ok_or_else(|| names::missing(name))?;
-    let Alone { snapshots: alone, lost } = held_by_name_alone(inner, &found)?;
-    for header in &alone {
+    let mut alone = held_by_name_alone(inner, &found)?;
+    if !alone.is_sure() {
+        alone.snapshots.clear();
+    }
+    for header in &alone.snapshots {
         let path = paths::layer(header.layer);
         let writable = header.expect_writable(MARK_REMOVED);
         writable.map_err(|error| error.in_file(host.display_path(&path)))?;
     }
-    let snapshots: Vec<_> = alone.iter().map(|header| header.layer).collect();
+    let snapshots: Vec<_> = alone.snapshots.iter().map(|header| header.layer).collect();
     for &id in &snapshots {
         mark_removed(inner, id)?;
     }
@@ -88,6 +91,8 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
         }
         _ => None,
     };
+    let mut lost = alone.ends_of_others;
+    lost.extend(alone.end);
     let lost = lost.into_keys().collect();
     Ok(RemoveReport { name: Some(name.to_string()), snapshots, top, lost })
 }
@@ -97,18 +102,29 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
 pub(super) struct Alone {
     /// Snapshots that are not removed yet, newest first.
     pub snapshots: Vec<Header>,
-    /// The layers at which histories end that are not whole, and what is wrong with them.
-    pub lost: BTreeMap<LayerId, Error>,
+    /// The layer at which the history ends, where it is not whole, and what is wrong with it.
+    pub end: Option<(LayerId, Error)>,
+    /// The same of the histories of other names.
+    pub ends_of_others: BTreeMap<LayerId, Error>,
 }
 
-/// The snapshots in the history of a name that no other name's history holds, and that are not
-/// removed yet; none where another's cannot be walked to its end, for it may hold any of them. The
-/// caller holds the store's lock, so that names stay as they are.
+impl Alone {
+    /// Whether no other name can hold them: what lies below the end of another's history may be any
+    /// of these, but where the same layer is the end of this one, which lies below them itself.
+    fn is_sure(&self) -> bool {
+        let own = self.end.as_ref().map(|(own, _)| own);
+        self.ends_of_others.keys().all(|end| Some(end) == own)
+    }
+}
+
+/// The snapshots in the history of a name that no other name's history holds, as far as those can be
+/// walked, and that are not removed yet. The caller holds the store's lock, so that names stay as
+/// they are.
 pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Alone> {
     let host = inner.host();
     let Some(tip) = newest_frozen(inner, found)? else { return Ok(Alone::default()) };
     let mut held = HashSet::new();
-    let mut lost = BTreeMap::new();
+    let mut ends_of_others = BTreeMap::new();
     let mut step = |walk: &mut History<'_>| match walk.next() {
         None => Ok(Step::Ended),
         Some(Ok(header)) if header.layer == tip.id => Ok(Step::Met),
@@ -116,7 +132,7 @@ pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Alo
         Some(Ok(header)) if !held.insert(header.layer) => Ok(Step::Ended),
         Some(Ok(_)) => Ok(Step::Further),
         Some(Err(error)) if is_lost(&error) => {
-            lost.extend(walk.met().map(|id| (id, error)));
+            ends_of_others.extend(walk.met().map(|id| (id, error)));
             Ok(Step::Ended)
         }
         Some(Err(error)) => Err(error),
@@ -149,23 +165,17 @@ pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Alo
     }
     let mut snapshots = Vec::new();
     let mut own = history(host, Some(tip));
-    let mut own_end = None;
+    let mut end = None;
     while let Some(step) = own.next() {
         match step {
             Ok(header) if held.contains(&header.layer) => break,
             Ok(header) if header.removed => {}
             Ok(header) => snapshots.push(header),
-            Err(error) if is_lost(&error) => own_end = own.met().map(|id| (id, error)),
+            Err(error) if is_lost(&error) => end = own.met().map(|id| (id, error)),
             Err(error) => return Err(error),
         }
     }
-    // What lies below the end of another's history may be any of these, but where the same layer
-    // is the end of this one: it lies below them itself.
-    if lost.keys().any(|id| own_end.as_ref().is_none_or(|(own, _)| own != id)) {
-        snapshots.clear();
-    }
-    lost.extend(own_end);
-    Ok(Alone { snapshots, lost })
+    Ok(Alone { snapshots, end, ends_of_others })
 }
 
 /// What a step down a history has met.

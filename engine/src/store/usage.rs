@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::collect::{Assume, Census, census, plan};
+use super::collect::{Assume, Census, Ends, look_at_what_is_left, plan};
 use super::handle::{Inner, Store};
 use super::history::{history, is_lost};
 use super::locks::StoreLock;
@@ -55,21 +55,35 @@ pub struct StoreUsage {
 
 impl Store {
     /// What `reference` takes. For all names there is [`usage_of_names`](Store::usage_of_names).
+    ///
+    /// A lost or damaged layer elsewhere counts as given up: as if nothing that is sound needed to
+    /// stay for it. Errors: [`ErrorKind::Corrupt`], [`ErrorKind::NotFound`] and
+    /// [`ErrorKind::WrongParent`] where one is in the history itself.
     pub fn usage_of(&self, reference: &str) -> Result<Usage> {
         let inner = self.inner()?;
         let resolved = resolve(inner, reference)?;
         let _lock = StoreLock::shared(inner.host())?;
-        let census = census(inner.host())?;
-        let garbage_bytes = freed_bytes(inner, &census, &Assume::default())?;
-        match whole_name(inner, reference)? {
-            Some(found) => usage_of_name(inner, &census, &found, garbage_bytes),
-            None => {
-                let header = headers::read_existing(inner.host(), resolved.layer)?;
-                let assume = Assume { removed: [resolved.layer].into(), ..Assume::default() };
-                let history = (Some(resolved.layer), header.parent);
-                usage_without(inner, &census, history, &assume, garbage_bytes)
+        look_at_what_is_left(&inner.host, inner.options.volume.read, |census| {
+            let garbage_bytes = freed_bytes(inner, census, &Assume::default())?;
+            let mut ends = Ends::of(inner.host(), census);
+            let name = whole_name(inner, reference)?;
+            let end = match &name {
+                Some(found) => ends.of_name(inner.host(), census, found),
+                None => Some(resolved.layer).filter(|id| census.damaged.contains_key(id)),
+            };
+            if let Some(damaged) = end.and_then(|end| census.damaged.remove(&end)) {
+                return Err(damaged.error);
             }
-        }
+            match name {
+                Some(found) => usage_of_name(inner, census, &found, garbage_bytes),
+                None => {
+                    let header = headers::read_existing(inner.host(), resolved.layer)?;
+                    let assume = Assume { removed: [resolved.layer].into(), ..Assume::default() };
+                    let history = (Some(resolved.layer), header.parent);
+                    usage_without(inner, census, history, &assume, garbage_bytes)
+                }
+            }
+        })
     }
 
     /// What the store takes.
@@ -162,7 +176,7 @@ pub(super) fn usage_of_name(
 ) -> Result<Usage> {
     let mut assume = Assume::default();
     let alone = held_by_name_alone(inner, found)?;
-    if let Some((_, error)) = alone.lost.into_iter().next() {
+    if let Some((_, error)) = alone.end {
         return Err(error);
     }
     assume.removed.extend(alone.snapshots.into_iter().map(|header| header.layer));

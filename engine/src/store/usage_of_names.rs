@@ -6,9 +6,9 @@
 //! else changes. What such names take is added up in one walk over all histories; for the others,
 //! a collection is planned, each by itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::collect::{Assume, Census, Plan, census, plan};
+use super::collect::{Assume, Census, Ends, LostLayer, Plan, look_at_what_is_left, plan};
 use super::handle::Store;
 use super::locks::StoreLock;
 use super::usage::{Usage, usage_of_name};
@@ -16,23 +16,43 @@ use crate::error::Result;
 use crate::format::{NameEntry, NameKind};
 use crate::units::LayerId;
 
+/// What every name takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsageOfNames {
+    /// Each name, in order, with what it takes, or the layer at which its history ends that is not
+    /// whole.
+    pub names: Vec<(String, Result<Usage, LayerId>)>,
+    /// The layers that are lost or damaged.
+    pub lost: BTreeMap<LayerId, LostLayer>,
+}
+
 impl Store {
-    /// What each name takes, in order of the names: the same as [`usage_of`](Store::usage_of) says
-    /// of it, by one look at all files.
+    /// What each name takes: the same as [`usage_of`](Store::usage_of) says of it, by one look at
+    /// all files.
     ///
-    /// Errors: [`Corrupt`](crate::ErrorKind::Corrupt) where a layer or a name does not verify.
-    pub fn usage_of_names(&self) -> Result<Vec<(String, Usage)>> {
+    /// Errors: [`Corrupt`](crate::ErrorKind::Corrupt) where a name does not verify.
+    pub fn usage_of_names(&self) -> Result<UsageOfNames> {
         let inner = self.inner()?;
         let _lock = StoreLock::shared(inner.host())?;
-        let census = census(inner.host())?;
-        let garbage = plan(&inner.host, inner.options.volume.read, &census, &Assume::default())?;
-        let histories = Histories::of(&census, &garbage);
-        let usage = |(place, found)| match histories.usage_of(place) {
-            Some(usage) => Ok(usage),
-            None => usage_of_name(inner, &census, found, garbage.freed_bytes()),
-        };
-        let named = census.names.iter().enumerate();
-        named.map(|found| Ok((found.1.entry.name.clone(), usage(found)?))).collect()
+        let policy = inner.options.volume.read;
+        look_at_what_is_left(&inner.host, policy, |census| {
+            let garbage = plan(&inner.host, policy, census, &Assume::default())?;
+            let histories = Histories::of(census, &garbage);
+            let mut ends = Ends::of(inner.host(), census);
+            let mut usage = UsageOfNames::default();
+            for (place, found) in census.names.iter().enumerate() {
+                let taken = match ends.of_name(inner.host(), census, found) {
+                    Some(lost) => Err(lost),
+                    None => Ok(match histories.usage_of(place) {
+                        Some(usage) => usage,
+                        None => usage_of_name(inner, census, found, garbage.freed_bytes())?,
+                    }),
+                };
+                usage.names.push((found.entry.name.clone(), taken));
+            }
+            usage.lost = ends.lost;
+            Ok(usage)
+        })
     }
 }
 

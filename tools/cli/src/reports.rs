@@ -1,14 +1,41 @@
 //! What several verbs report in the same words.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 
 use sapwood::format::header::{LayerKind, LayerState};
 use sapwood::store::{LayerInfo, Store};
 use sapwood::units::LayerId;
+use sapwood_oci::Damaged;
 use serde::Serialize;
 
 use crate::error::Result;
+use crate::output::Text;
 use crate::output::time::utc;
+
+/// What is wrong with a name of which not all can be read, or with a layer without a name.
+#[derive(Clone, Debug, Serialize)]
+pub struct DamageReport {
+    pub name: Option<String>,
+    pub layer: String,
+    pub damage: String,
+}
+
+impl DamageReport {
+    pub fn new(damaged: Damaged) -> DamageReport {
+        let Damaged { name, layer, damage } = damaged;
+        DamageReport { name, layer: layer.to_string(), damage }
+    }
+
+    /// A line for each.
+    pub fn write_all(reports: &[DamageReport], text: &mut Text<'_>) -> io::Result<()> {
+        for DamageReport { name, layer, damage } in reports {
+            let named = name.as_deref().unwrap_or(short(layer));
+            writeln!(text, "{named}: {damage}")?;
+        }
+        Ok(())
+    }
+}
 
 /// A layer, as every verb reports it.
 #[derive(Clone, Debug, Serialize)]

@@ -8,7 +8,7 @@ use super::journal::sources_of_open;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::header::HEADER_BYTES;
 use crate::format::page::MAGIC;
-use crate::format::{Header, LayerState, PageKind, sources};
+use crate::format::{Header, LayerState, NameKind, PageKind, sources};
 use crate::layer::read_blob;
 use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
 use crate::store::names::{self, FoundName, failed, list_folder};
@@ -25,6 +25,8 @@ pub struct Census {
     pub by_digest: HashMap<Digest, Vec<LayerId>>,
     /// Every name.
     pub names: Vec<FoundName>,
+    /// Layers that do not verify: what they need is not known. Only [`what_is_left`] leaves some.
+    pub damaged: BTreeMap<LayerId, Damaged>,
     /// Layers whose maker stopped: marked as being made, without a name, and without anything on
     /// them that is finished or that somebody has open.
     pub unfinished: BTreeSet<LayerId>,
@@ -41,6 +43,15 @@ pub struct Resident {
     pub sources: Vec<LayerId>,
     /// Somebody writes to it, or holds a lease on it.
     pub in_use: bool,
+    /// The bytes that the host has allocated for the file.
+    pub allocated_bytes: u64,
+}
+
+/// A layer file that does not verify.
+#[derive(Debug)]
+pub struct Damaged {
+    /// What is wrong with it.
+    pub error: Error,
     /// The bytes that the host has allocated for the file.
     pub allocated_bytes: u64,
 }
@@ -62,6 +73,15 @@ impl Resident {
 /// Errors: [`ErrorKind::Corrupt`] where a layer or a name does not verify, for what it needs is
 /// then unknown; where a layer's file has a name that is not its id.
 pub fn census(host: &dyn Host) -> Result<Census> {
+    let mut census = what_is_left(host)?;
+    match census.damaged.pop_first() {
+        Some((_, damaged)) => Err(damaged.error),
+        None => Ok(census),
+    }
+}
+
+/// As [`census`], with the layers that do not verify set aside: for those who only look.
+pub fn what_is_left(host: &dyn Host) -> Result<Census> {
     let mut census = Census { names: names::list(host)?, ..Census::default() };
     let mut files = Vec::new();
     let mut marked = BTreeSet::new();
@@ -92,8 +112,17 @@ pub fn census(host: &dyn Host) -> Result<Census> {
     let named = census.names.iter().filter(|found| found.is_durable());
     let named: BTreeSet<LayerId> = named.map(|found| found.entry.top).collect();
     for (id, in_use) in left {
-        let resident = look_at(host, id, in_use, named.contains(&id))?;
-        census.layers.extend(resident.map(|resident| (id, resident)));
+        match look_at(host, id, in_use, named.contains(&id)) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                census.set_aside(host, id, error)?
+            }
+            resident => census.layers.extend(resident?.map(|resident| (id, resident))),
+        }
+    }
+    for id in census.stood_on_without_header() {
+        let error = Error::corrupt("look at all layers", "header slots", "none", "a whole one");
+        let path = host.display_path(&paths::layer(id));
+        census.set_aside(host, id, error.in_file(path))?;
     }
     for (id, resident) in &census.layers {
         let whole = resident.header.as_ref().filter(|header| !header.thinned);
@@ -109,6 +138,38 @@ pub fn census(host: &dyn Host) -> Result<Census> {
     marked.retain(|id| !finished.contains(id) && !being_made.contains(id));
     census.unfinished = marked;
     Ok(census)
+}
+
+impl Census {
+    /// Sets a layer aside as damaged.
+    pub fn set_aside(&mut self, host: &dyn Host, id: LayerId, error: Error) -> Result<()> {
+        let path = paths::layer(id);
+        let allocated_bytes = match host.facts(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => 0,
+            facts => facts.map_err(failed(host, "look at a layer", &path))?.allocated_bytes,
+        };
+        self.layers.remove(&id);
+        for ids in self.by_digest.values_mut() {
+            ids.retain(|whole| *whole != id);
+        }
+        self.damaged.insert(id, Damaged { error, allocated_bytes });
+        Ok(())
+    }
+
+    /// Layers without a readable header that others stand on: those were durable once. An open top
+    /// that nobody owns does not count: it may have been made in a snapshot that stopped before that.
+    fn stood_on_without_header(&self) -> Vec<LayerId> {
+        let entries = self.names.iter().map(|found| &found.entry);
+        let tops = entries.filter(|entry| entry.kind == NameKind::Volume).map(|entry| entry.top);
+        let tops: BTreeSet<LayerId> = tops.collect();
+        let counts = |(id, resident): &(&LayerId, &Resident)| {
+            resident.is_frozen() || resident.in_use || tops.contains(id)
+        };
+        let below = self.layers.iter().filter(counts).filter_map(|(_, resident)| resident.parent());
+        let has_none = |id: &LayerId| self.layers.get(id).is_some_and(|it| it.header.is_none());
+        let found: BTreeSet<LayerId> = below.filter(has_none).collect();
+        found.into_iter().collect()
+    }
 }
 
 /// Marks that a crash left behind: a name leads to their layers, or something finished stands on
@@ -154,14 +215,15 @@ fn try_lock(host: &dyn Host, id: LayerId) -> Result<Option<(bool, Option<Residen
         // At once: somebody may be about to take it.
         medium.unlock().map_err(host_says)?;
     }
-    let resident = match headers::read_open(host, &*medium, &path, id) {
-        Ok(header) if header.state == LayerState::Frozen => {
-            Some(resident(host, &medium, &path, Some(header), in_use)?)
-        }
-        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-        _ => None,
-    };
-    Ok(Some((in_use, resident)))
+    let frozen = headers::read_open(host, &*medium, &path, id).and_then(|header| {
+        let is_frozen = header.state == LayerState::Frozen;
+        is_frozen.then(|| resident(host, &medium, &path, Some(header), in_use)).transpose()
+    });
+    match frozen {
+        // Whatever it is, it is told when the file is looked at again.
+        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Some((in_use, None))),
+        frozen => Ok(Some((in_use, frozen?))),
+    }
 }
 
 fn open(host: &dyn Host, id: LayerId) -> Result<Option<Arc<dyn Medium>>> {
@@ -181,10 +243,9 @@ fn look_at(host: &dyn Host, id: LayerId, in_use: bool, is_named: bool) -> Result
     let header = match headers::read_open(host, &*medium, &path, id) {
         Ok(header) => Some(header),
         Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-        // Its writer is about to write the header, or died before it could sync it.
-        Err(_) if in_use => None,
         Err(error) if is_named => return Err(error),
         Err(error) => match was_never_durable(&*medium).map_err(host_says)? {
+            // Its writer is about to write the header, or died before it could sync it.
             true => None,
             false => return Err(error),
         },

@@ -1,17 +1,21 @@
 //! Garbage collection: whole files that nothing reaches, and blocks that no kept view can see.
 //!
 //! `census` looks at every file, `reach` finds the layers that anybody needs, `see` the
-//! blocks of removed ones among them, `plan` adds up what goes, and `sweep` takes it away.
+//! blocks of removed ones among them, `plan` adds up what goes, and `sweep` takes it away. `left` is for
+//! those who only look, where layers are lost or damaged.
 
 mod census;
 mod journal;
+mod left;
 mod plan;
 mod reach;
 mod run;
 mod see;
 mod sweep;
 
-pub(super) use census::{Census, census, expect_known, was_never_durable};
+pub(super) use census::{Census, expect_known, was_never_durable, what_is_left};
+pub use left::LostLayer;
+pub(super) use left::{Ends, look_at_what_is_left};
 pub(super) use plan::{Assume, Plan, plan};
 pub use run::{GcOptions, GcReport};
 pub(super) use sweep::change_header;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::census::{Census, Resident};
 use super::reach::{Forest, Node, Reach, reach};
 use super::see::{Maps, Sight, see};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::Extent;
 use crate::format::header::HEADER_BYTES;
 use crate::format::{Header, LayerRef, LayerState, NameEntry, NameKind};
@@ -79,11 +79,9 @@ pub fn plan(
     census: &Census,
     assume: &Assume,
 ) -> Result<Plan> {
-    let forest = forest(host, census, assume)?;
+    let forest = forest(census, assume);
     let reach = reach(&forest)?;
-    let descriptors = Arc::new(Descriptors::new(Arc::clone(host), DESCRIPTORS));
-    let maps = FileMaps { descriptors, policy };
-    let sights = see(&forest, &reach, &maps)?;
+    let sights = see(&forest, &reach, &FileMaps::new(host, policy))?;
     let mut plan = Plan { litter: census.litter.clone(), ..Plan::default() };
     let needed: BTreeSet<LayerId> = reach.seen.iter().chain(&reach.holders).copied().collect();
     for (id, resident) in &census.layers {
@@ -116,12 +114,29 @@ pub fn plan(
     Ok(plan)
 }
 
+/// The frozen layers whose maps do not verify.
+pub fn unreadable(
+    host: &Arc<dyn Host>,
+    policy: ReadPolicy,
+    census: &Census,
+) -> Result<Vec<(LayerId, Error)>> {
+    let maps = FileMaps::new(host, policy);
+    let mut unreadable = Vec::new();
+    for (id, _) in census.layers.iter().filter(|(_, resident)| resident.is_frozen()) {
+        match maps.extents(*id, &mut |_| Ok(())) {
+            Err(error) if error.kind() == ErrorKind::Corrupt => unreadable.push((*id, error)),
+            read => read?,
+        }
+    }
+    Ok(unreadable)
+}
+
 fn digest_note(resident: &Resident) -> Option<PathBuf> {
     let header = resident.header.as_ref()?;
     Some(paths::digest(header.digest?, header.layer))
 }
 
-fn forest(host: &Arc<dyn Host>, census: &Census, assume: &Assume) -> Result<Forest> {
+fn forest(census: &Census, assume: &Assume) -> Forest {
     let names = census
         .names
         .iter()
@@ -155,19 +170,6 @@ fn forest(host: &Arc<dyn Host>, census: &Census, assume: &Assume) -> Result<Fore
         if frozen && is_kept(census, assume, *id, resident) || assume.untouchable.contains(id) {
             whole.insert(*id);
         }
-        let lost = parents.iter().find(|parent| census.layers[*parent].header.is_none());
-        if let Some(lost) = lost.filter(|_| frozen || open) {
-            // What others stand on was durable once; an open top that nobody owns may have been made
-            // in a snapshot that stopped before that.
-            let path = host.display_path(&paths::layer(*lost));
-            return Err(Error::corrupt(
-                "look at all layers",
-                "header slots",
-                "none",
-                "a whole one",
-            )
-            .in_file(path));
-        }
         let sources = resident.sources.clone();
         forest.insert(*id, Node { parents, sources, open, ..Node::default() });
     }
@@ -175,7 +177,7 @@ fn forest(host: &Arc<dyn Host>, census: &Census, assume: &Assume) -> Result<Fore
         node.whole = !node.open && whole.contains(id);
         node.pinned = pinned.contains(id);
     }
-    Ok(forest)
+    forest
 }
 
 fn is_kept(census: &Census, assume: &Assume, id: LayerId, resident: &Resident) -> bool {
@@ -189,6 +191,9 @@ impl Census {
     pub fn locate(&self, wanted: &LayerRef) -> Vec<LayerId> {
         if self.layers.contains_key(&wanted.id) {
             return vec![wanted.id];
+        }
+        if self.damaged.contains_key(&wanted.id) {
+            return Vec::new();
         }
         let digest = wanted.digest.and_then(|digest| self.by_digest.get(&digest));
         digest.cloned().unwrap_or_default()
@@ -276,6 +281,13 @@ fn allocated(host: &Arc<dyn Host>, id: LayerId, unseen: &RangeSet) -> Result<Vec
 struct FileMaps {
     descriptors: Arc<Descriptors>,
     policy: ReadPolicy,
+}
+
+impl FileMaps {
+    fn new(host: &Arc<dyn Host>, policy: ReadPolicy) -> FileMaps {
+        let descriptors = Arc::new(Descriptors::new(Arc::clone(host), DESCRIPTORS));
+        FileMaps { descriptors, policy }
+    }
 }
 
 impl Maps for FileMaps {

@@ -8,7 +8,7 @@ use super::{byte_in, byte_of, files, fill, freeze, memory, reopened};
 use crate::ErrorKind;
 use crate::medium::{Host, OpenMode};
 use crate::store::paths::{self, NameFile};
-use crate::store::{GcOptions, GivenUp, Name, Replace, Store};
+use crate::store::{GcOptions, GivenUp, Name, Removal, Replace, Store};
 use crate::units::LayerId;
 
 const REAL: GcOptions = GcOptions { dry_run: false };
@@ -158,4 +158,100 @@ fn what_somebody_has_open_is_not_given_up() {
     assert_eq!(locked.kind(), ErrorKind::Locked, "{locked}");
     drop((open, store));
     assert_eq!(elsewhere.give_up(&middle.to_string()).unwrap(), GivenUp::Layer(middle));
+}
+
+/// What is sound is told as it was before, and as it is once the damage is given up.
+#[test]
+fn what_the_sound_names_take_is_told_beside_damage() {
+    let (_folder, host, store) = files();
+    let sound = chain(&store, "sound");
+    let [oldest, middle, newest] = chain(&store, "web");
+    let below = store.tag(&oldest.to_string(), "below", Replace::Refuse);
+    below.and_then(|()| store.tag(&newest.to_string(), "above", Replace::Refuse)).unwrap();
+    let whole = store.usage_of_names().unwrap();
+    assert!(whole.lost.is_empty());
+    let of = |name: &str| whole.names.iter().find(|named| named.0 == name).unwrap().1.unwrap();
+    damage_layer(&host, middle);
+    let store = reopened(&host);
+
+    let left = store.usage_of_names().unwrap();
+    assert_eq!(left.lost.keys().copied().collect::<Vec<_>>(), [middle]);
+    assert!(left.lost[&middle].damage.contains("read header slot"), "{left:?}");
+    let lost = |name: &str| (name.to_owned(), Err(middle));
+    let is_sound = |name: &str| (name.to_owned(), Ok(store.usage_of(name).unwrap()));
+    assert_eq!(left.names, [lost("above"), is_sound("below"), is_sound("sound"), lost("web")]);
+    assert_eq!(store.usage_of("sound").unwrap(), of("sound"));
+    let [reference, snapshot] = [newest, sound[0]].map(|id| id.to_string());
+    assert_eq!(store.usage_of(&reference).unwrap_err().kind(), ErrorKind::Corrupt);
+    assert!(store.usage_of(&snapshot).unwrap().allocated_bytes > 0);
+    assert_eq!(store.usage_of("web").unwrap_err().kind(), ErrorKind::Corrupt);
+
+    let holdings = store.holdings().unwrap();
+    let ends: Vec<_> = holdings.names.iter().map(|holding| holding.lost).collect();
+    assert_eq!(ends, [Some(middle), None, None, Some(middle)]);
+    assert!(holdings.lost[&middle].allocated_bytes > 0 && !holdings.layers.contains_key(&middle));
+    let names = Removal { names: ["sound".to_owned()].into(), ..Removal::default() };
+    let told = store.would_free(&names).unwrap().freed_bytes();
+    assert_eq!(told, of("sound").exclusive_bytes);
+
+    for name in ["above", "web"] {
+        store.remove(name).unwrap();
+    }
+    store.give_up(&middle.to_string()).unwrap();
+    store.collect(&REAL).unwrap();
+    let now = store.usage_of_names().unwrap();
+    assert_eq!(now.names, [is_sound("below"), is_sound("sound")]);
+    assert_eq!(left.names[1..3], now.names);
+}
+
+/// A map that only a collection reads may be what is damaged: that of what stands on a removed layer.
+#[test]
+fn a_map_that_does_not_verify_hides_no_other_name() {
+    let (_folder, host, store) = files();
+    chain(&store, "sound");
+    let [_, _, newest] = chain(&store, "web");
+    store.remove("web@2").unwrap();
+    let whole = store.usage_of("sound").unwrap();
+    let path = paths::layer(newest);
+    let medium = host.open(&path, OpenMode::ReadWrite).unwrap();
+    let header = crate::layer::read_header(&*medium, &path).unwrap().header;
+    let at = header.runs[0].place.byte_offset(header.block_size) + 100;
+    let mut byte = [0];
+    medium.read_at(at, &mut byte).unwrap();
+    medium.write_at(at, &[byte[0] ^ 1]).unwrap();
+    let store = reopened(&host);
+    assert_eq!(store.collect(&REAL).unwrap_err().kind(), ErrorKind::Corrupt);
+    let left = store.usage_of_names().unwrap();
+    assert_eq!(left.lost.keys().copied().collect::<Vec<_>>(), [newest]);
+    let expected = [("sound".to_owned(), Ok(whole)), ("web".to_owned(), Err(newest))];
+    assert_eq!(left.names, expected);
+    assert_eq!(store.usage_of("sound").unwrap(), whole);
+    assert_eq!(store.usage_of("web").unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
+/// A collection once took a layer whose header rotted while somebody had it open for one that was
+/// just being made, which needs nothing, and punched the blocks that were cloned into it.
+#[test]
+fn nothing_is_collected_beside_an_open_layer_that_rotted() {
+    let (_folder, host, store) = files();
+    let source = store.create_volume("source", super::DISK).unwrap();
+    fill(&source, 0, 60, 7);
+    let snapshot = freeze(&source);
+    source.close().unwrap();
+    let volume = store.create_volume("web", super::DISK).unwrap();
+    let length = 60 << 12;
+    volume.clone_range(crate::volume::CloneSource::Snapshot(&snapshot), 0, 0, length).unwrap();
+    volume.flush().unwrap();
+    drop(snapshot);
+    store.remove("source").unwrap();
+    damage_layer(&host, volume.layer_id());
+    let elsewhere = reopened(&host);
+    assert_eq!(elsewhere.collect(&REAL).unwrap_err().kind(), ErrorKind::Corrupt);
+    // Its writer goes on, and makes the header anew.
+    assert_eq!(byte_in(&volume, 59), 7);
+    volume.checkpoint().unwrap();
+    elsewhere.collect(&REAL).unwrap();
+    assert_eq!(byte_in(&volume, 59), 7);
+    volume.close().unwrap();
+    assert_eq!(byte_in(&reopened(&host).open_volume("web").unwrap(), 59), 7);
 }

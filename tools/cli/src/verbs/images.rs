@@ -2,7 +2,7 @@
 
 use std::io;
 
-use sapwood_oci::usage_of_tags;
+use sapwood_oci::{TagUsage, usage_of_tags};
 use serde::Serialize;
 
 use crate::args::ImagesArgs;
@@ -10,11 +10,13 @@ use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text};
-use crate::reports::{short_digest, when};
+use crate::reports::{DamageReport, short_digest, when};
 
 #[derive(Serialize)]
 struct Images {
     images: Vec<Row>,
+    /// Tags of which not all can be read: whether they are images may not be known.
+    damaged: Vec<DamageReport>,
 }
 
 #[derive(Serialize)]
@@ -49,13 +51,14 @@ impl Report for Images {
                 units.size(row.unique_bytes),
             ]);
         }
-        table.write(text)
+        table.write(text)?;
+        DamageReport::write_all(&self.damaged, text)
     }
 }
 
 pub fn run(args: &ImagesArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let (tagged, cache) = usage_of_tags(&store)?;
+    let TagUsage { images: tagged, cache, damaged } = usage_of_tags(&store)?;
     let mut images = Vec::new();
     for image in tagged {
         for tag in image.tags {
@@ -80,5 +83,6 @@ pub fn run(args: &ImagesArgs, context: &Context<'_>) -> Result<Verdict> {
         }));
     }
     images.sort_by(|a, b| a.tag.cmp(&b.tag));
-    context.print(&Images { images })
+    let (is_whole, damaged) = (damaged.is_empty(), damaged.into_iter().map(DamageReport::new));
+    context.print_what_is_left(&Images { images, damaged: damaged.collect() }, is_whole)
 }

@@ -198,6 +198,64 @@ fn what_is_damaged_can_be_removed_and_the_rest_is_told() {
     }
 }
 
+/// A damaged layer hides neither what others take nor which images there are.
+#[test]
+fn what_the_rest_takes_is_told_beside_damage() {
+    let place = Place::with_store();
+    super::life::images(&place);
+    place.ok(&["create", "other", "1M"]);
+    place.feed(&["write", "other"], &pattern(7, 100_000));
+    std::fs::write(place.path("disk.img"), pattern(1, 100_000)).unwrap();
+    place.ok(&["import", "disk.img", "disk:1"]);
+    let rows = |words: &[&str], list: &str, code: i32| -> Vec<serde_json::Value> {
+        place.json(words, code)[list].as_array().unwrap().clone()
+    };
+    let find = |rows: &[serde_json::Value], key: &str, name: &str| {
+        rows.iter().find(|row| row[key] == name).unwrap_or_else(|| panic!("{name}")).clone()
+    };
+    let other = find(&rows(&["du"], "usage", 0), "reference", "other");
+    let image = find(&rows(&["images"], "images", 0), "tag", "app:1");
+    for (name, listed) in [("disk:1", false), ("base:1", true)] {
+        let layer = place.json(&["show", name], 0)["layer"].as_str().unwrap().to_owned();
+        let file = place.store().join(format!("layers/{layer}.layer"));
+        let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+        for slot in [0, 4096] {
+            file.write_all_at(b"x", slot + 100).unwrap();
+        }
+
+        let usage = rows(&["du"], "usage", 5);
+        assert_eq!(find(&usage, "reference", "other"), other);
+        assert_eq!(find(&usage, "reference", name)["layer"], layer.as_str());
+        assert!(find(&usage, "reference", name).get("exclusive_bytes").is_none());
+        let damaged = rows(&["du"], "damaged", 5);
+        assert!(find(&damaged, "layer", &layer)["damage"].is_string());
+        let text = String::from_utf8(place.run(&["du"]).stdout).unwrap();
+        let said = format!("{}: corrupt: read header slot", &layer[..12]);
+        assert!(text.contains(&said) && text.contains("damaged"), "{text}");
+        assert_eq!(rows(&["du", "other"], "usage", 0), std::slice::from_ref(&other));
+        assert_eq!(place.run(&["du", name]).code, 5);
+
+        let images = rows(&["images"], "images", 5);
+        assert_eq!(find(&images, "tag", "app:1")["bytes"], image["bytes"]);
+        assert!(!images.iter().any(|row| row["tag"] == name));
+        let damaged = rows(&["images"], "damaged", 5);
+        assert_eq!(find(&damaged, "name", name)["layer"], layer.as_str());
+        let text = String::from_utf8(place.run(&["images"]).stdout).unwrap();
+        assert!(text.contains(&format!("{name}: corrupt: ")), "{text}");
+
+        let verbose = place.json(&["df", "-v"], 5);
+        let classes = verbose["classes"].as_array().unwrap();
+        assert!(find(classes, "class", "damaged")["bytes"].as_u64().unwrap() > 0);
+        let sum: u64 = classes.iter().map(|class| class["bytes"].as_u64().unwrap()).sum();
+        assert_eq!(verbose["total_bytes"], sum);
+        let damaged = verbose["damaged"].as_array().unwrap();
+        assert_eq!(find(damaged, "name", name)["layer"], layer.as_str());
+        assert_eq!(damaged.iter().any(|row| row["name"] == "base:1"), listed);
+        let text = String::from_utf8(place.run(&["df", "-v"]).stdout).unwrap();
+        assert!(text.contains(&format!("{name}: corrupt: ")), "{text}");
+    }
+}
+
 #[test]
 fn wrong_parent_is_6() {
     // A layer is frozen twice with different content, in a store and in a copy of it; then the

@@ -10,6 +10,7 @@ pub use configuration::{CONFIGURATION_BYTES_MAX, Configuration, read_configurati
 pub use diff_ids::DiffIds;
 pub use known::KnownLayers;
 pub use layers::{ImageLayer, placed_layers};
+pub(crate) use open::list_what_is_left;
 pub use open::{Image, list};
 
 /// The label of a filesystem layer that came from an archive: the digest of its uncompressed tar.

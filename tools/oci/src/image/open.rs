@@ -1,11 +1,12 @@
 //! An image, opened.
 
 use sapwood::files::FilesView;
-use sapwood::{Error, LayerId, LayerKind, NameEntry, Result, Snapshot, Store};
+use sapwood::{Error, ErrorKind, LayerId, LayerKind, NameEntry, Result, Snapshot, Store};
 
 use super::layers::{ImageLayer, filesystem_layers};
 use super::{Configuration, IMAGE_LABEL, read_configuration};
 use crate::Sha256;
+use crate::usage::Damaged;
 
 /// An image of a store: a snapshot of its tree, with its configuration.
 #[derive(Debug)]
@@ -70,16 +71,31 @@ impl Image {
     }
 }
 
-/// The tags that are images, in order, with the digests of their configurations.
+/// The tags that are images, in order, with the digests of their configurations. One whose layer is
+/// lost or damaged is left out: who asks for it is told.
 pub fn list(store: &Store) -> Result<Vec<(String, Sha256)>> {
+    let images = list_what_is_left(store)?.into_iter();
+    Ok(images.filter_map(|(tag, image)| Some((tag, image.ok()?))).collect())
+}
+
+/// As [`list`], with the tags that it leaves out, and what is wrong with them.
+pub(crate) fn list_what_is_left(store: &Store) -> Result<Vec<(String, Result<Sha256, Damaged>)>> {
     let mut images = Vec::new();
     for NameEntry { name, top, .. } in store.tags()? {
-        let layer = store.layer(top)?;
+        let layer = match store.layer(top) {
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                let named = Some(name.clone());
+                let damaged = Damaged { name: named, layer: top, damage: error.to_string() };
+                images.push((name, Err(damaged)));
+                continue;
+            }
+            layer => layer?,
+        };
         if layer.kind != LayerKind::Tree {
             continue;
         }
         if let Some(digest) = layer.annotations.labels.get(IMAGE_LABEL) {
-            images.push((name, digest.parse()?));
+            images.push((name, Ok(digest.parse()?)));
         }
     }
     Ok(images)

@@ -36,7 +36,7 @@ pub fn measure(store: &Store, holdings: &Holdings) -> Result<Beside> {
     let Some(facts) = look(root)? else { return Ok(found) };
     let mut seen = HashSet::new();
     // A fresh volume's name is another link to the file of its layer.
-    for id in holdings.layers.keys() {
+    for id in holdings.layers.keys().chain(holdings.lost.keys()) {
         let layer = root.join("layers").join(format!("{id}.layer"));
         seen.extend(look(&layer)?.map(|facts| facts.ino()));
     }

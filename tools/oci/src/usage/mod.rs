@@ -6,10 +6,10 @@ mod forest;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sapwood::store::{Holding, Holdings, Removal};
-use sapwood::{GcOptions, LayerId, NameEntry, NameKind, Result, Store};
+use sapwood::{LayerId, NameEntry, NameKind, Result, Store};
 
 use crate::Sha256;
-use crate::image::{IMAGE_LABEL, list};
+use crate::image::{IMAGE_LABEL, list_what_is_left};
 use crate::load::PARTIAL_PREFIX;
 use forest::Forest;
 
@@ -29,6 +29,20 @@ pub struct Usage {
     pub cache: Vec<CacheUsage>,
     /// All that takes space, by what it is for.
     pub classes: Vec<ClassUsage>,
+    /// The names of which not all can be read, by name, and the layers without a name. What of such a
+    /// name is sound counts as damaged where nothing else needs it.
+    pub damaged: Vec<Damaged>,
+}
+
+/// A name whose history is not whole, or a layer without a name that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// The name.
+    pub name: Option<String>,
+    /// The layer that is lost or damaged.
+    pub layer: LayerId,
+    /// What is wrong with it.
+    pub damage: String,
 }
 
 /// An image. Sizes are what the host has allocated for the layer files that it needs.
@@ -93,6 +107,8 @@ pub enum Class {
     BuildCache,
     /// Directories that programs of builds keep for the next one.
     BuildDirectories,
+    /// Layers that cannot be read, and what only names on such layers need.
+    Damaged,
     /// Layers that no name needs: snapshots without a name, and what was removed.
     Unnamed,
     /// Merged indexes, which can be made again.
@@ -103,12 +119,13 @@ pub enum Class {
 
 impl Class {
     /// All of them, in order.
-    pub const ALL: [Class; 8] = [
+    pub const ALL: [Class; 9] = [
         Class::Images,
         Class::Containers,
         Class::Others,
         Class::BuildCache,
         Class::BuildDirectories,
+        Class::Damaged,
         Class::Unnamed,
         Class::Indexes,
         Class::Beside,
@@ -122,6 +139,7 @@ impl Class {
             Class::Others => "other trees and disks",
             Class::BuildCache => "build cache",
             Class::BuildDirectories => "kept directories",
+            Class::Damaged => "damaged",
             Class::Unnamed => "without a name",
             Class::Indexes => "indexes",
             Class::Beside => "names and bookkeeping",
@@ -147,31 +165,58 @@ pub struct ClassUsage {
 /// What a store holds. `known_containers` are volumes that are containers whatever they stand on; those whose
 /// volume nobody has open count as not in use.
 ///
+/// A store with damaged layers is told as far as it can be read; what could be freed is what could be once
+/// those are given up.
+///
 /// Layers by one look at all of them; what could be freed by planning collections.
 pub fn usage(store: &Store, known_containers: &BTreeSet<String>) -> Result<Usage> {
     let holdings = store.holdings()?;
     let forest = Forest::of(&holdings);
     let named = Named::of(store, &holdings, known_containers)?;
     let by_class = classes(&holdings, &named);
+    let told: HashSet<LayerId> = named.damaged.iter().map(|(_, damaged)| damaged.layer).collect();
+    let nameless = holdings.lost.iter().filter(|(id, _)| !told.contains(id));
+    let nameless =
+        nameless.map(|(id, lost)| Damaged { name: None, layer: *id, damage: lost.damage.clone() });
     Ok(Usage {
         images: images(store, &forest, &named)?,
         containers: containers(&holdings, &forest, &named),
         cache: cache(store, &forest, &named, &by_class)?,
         classes: totals(store, &holdings, &named, &by_class)?,
+        damaged: damaged(named.damaged, |_| true).into_iter().chain(nameless).collect(),
     })
 }
 
-/// The part of [`usage`] that is about tags: images, and what builds left. By one look at all layers, where there are such tags.
-pub fn usage_of_tags(store: &Store) -> Result<(Vec<ImageUsage>, Vec<CacheUsage>)> {
+/// The part of [`usage`] that is about tags.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagUsage {
+    /// The images, by their first tag.
+    pub images: Vec<ImageUsage>,
+    /// What keeps layers of builds, and of pulls that broke, by name.
+    pub cache: Vec<CacheUsage>,
+    /// The tags of which not all can be read.
+    pub damaged: Vec<Damaged>,
+}
+
+/// What images take, and what builds left. By one look at all layers, where there are such tags.
+pub fn usage_of_tags(store: &Store) -> Result<TagUsage> {
     let is_left = |entry: &NameEntry| is_of_cache(&entry.name, entry.kind);
-    if list(store)?.is_empty() && !store.tags()?.iter().any(is_left) {
-        return Ok((Vec::new(), Vec::new()));
+    if list_what_is_left(store)?.is_empty() && !store.tags()?.iter().any(is_left) {
+        return Ok(TagUsage::default());
     }
     let holdings = store.holdings()?;
     let forest = Forest::of(&holdings);
     let named = Named::of(store, &holdings, &BTreeSet::new())?;
     let by_class = classes(&holdings, &named);
-    Ok((images(store, &forest, &named)?, cache(store, &forest, &named, &by_class)?))
+    Ok(TagUsage {
+        images: images(store, &forest, &named)?,
+        cache: cache(store, &forest, &named, &by_class)?,
+        damaged: damaged(named.damaged, |holding| holding.name.kind == NameKind::Tag),
+    })
+}
+
+fn damaged(named: Vec<(&Holding, Damaged)>, is_asked: impl Fn(&Holding) -> bool) -> Vec<Damaged> {
+    named.into_iter().filter(|(holding, _)| is_asked(holding)).map(|(_, damaged)| damaged).collect()
 }
 
 fn images(store: &Store, forest: &Forest<'_>, named: &Named<'_>) -> Result<Vec<ImageUsage>> {
@@ -251,6 +296,8 @@ pub(crate) struct Named<'a> {
     pub containers_of: HashMap<LayerId, u64>,
     pub cache: Vec<&'a Holding>,
     pub others: Vec<&'a Holding>,
+    /// Those of which not all can be read.
+    pub damaged: Vec<(&'a Holding, Damaged)>,
 }
 
 impl<'a> Named<'a> {
@@ -259,7 +306,7 @@ impl<'a> Named<'a> {
         holdings: &'a Holdings,
         known_containers: &BTreeSet<String>,
     ) -> Result<Named<'a>> {
-        let digests: HashMap<String, Sha256> = list(store)?.into_iter().collect();
+        let tags: HashMap<_, _> = list_what_is_left(store)?.into_iter().collect();
         let image_layers: HashSet<LayerId> = store
             .kept_snapshots()?
             .into_iter()
@@ -274,14 +321,25 @@ impl<'a> Named<'a> {
             containers_of: HashMap::new(),
             cache: Vec::new(),
             others: Vec::new(),
+            damaged: Vec::new(),
         };
         for holding in &holdings.names {
             let (name, top) = (&holding.name.name, holding.name.top);
+            let lost = holding.lost.map(|layer| {
+                let damage = holdings.lost[&layer].damage.clone();
+                Damaged { name: Some(name.clone()), layer, damage }
+            });
+            let tag = tags.get(name);
+            let unreadable = || tag.and_then(|image| image.as_ref().err().cloned());
+            if let Some(damaged) = lost.or_else(unreadable) {
+                named.damaged.push((holding, damaged));
+                continue;
+            }
             if is_of_cache(name, holding.name.kind) {
                 named.cache.push(holding);
                 continue;
             }
-            if let Some(digest) = digests.get(name) {
+            if let Some(Ok(digest)) = tag {
                 let image = named.images.entry(top).or_insert((Vec::new(), holding));
                 image.0.push((name.clone(), *digest));
                 continue;
@@ -323,6 +381,7 @@ fn classes(holdings: &Holdings, named: &Named<'_>) -> HashMap<LayerId, Class> {
     named.containers.iter().for_each(|(holding, _)| add(holding, Class::Containers));
     named.others.iter().for_each(|holding| add(holding, Class::Others));
     named.cache.iter().for_each(|holding| add(holding, Class::BuildCache));
+    named.damaged.iter().for_each(|(holding, _)| add(holding, Class::Damaged));
     for id in holdings.layers.keys() {
         classes.entry(*id).or_insert(Class::Unnamed);
     }
@@ -339,6 +398,9 @@ fn totals(
     for (id, layer) in &holdings.layers {
         *bytes.entry(by_class[id]).or_default() += layer.allocated_bytes;
     }
+    let unreadable = holdings.lost.iter().filter(|(id, _)| !holdings.layers.contains_key(id));
+    let unreadable: u64 = unreadable.map(|(_, lost)| lost.allocated_bytes).sum();
+    *bytes.entry(Class::Damaged).or_default() += unreadable;
     let beside = beside::measure(store, holdings)?;
     bytes.insert(Class::BuildDirectories, beside.directory_bytes);
     bytes.insert(Class::Indexes, beside.index_bytes);
@@ -353,7 +415,7 @@ fn totals(
         .collect();
     let pins: BTreeSet<String> =
         named.cache.iter().map(|holding| holding.name.name.clone()).collect();
-    let garbage = store.collect(&GcOptions { dry_run: true })?.freed_bytes();
+    let garbage = store.would_free(&Removal::default())?.freed_bytes();
     let frees = |names: &BTreeSet<String>| -> Result<u64> {
         if names.is_empty() {
             return Ok(0);
@@ -371,17 +433,22 @@ fn totals(
         reclaimable_bytes,
     };
     let (images, containers) = (named.images.len(), named.containers.len());
-    let others = named.others.len();
-    Ok(vec![
+    let (others, damaged) = (named.others.len(), named.damaged.len());
+    let mut classes = vec![
         class(Class::Images, images, used, frees(&unused)?),
         class(Class::Containers, containers, containers - idle.len(), frees(&idle)?),
         class(Class::Others, others, others, 0),
         class(Class::BuildCache, pins.len(), 0, frees(&pins)?),
         class(Class::BuildDirectories, beside.directories as usize, 0, beside.directory_bytes),
+        class(Class::Damaged, damaged, 0, 0),
         class(Class::Unnamed, unnamed, 0, garbage),
         class(Class::Indexes, beside.indexes as usize, beside.indexes as usize, 0),
         class(Class::Beside, 0, 0, 0),
-    ])
+    ];
+    if holdings.lost.is_empty() && damaged == 0 {
+        classes.retain(|row| row.class != Class::Damaged);
+    }
+    Ok(classes)
 }
 
 /// The tags of images that no container stands on, but for those that go.

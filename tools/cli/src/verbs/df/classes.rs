@@ -11,7 +11,7 @@ use crate::error::{Result, Verdict};
 use crate::output::size::Units;
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text};
-use crate::reports::{short_digest, when};
+use crate::reports::{DamageReport, short_digest, when};
 
 #[derive(Serialize)]
 struct Classes {
@@ -20,6 +20,7 @@ struct Classes {
     images: Vec<ImageRow>,
     containers: Vec<ContainerRow>,
     build_cache: Vec<CacheRow>,
+    damaged: Vec<DamageReport>,
 }
 
 #[derive(Serialize)]
@@ -82,7 +83,11 @@ impl Report for Classes {
         table.write(text)?;
         write_images(&self.images, text)?;
         write_containers(&self.containers, text)?;
-        write_cache(&self.build_cache, text)
+        write_cache(&self.build_cache, text)?;
+        if !self.damaged.is_empty() {
+            writeln!(text)?;
+        }
+        DamageReport::write_all(&self.damaged, text)
     }
 }
 
@@ -205,11 +210,14 @@ pub fn tell(context: &Context<'_>) -> Result<Verdict> {
         bytes: row.bytes,
         shared_bytes: row.shared_bytes,
     };
-    context.print(&Classes {
+    let is_whole = usage.damaged.is_empty();
+    let report = Classes {
         total_bytes: usage.classes.iter().map(|row| row.bytes).sum(),
         classes: usage.classes.iter().map(class).collect(),
         images: usage.images.into_iter().map(image).collect(),
         containers: usage.containers.into_iter().map(container).collect(),
         build_cache: usage.cache.into_iter().map(cache).collect(),
-    })
+        damaged: usage.damaged.into_iter().map(DamageReport::new).collect(),
+    };
+    context.print_what_is_left(&report, is_whole)
 }

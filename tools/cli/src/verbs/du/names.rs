@@ -1,8 +1,10 @@
 //! What names take.
 
-use std::io;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 
-use sapwood::store::Usage;
+use sapwood::store::{LostLayer, Usage, UsageOfNames};
+use sapwood::units::LayerId;
 use serde::Serialize;
 
 use crate::args::DuArgs;
@@ -10,15 +12,40 @@ use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text};
+use crate::reports::short;
 
 #[derive(Serialize)]
 struct Usages {
     usage: Vec<Row>,
+    /// Layers that are lost or damaged.
+    damaged: Vec<Damage>,
 }
 
 #[derive(Serialize)]
 struct Row {
     reference: String,
+    #[serde(flatten)]
+    usage: RowUsage,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum RowUsage {
+    Known(Bytes),
+    /// At this layer its history ends.
+    Damaged {
+        layer: String,
+    },
+}
+
+#[derive(Serialize)]
+struct Damage {
+    layer: String,
+    damage: String,
+}
+
+#[derive(Serialize)]
+struct Bytes {
     virtual_bytes: u64,
     allocated_bytes: u64,
     exclusive_bytes: u64,
@@ -36,27 +63,53 @@ impl Report for Usages {
         ]);
         for row in &self.usage {
             let size = |bytes| text.units.size(bytes);
-            table.row([
-                row.reference.clone(),
-                size(row.virtual_bytes),
-                size(row.allocated_bytes),
-                size(row.exclusive_bytes),
-                size(row.shared_bytes),
-            ]);
+            let [virtual_size, allocated, exclusive, shared] = match &row.usage {
+                RowUsage::Known(bytes) => [
+                    bytes.virtual_bytes,
+                    bytes.allocated_bytes,
+                    bytes.exclusive_bytes,
+                    bytes.shared_bytes,
+                ]
+                .map(size),
+                RowUsage::Damaged { layer } => {
+                    let on = format!("on {}", short(layer));
+                    ["damaged".to_owned(), on, String::new(), String::new()]
+                }
+            };
+            table.row([row.reference.clone(), virtual_size, allocated, exclusive, shared]);
         }
-        table.write(text)
+        table.write(text)?;
+        for Damage { layer, damage } in &self.damaged {
+            writeln!(text, "{}: {damage}", short(layer))?;
+        }
+        Ok(())
     }
 }
 
 pub fn tell(args: &DuArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let usage = match &args.reference {
-        Some(reference) => vec![(reference.clone(), store.usage_of(reference)?)],
+    let UsageOfNames { names, lost } = match &args.reference {
+        Some(reference) => {
+            let names = vec![(reference.clone(), Ok(store.usage_of(reference)?))];
+            UsageOfNames { names, lost: BTreeMap::new() }
+        }
         None => store.usage_of_names()?,
     };
-    let row = |(reference, usage)| {
-        let Usage { virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes, .. } = usage;
-        Row { reference, virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes }
+    let is_whole = lost.is_empty();
+    let damage = |(id, LostLayer { damage, .. }): (LayerId, LostLayer)| Damage {
+        layer: id.to_string(),
+        damage,
     };
-    context.print(&Usages { usage: usage.into_iter().map(row).collect() })
+    let usage = names.into_iter().map(|(reference, usage)| Row { reference, usage: row(usage) });
+    let report = Usages { usage: usage.collect(), damaged: lost.into_iter().map(damage).collect() };
+    context.print_what_is_left(&report, is_whole)
+}
+
+fn row(usage: Result<Usage, LayerId>) -> RowUsage {
+    match usage {
+        Ok(Usage { virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes, .. }) => {
+            RowUsage::Known(Bytes { virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes })
+        }
+        Err(layer) => RowUsage::Damaged { layer: layer.to_string() },
+    }
 }
