@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use super::change::{ChangeKind, Difference, FileChange};
-use super::types::{Attributes, FileKind, Inode};
+use super::types::{Attributes, FileKind, Inode, Seek};
 use super::view::ReadFiles;
 use crate::error::Result;
 
@@ -93,7 +93,7 @@ pub fn difference(
     let attributes = attributes_differ(before, old, after, new)?;
     let content = match (old.kind, new.kind) {
         (FileKind::Regular, FileKind::Regular) => {
-            old.size != new.size || !equal_content(before, old, after, new.inode)?
+            old.size != new.size || !equal_content(before, old, after, new)?
         }
         (FileKind::Symlink, FileKind::Symlink) => {
             before.read_link(old.inode)? != after.read_link(new.inode)?
@@ -131,13 +131,22 @@ fn equal_content(
     before: &dyn ReadFiles,
     old: &Attributes,
     after: &dyn ReadFiles,
-    new: Inode,
+    new: &Attributes,
 ) -> Result<bool> {
     let (mut one, mut other) = (vec![0; COMPARE_BYTES], vec![0; COMPARE_BYTES]);
+    let are_sparse = [old, new].iter().all(|file| file.allocated_bytes < file.size);
     let mut offset = 0;
     while offset < old.size {
+        if are_sparse {
+            // What is a hole in both is not read: a file may be far larger than what it holds.
+            let data = |files: &dyn ReadFiles, file: &Attributes| {
+                let found = files.seek(file.inode, offset, Seek::Data)?;
+                Ok(found.unwrap_or(file.size))
+            };
+            offset = data(before, old)?.min(data(after, new)?);
+        }
         let read = before.read(old.inode, offset, &mut one)?;
-        if after.read(new, offset, &mut other)? != read || one[..read] != other[..read] {
+        if after.read(new.inode, offset, &mut other)? != read || one[..read] != other[..read] {
             return Ok(false);
         }
         offset += read as u64;

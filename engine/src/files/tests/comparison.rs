@@ -166,3 +166,26 @@ fn trees_without_a_common_origin_are_compared_by_walking_them() {
     let (one, other) = (view(&one).unwrap(), view(&other).unwrap());
     expect_error(changes(&one, &other), ErrorKind::InvalidInput);
 }
+
+/// Two files of 8 TiB that held a few bytes were read from end to end.
+#[test]
+fn what_is_a_hole_in_both_files_is_not_read() {
+    let fixed =
+        FilesOptions { clock: || Time { seconds: 9, nanoseconds: 0 }, ..Default::default() };
+    let store = store();
+    let make_tree = |name: &str| {
+        let files = Files::open(store.create_tree(name).unwrap(), fixed).unwrap();
+        let huge = make(&files, ROOT, "huge");
+        for at in [7, 1 << 40, (1 << 43) - 5] {
+            files.write(huge, at, b"bytes").unwrap();
+        }
+        (files, huge)
+    };
+    let ((one, _), (other, huge)) = (make_tree("one"), make_tree("other"));
+    assert_eq!(compare(&one, &other).unwrap(), []);
+    other.write(huge, 1 << 41, b"x").unwrap();
+    assert_eq!(compare(&one, &other).unwrap().len(), 1);
+    assert_eq!(compare(&other, &one).unwrap().len(), 1);
+    other.write(huge, 1 << 41, b"\0").unwrap();
+    assert_eq!(compare(&one, &other).unwrap(), [], "zeros are what a hole reads as");
+}

@@ -285,3 +285,55 @@ fn a_large_directory_is_listed_once_whatever_comes_and_goes() {
     let stayed = names(&files, ROOT).into_iter().filter(|name| name.starts_with("file-"));
     assert!(stayed.into_iter().all(|name| seen.contains_key(name.as_bytes())));
 }
+
+#[test]
+fn names_of_one_hash_are_found_listed_and_removed_each_by_itself() {
+    names::MEETING.set(0);
+    let store = store();
+    let files = files(&store);
+    let name = |number: usize| format!("name-{number}").into_bytes();
+    let add = |number| files.create(ROOT, &name(number), &NewFile::regular(0o644));
+    let inodes: Vec<Inode> = (0..256).map(|number| add(number).unwrap().inode).collect();
+    let error = add(256).unwrap_err();
+    assert_eq!((error.kind(), error.field()), (ErrorKind::NoSpace, Some("names of one hash")));
+    expect_error(add(7), ErrorKind::AlreadyExists);
+    // Every third goes while the directory is listed, and another comes in its place.
+    let (mut seen, mut after) = (Vec::new(), 0);
+    loop {
+        let mut batch = Vec::new();
+        files
+            .entries(ROOT, after, &mut |entry| {
+                batch.push((entry.cookie, entry.name.to_vec()));
+                if batch.len() < 10 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })
+            .unwrap();
+        let Some((last, _)) = batch.last() else { break };
+        after = *last;
+        for (_, name) in batch {
+            if name.starts_with(b"name-") && seen.len() % 3 == 0 {
+                files.unlink(ROOT, &name).unwrap();
+                let new = format!("new-{}", seen.len());
+                files.create(ROOT, new.as_bytes(), &NewFile::regular(0o600)).unwrap();
+            }
+            seen.push(name);
+        }
+    }
+    let stayed: Vec<usize> =
+        (0..256).filter(|&number| files.lookup(ROOT, &name(number)).is_ok()).collect();
+    assert_eq!(stayed.len(), 256 - 86);
+    for &number in &stayed {
+        assert_eq!(files.lookup(ROOT, &name(number)).unwrap(), inodes[number]);
+        assert_eq!(seen.iter().filter(|seen| **seen == name(number)).count(), 1);
+    }
+    assert_eq!(names(&files, ROOT).len(), 256);
+    // What is full takes a name in place of another, and of one that moves away.
+    files.rename(ROOT, &name(stayed[0]), ROOT, &name(stayed[1]), RenameMode::Replace).unwrap();
+    let below = make_directory(&files, ROOT, "below");
+    files.rename(ROOT, &name(stayed[2]), below, b"moved", RenameMode::NoReplace).unwrap();
+    make(&files, ROOT, "last");
+    expect_sound(&FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap());
+    for name in names(&files, ROOT) {
+        let _ = files.unlink(ROOT, name.as_bytes());
+    }
+    assert_eq!(names(&files, ROOT), ["below"]);
+}
