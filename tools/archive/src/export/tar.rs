@@ -22,8 +22,7 @@ use crate::tar::{Member, MemberKind, TarWriter, as_path};
 /// names of the directories on one way down, and to the files with several names.
 ///
 /// Errors: [`Unsupported`](sapwood::ErrorKind::Unsupported) for a socket, unless the options leave
-/// it out, and for an attribute whose name has an equals sign;
-/// [`NotPermitted`](sapwood::ErrorKind::NotPermitted) for kinds that the options refuse;
+/// it out; [`NotPermitted`](sapwood::ErrorKind::NotPermitted) for kinds that the options refuse;
 /// [`Stale`](sapwood::ErrorKind::Stale) where a live tree changed meanwhile; what the output says.
 pub fn export_tar<W: Write>(
     view: &dyn ReadFiles,

@@ -36,6 +36,30 @@ pub struct HostFile {
     pub links: u64,
     /// Whether the host stores less of it than its size.
     pub is_sparse: bool,
+    /// What tells of changes.
+    pub state: State,
+}
+
+/// What is another one after a change of a file, of its content or its attributes. What is stored
+/// through a map counts when the host writes it back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    size: i64,
+    changed: Time,
+}
+
+impl State {
+    fn of(stat: &Stat) -> State {
+        State { size: stat.st_size, changed: time(stat.st_ctime, stat.st_ctime_nsec) }
+    }
+}
+
+/// That a file that is open still is as it was.
+///
+/// Errors: [`Stale`](ErrorKind::Stale).
+pub fn expect_unchanged(fd: impl AsFd, state: State, path: &Path) -> Result<()> {
+    let stat = rustix::fs::fstat(fd).map_err(|errno| failed(errno, path))?;
+    if State::of(&stat) == state { Ok(()) } else { Err(changed(path)) }
 }
 
 /// A directory of the host that is held open: what is in it is found by names, never by paths.
@@ -203,6 +227,7 @@ fn host_file(stat: &Stat, kind: MemberKind, name: &[u8]) -> HostFile {
         identity: Identity { device: stat.st_dev, inode: stat.st_ino },
         links: stat.st_nlink,
         is_sparse: stored < member.size,
+        state: State::of(stat),
         member,
     }
 }

@@ -12,7 +12,7 @@ use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 use sapwood::{Error, Result};
 
-use super::host::{HostDirectory, HostFile, Identity, changed, failed};
+use super::host::{HostDirectory, HostFile, Identity, State, changed, expect_unchanged, failed};
 use super::target::Pieces;
 use crate::tar::{Member, Segment};
 
@@ -58,7 +58,7 @@ enum Read {
     /// All of it: where pieces belong, and their bytes.
     Ahead(Vec<(u64, Vec<u8>)>),
     /// To be read when it is needed.
-    Later { file: File, is_sparse: bool },
+    Later { file: File, is_sparse: bool, state: State },
 }
 
 /// The two sides of a queue of files.
@@ -100,7 +100,7 @@ impl Pieces for FileContent {
     fn write_to(&mut self, write: &mut dyn FnMut(u64, &[u8]) -> Result<()>) -> Result<()> {
         match &self.read {
             Read::Ahead(pieces) => pieces.iter().try_for_each(|(at, bytes)| write(*at, bytes)),
-            Read::Later { file, is_sparse } => {
+            Read::Later { file, is_sparse, state } => {
                 let mut buffer = vec![0; CHUNK_BYTES];
                 each_segment(file, &self.path, self.size, *is_sparse, &mut |segment| {
                     let mut at = segment.offset;
@@ -112,7 +112,8 @@ impl Pieces for FileContent {
                         at += length as u64;
                     }
                     Ok(())
-                })
+                })?;
+                expect_unchanged(file, *state, &self.path)
             }
         }
     }
@@ -121,10 +122,10 @@ impl Pieces for FileContent {
 /// Opens a file, and reads one that is small.
 pub fn open(directory: &HostDirectory, name: &CStr, expected: Identity) -> Result<OpenedFile> {
     let path = directory.path_of(name);
-    let (fd, HostFile { member, is_sparse, .. }) = directory.open_file(name, expected)?;
+    let (fd, HostFile { member, is_sparse, state, .. }) = directory.open_file(name, expected)?;
     let (file, size) = (File::from(fd), member.size);
     let read = match size > AHEAD_BYTES_MAX {
-        true => Read::Later { file, is_sparse },
+        true => Read::Later { file, is_sparse, state },
         false => {
             let mut pieces = Vec::new();
             each_segment(&file, &path, size, is_sparse, &mut |segment| {
@@ -133,6 +134,7 @@ pub fn open(directory: &HostDirectory, name: &CStr, expected: Identity) -> Resul
                 pieces.push((segment.offset, bytes));
                 Ok(())
             })?;
+            expect_unchanged(&file, state, &path)?;
             Read::Ahead(pieces)
         }
     };

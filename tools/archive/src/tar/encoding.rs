@@ -1,4 +1,5 @@
-//! The two encodings in which libarchive keeps attributes: percent signs for names, base64 for values.
+//! How attributes are kept: libarchive has percent signs in names and values in base64, GNU tar the
+//! two signs that would be misread in a key.
 
 use sapwood::Result;
 
@@ -20,6 +21,37 @@ pub fn from_percent(text: &[u8]) -> Result<Vec<u8>> {
         bytes.push((high * 16 + low) as u8);
     }
     Ok(bytes)
+}
+
+/// What GNU tar writes in a key of PAX records for a sign of a name of an attribute.
+const SIGNS: [(u8, &[u8]); 2] = [(b'=', b"%3D"), (b'%', b"%25")];
+
+/// The name of an attribute that stands in a key as GNU tar writes it. Others write names as they are: what is
+/// no such sign is left.
+pub fn from_key(key: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(key.len());
+    let mut left = key;
+    while let Some((&byte, rest)) = left.split_first() {
+        let sign = SIGNS.iter().find_map(|(sign, word)| Some((sign, left.strip_prefix(*word)?)));
+        let (byte, rest) = sign.map_or((byte, rest), |(&sign, rest)| (sign, rest));
+        name.push(byte);
+        left = rest;
+    }
+    name
+}
+
+/// The name of an attribute as it is to stand in a key: as it is, but where [`from_key`] would make
+/// another one of it, and with no equals sign, which would end the key.
+pub fn to_key(name: &[u8]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(name.len());
+    for (at, &byte) in name.iter().enumerate() {
+        let is_misread = SIGNS.iter().any(|(_, word)| name[at..].starts_with(word));
+        match SIGNS.iter().find(|(sign, _)| *sign == byte) {
+            Some((_, word)) if byte == b'=' || is_misread => key.extend(*word),
+            _ => key.push(byte),
+        }
+    }
+    key
 }
 
 /// The bytes that base64 text stands for, with or without `=` at its end.
@@ -64,6 +96,23 @@ mod tests {
         for text in [&b"%"[..], b"%4", b"%4x", b"a%"] {
             assert!(from_percent(text).is_err());
         }
+    }
+
+    #[test]
+    fn names_come_back_from_keys_without_equals_signs() {
+        for (name, key) in [
+            (&b"user.plain"[..], &b"user.plain"[..]),
+            (b"user.a=b", b"user.a%3Db"),
+            (b"user.50%", b"user.50%"),
+            (b"user.%41", b"user.%41"),
+            (b"user.a%3Db", b"user.a%253Db"),
+            (b"user.%25%=%", b"user.%2525%%3D%"),
+            (b"%%25", b"%%2525"),
+        ] {
+            assert_eq!(to_key(name), key, "{}", name.escape_ascii());
+            assert_eq!(from_key(key), name);
+        }
+        assert_eq!(from_key(b"user.50%25"), b"user.50%", "as GNU tar writes it");
     }
 
     #[test]

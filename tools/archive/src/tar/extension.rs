@@ -126,7 +126,7 @@ impl Extension {
             b"SCHILY.realsize" | b"SCHILY.acl.ace" => Err(not_known(record.key)),
             key => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.take_attribute(name, value.to_vec())
+                    self.take_attribute(&encoding::from_key(name), value.to_vec())
                 } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
                     let name = encoding::from_percent(name)?;
                     self.take_attribute(&name, encoding::from_base64(value)?)

@@ -10,11 +10,12 @@ use sapwood::files::Time;
 use sapwood::{Error, ErrorKind, Result};
 use tar::Header;
 
+use super::encoding::to_key;
 use super::member::{Member, MemberKind};
 use super::pax::push_record;
 use super::reader::as_path;
 use super::sparse::{Segment, map_lines};
-use super::{RECORD_BYTES, padding, shown};
+use super::{RECORD_BYTES, padding};
 
 /// What every error of a stream that cannot be written begins with.
 const OPERATION: &str = "write a tar stream";
@@ -49,8 +50,7 @@ impl<W: Write> TarWriter<W> {
 
     /// Writes what stands before the content of `member`, `member.size` bytes of a file.
     ///
-    /// Errors: [`Unsupported`](ErrorKind::Unsupported) for an attribute whose name has an equals
-    /// sign; what the output says.
+    /// Errors: [`Unsupported`](ErrorKind::Unsupported) for a socket; what the output says.
     pub fn begin(&mut self, member: &Member) -> Result<()> {
         self.begin_stored(member, None)
     }
@@ -91,7 +91,7 @@ impl<W: Write> TarWriter<W> {
         };
         let size = stored + map.len() as u64;
         let kind = kind_byte(&member.kind).map_err(|error| error.in_file(as_path(&member.name)))?;
-        let records = pax_records(member, segments.is_some(), size)?;
+        let records = pax_records(member, segments.is_some(), size);
         if !records.is_empty() {
             let mut pax = Member::new(PAX_NAME, MemberKind::File, 0o644);
             pax.size = records.len() as u64;
@@ -130,7 +130,7 @@ impl<W: Write> TarWriter<W> {
 }
 
 /// What the header cannot say, in a fixed order.
-fn pax_records(member: &Member, is_sparse: bool, stored: u64) -> Result<Vec<u8>> {
+fn pax_records(member: &Member, is_sparse: bool, stored: u64) -> Vec<u8> {
     let mut names: Vec<(&[u8], &[u8])> = Vec::new();
     if !is_sparse && member.name.len() > NAME_BYTES_MAX {
         names.push((b"path", &member.name));
@@ -172,14 +172,9 @@ fn pax_records(member: &Member, is_sparse: bool, stored: u64) -> Result<Vec<u8>>
     let mut attributes: Vec<_> = member.attributes.iter().collect();
     attributes.sort();
     for (name, value) in attributes {
-        if name.contains(&b'=') {
-            let error =
-                Error::invalid(OPERATION, "name of an attribute", shown(name), "no equals sign");
-            return Err(error.with_kind(ErrorKind::Unsupported));
-        }
-        push_record(&mut records, &[b"SCHILY.xattr.", &name[..]].concat(), value);
+        push_record(&mut records, &[b"SCHILY.xattr.", &to_key(name)[..]].concat(), value);
     }
-    Ok(records)
+    records
 }
 
 /// Seconds with a fraction without zeros at its end.

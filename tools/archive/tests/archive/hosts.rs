@@ -270,3 +270,70 @@ fn an_export_holds_a_bounded_number_of_directories_open() {
     let removed = std::process::Command::new("rm").arg("-rf").arg(&to).status().unwrap();
     assert!(removed.success());
 }
+
+/// Files came in as they were found, whatever was done to them meanwhile: one that was cut off in its
+/// holes came in as zeros.
+#[test]
+fn a_file_that_changes_while_it_is_read_is_an_error_with_its_path() {
+    type Change = fn(&Path);
+    let open = |path: &Path| fs::File::options().write(true).open(path).unwrap();
+    let changes: [(&str, Change); 5] = [
+        ("grows", |path| {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.set_len(file.metadata().unwrap().len() + 1).unwrap();
+        }),
+        ("shrinks", |path| {
+            fs::File::options().write(true).open(path).unwrap().set_len(10).unwrap()
+        }),
+        ("is written over", |path| {
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.write_all_at(b"other", 0).unwrap();
+        }),
+        ("goes", |path| fs::remove_file(path).unwrap()),
+        ("is another", |path| {
+            fs::write(path.with_extension("new"), "new").unwrap();
+            fs::rename(path.with_extension("new"), path).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        for size in [0, 100 << 20] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file");
+            fs::write(&path, vec![1; 3 << 20]).unwrap();
+            if size > 0 {
+                open(&path).set_len(size).unwrap();
+            }
+            let mut is_changed = false;
+            let done = import_directory(
+                &tree(),
+                Inode::ROOT,
+                folder.path(),
+                &ImportOptions::default(),
+                &mut |progress| {
+                    if progress.bytes > 0 && !std::mem::replace(&mut is_changed, true) {
+                        // A clock that goes in steps has made one.
+                        std::thread::sleep(std::time::Duration::from_millis(20));
+                        change(&path);
+                    }
+                },
+            );
+            let error = done.expect_err(what);
+            assert_eq!((error.kind(), error.path()), (ErrorKind::Stale, Some(&*path)), "{error}");
+        }
+    }
+}
+
+/// More names than are looked at ahead.
+#[test]
+fn a_file_that_goes_before_it_is_read_is_an_error_with_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..1000 {
+        fs::write(folder.path().join(format!("{number:03}")), "x").unwrap();
+    }
+    let last = folder.path().join("999");
+    let gone = &mut |_| drop(fs::remove_file(&last));
+    let options = ImportOptions::default();
+    let done = import_directory(&tree(), Inode::ROOT, folder.path(), &options, gone);
+    let error = done.unwrap_err();
+    assert_eq!((error.kind(), error.path()), (ErrorKind::NotFound, Some(&*last)), "{error}");
+}

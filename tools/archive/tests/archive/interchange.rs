@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use sapwood::files::{Inode, ReadFiles, Seek};
-use sapwood_archive::{ExportOptions, Holes};
+use sapwood::files::{Files, Inode, ReadFiles, Seek};
+use sapwood_archive::{ExportOptions, Holes, ImportOptions, import_directory};
 
 use crate::support::*;
 
@@ -347,4 +347,64 @@ fn our_layers_are_unpacked_by_umoci_to_the_same_tree() {
     let found = coarse(imported(&bundle.join("rootfs")));
     let expected = coarse(describe(&after, Inode::ROOT));
     assert_same(&found, &expected);
+}
+
+/// GNU tar and bsdtar keep two signs of names of attributes in other words, which were taken for names.
+#[test]
+fn names_of_attributes_are_those_that_gnu_tar_and_bsdtar_mean() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("in/file");
+    fs::create_dir(folder.path().join("in")).unwrap();
+    fs::write(&file, "x").unwrap();
+    let names = ["user.50%", "user.a=b", "user.a%3Db", "user.plain"];
+    for name in names {
+        let set = rustix::fs::setxattr(&file, name, b"value", rustix::fs::XattrFlags::empty());
+        if set == Err(rustix::io::Errno::OPNOTSUPP) {
+            return eprintln!("skipped: the host does not keep attributes");
+        }
+        set.unwrap();
+    }
+    let mut expected: Vec<_> = names.map(|name| name.as_bytes().to_vec()).into();
+    expected.sort();
+    let found = |files: &Files| {
+        let inode = files.lookup(Inode::ROOT, b"file").unwrap();
+        files.extended_attribute_names(inode).unwrap()
+    };
+    for (program, format) in [("tar", "posix"), ("bsdtar", "pax")] {
+        if !has(program) {
+            continue;
+        }
+        let bytes = run(Command::new(program)
+            .args(["-c", "-f", "-", "--xattrs", &format!("--format={format}"), "-C"])
+            .arg(folder.path().join("in"))
+            .arg("file"));
+        let files = tree();
+        import_tar(&files, &bytes).unwrap();
+        let mut names = found(&files);
+        if program == "bsdtar" {
+            // It writes each of them twice, the second time with all signs in other words.
+            names.retain(|name| expected.contains(name));
+        }
+        assert_eq!(names, expected, "{program}");
+    }
+    if !has("tar") {
+        return;
+    }
+    let files = tree();
+    let options = &ImportOptions::default();
+    import_directory(&files, Inode::ROOT, &folder.path().join("in"), options, &mut |_| {}).unwrap();
+    let (archive, out) = (folder.path().join("ours.tar"), folder.path().join("out"));
+    fs::write(&archive, export_tar(&files, &ExportOptions::default())).unwrap();
+    fs::create_dir(&out).unwrap();
+    run(Command::new("tar")
+        .args(["-x", "--xattrs", "--xattrs-include=user.*", "-f"])
+        .arg(&archive)
+        .arg("-C")
+        .arg(&out));
+    let mut list = [0; 4096];
+    let length = rustix::fs::listxattr(out.join("file"), &mut list).unwrap();
+    let mut extracted: Vec<_> =
+        list[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty()).collect();
+    extracted.sort();
+    assert_eq!(extracted, expected);
 }
