@@ -73,8 +73,20 @@ impl Server {
         let length = length.min(COPY_BYTES_MAX);
         self.recent.forget(target);
         let copy = || files.copy_range(source, from.1, target, to.1, length);
-        let copied = self.with_room(0, copy)?;
+        let taken = self.bytes_to_copy(source, from.1, to.1, length)?;
+        let copied = self.with_room(taken, copy)?;
         Ok(u32::try_from(copied).expect("at most what was asked for"))
+    }
+
+    /// How many bytes of such a range are copied at most: its ends where blocks line up, else all that
+    /// there is to copy.
+    fn bytes_to_copy(&self, source: Inode, from: u64, to: u64, length: u64) -> Answer<u64> {
+        let block_bytes = u64::from(self.block_bytes);
+        if from % block_bytes == to % block_bytes {
+            return Ok(length.min(2 * block_bytes));
+        }
+        let size = self.engine(self.tree.reader().attributes(source))?.size;
+        Ok(length.min(size.saturating_sub(from)))
     }
 
     /// Takes set-id bits from a file that somebody other than root changes, where the kernel does

@@ -3,7 +3,10 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::harness::{Place, can_mount, shell, wait_for};
+use sapwood::Annotations;
+use sapwood::files::{FilesView, Inode, ReadFiles};
+
+use crate::harness::{Place, can_mount, has_program, shell, wait_for};
 
 const PROCESSES: usize = 6;
 const FILES: usize = 150;
@@ -44,6 +47,74 @@ fn processes_work_beside_each_other() {
     let served = place.serve(&[]);
     expect(&served.directory);
     served.unmount();
+    place.check();
+}
+
+/// Appends numbered lines of its own, each with one call.
+const APPENDER: &str = r#"
+import os, sys
+path, me = sys.argv[1], sys.argv[2]
+file = os.open(path, os.O_WRONLY | os.O_APPEND)
+for number in range(20000):
+    line = f"{me} {number} {'x' * (number * 37 % 300)}\n".encode()
+    assert os.write(file, line) == len(line)
+    if number % 5000 == 0:
+        os.fsync(file)
+"#;
+
+/// How many lines of each appender stand in `text`: all up to there, in order, none torn but the last.
+fn appended(text: &[u8]) -> Vec<usize> {
+    let mut counts = vec![0; PROCESSES];
+    for line in text.split_inclusive(|&byte| byte == b'\n') {
+        // A snapshot may have a part of the one that is just written.
+        let Some(line) = line.strip_suffix(b"\n") else { break };
+        let line = std::str::from_utf8(line).unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        let (me, number): (usize, usize) = (words[0].parse().unwrap(), words[1].parse().unwrap());
+        assert_eq!(number, counts[me], "of {me}");
+        assert_eq!(words[2], "x".repeat(number * 37 % 300));
+        counts[me] += 1;
+    }
+    counts
+}
+
+#[test]
+fn lines_that_processes_append_are_whole_and_in_order_in_snapshots_too() {
+    let test = "lines_that_processes_append_are_whole_and_in_order_in_snapshots_too";
+    if !can_mount(test) || !has_program(test, "python3") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let file = served.path("log");
+    fs::write(&file, "").unwrap();
+    let mut children: Vec<_> = (0..PROCESSES)
+        .map(|me| {
+            let mut command = Command::new("python3");
+            command.args(["-c", APPENDER]).arg(&file).arg(me.to_string()).spawn().unwrap()
+        })
+        .collect();
+    let mut layers = Vec::new();
+    let mut is_over = false;
+    while !is_over {
+        is_over = children.iter_mut().all(|child| child.try_wait().unwrap().is_some());
+        layers.push(place.ask("web").snapshot(&Annotations::default()).unwrap());
+    }
+    assert!(children.into_iter().all(|mut child| child.wait().unwrap().success()));
+    assert_eq!(appended(&fs::read(&file).unwrap()), [20000; PROCESSES]);
+    served.unmount();
+    let store = place.store();
+    let mut before = vec![0; PROCESSES];
+    for layer in layers {
+        let view = FilesView::open(store.snapshot_of(&layer.to_string()).unwrap()).unwrap();
+        let inode = view.lookup(Inode::ROOT, b"log").unwrap();
+        let mut text = vec![0; view.attributes(inode).unwrap().size as usize];
+        view.read(inode, 0, &mut text).unwrap();
+        let counts = appended(&text);
+        assert!(counts.iter().zip(&before).all(|(now, before)| now >= before));
+        before = counts;
+    }
+    assert_eq!(before, [20000; PROCESSES]);
     place.check();
 }
 

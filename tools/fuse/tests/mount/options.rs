@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, chown};
 
 use sapwood_fuse::{Unmount, detach};
 
-use crate::harness::{Place, can_mount, shell, snapshot};
+use crate::harness::{Place, can_mount, has_program, run, shell, snapshot};
 
 const ENOSPC: Option<i32> = Some(28);
 const EROFS: Option<i32> = Some(30);
@@ -43,6 +43,67 @@ fn a_quota_fills_and_frees() {
     }
     let size = shell(&served.directory, "df -B1 --output=size . | tail -1");
     assert_eq!(size.trim(), "8388608");
+    served.unmount();
+    place.check();
+}
+
+/// A copy between places that do not line up is one of bytes, and took as much as it liked.
+#[test]
+fn a_copy_takes_what_it_does_not_share_from_the_quota() {
+    if !can_mount("a_copy_takes_what_it_does_not_share_from_the_quota") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&["quota=8388608"]);
+    fs::write(served.path("from"), vec![3; 3 << 20]).unwrap();
+    let copy = |name: &str, mut offset: u64| {
+        let from = File::open(served.path("from")).unwrap();
+        let to = File::create(served.path(name)).unwrap();
+        rustix::fs::copy_file_range(&from, Some(&mut offset), &to, None, 4 << 20)
+    };
+    assert_eq!(copy("shifted", 1), Ok((3 << 20) - 1));
+    assert_eq!(copy("too much", 1), Err(rustix::io::Errno::NOSPC));
+    for number in 0..5 {
+        assert_eq!(copy(&format!("shared-{number}"), 0), Ok(3 << 20));
+    }
+    assert!(fs::read(served.path("shifted")).unwrap().iter().all(|byte| *byte == 3));
+    served.unmount();
+    place.check();
+}
+
+/// Stores through a map that the quota has no room for.
+const MAPPED: &str = r#"
+import errno, mmap, os, sys
+path = sys.argv[1]
+with open(path, "w+b") as file:
+    file.truncate(16 << 20)
+    pages = mmap.mmap(file.fileno(), 16 << 20)
+    for at in range(0, 16 << 20, 4096):
+        pages[at:at + 8] = at.to_bytes(8, "little")
+    try:
+        pages.flush()
+        sys.exit("16 MiB fitted")
+    except OSError as error:
+        assert error.errno == errno.ENOSPC, error
+    pages.close()
+"#;
+
+#[test]
+fn what_a_map_stores_past_the_quota_is_told_and_the_room_comes_back() {
+    let test = "what_a_map_stores_past_the_quota_is_told_and_the_room_comes_back";
+    if !can_mount(test) || !has_program(test, "python3") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&["quota=8388608"]);
+    run(std::process::Command::new("python3").args(["-c", MAPPED]).arg(served.path("mapped")));
+    let full = fs::write(served.path("more"), [1; 100_000]).unwrap_err();
+    assert_eq!(full.raw_os_error(), ENOSPC);
+    fs::remove_file(served.path("mapped")).unwrap();
+    fs::write(served.path("more"), vec![1; 6 << 20]).unwrap();
+    served.unmount();
+    let served = place.serve(&[]);
+    assert!(fs::read(served.path("more")).unwrap() == vec![1; 6 << 20]);
     served.unmount();
     place.check();
 }
