@@ -13,3 +13,15 @@ pub fn of_block(layer: LayerId, block: FileBlock, data: &[u8]) -> u32 {
     hasher.update(data);
     hasher.finalize()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_bytes_elsewhere_have_another_checksum() {
+        let of = |layer, block| of_block(LayerId([layer; 16]), FileBlock(block), &[7; 4096]);
+        assert_ne!(of(1, 2), of(1, 3));
+        assert_ne!(of(1, 2), of(2, 2));
+    }
+}

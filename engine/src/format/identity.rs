@@ -104,3 +104,39 @@ impl LayerRef {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layer_is_told_from_another_by_each_field_and_by_its_digest_alone_once_it_has_one() {
+        let recorded = LayerRef {
+            id: LayerId([1; 16]),
+            volume_bytes: 2,
+            freeze_generation: 3,
+            map_checksum: 4,
+            digest: None,
+        };
+        recorded.verify(&recorded).unwrap();
+        let others = [
+            LayerRef { id: LayerId([9; 16]), ..recorded },
+            LayerRef { volume_bytes: 9, ..recorded },
+            LayerRef { freeze_generation: 9, ..recorded },
+            LayerRef { map_checksum: 9, ..recorded },
+        ];
+        let sealed = Some(Digest([5; 32]));
+        recorded.verify(&LayerRef { digest: sealed, ..recorded }).unwrap();
+        for other in others {
+            assert_eq!(recorded.verify(&other).unwrap_err().kind(), ErrorKind::WrongParent);
+            let (recorded, other) =
+                (LayerRef { digest: sealed, ..recorded }, LayerRef { digest: sealed, ..other });
+            recorded.verify(&other).unwrap();
+        }
+        for digest in [None, Some(Digest([6; 32]))] {
+            let wanted = LayerRef { digest: sealed, ..recorded };
+            let found = LayerRef { digest, ..recorded };
+            assert_eq!(wanted.verify(&found).unwrap_err().kind(), ErrorKind::WrongParent);
+        }
+    }
+}

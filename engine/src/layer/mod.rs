@@ -14,6 +14,9 @@ mod slots;
 mod streams;
 mod verified;
 
+#[cfg(test)]
+mod tests;
+
 pub use descriptors::{Descriptors, FileSource};
 pub use file::LayerFile;
 pub use frozen::Layer;
@@ -21,5 +24,5 @@ pub use pieces::{read_blob, read_run};
 pub(crate) use pieces::{run_in_heap, run_just_written};
 pub use policy::{MapPolicy, ReadPolicy, VerifyPolicy};
 pub(crate) use seal::is_zero;
-pub use seal::{SourceLayers, compute_digest, seal, verify_digest};
+pub use seal::{SourceLayers, compute_digest, verify_digest};
 pub use slots::{HeaderSlots, mend_header, read_header, read_header_uncached, update_header};

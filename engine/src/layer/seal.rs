@@ -1,4 +1,4 @@
-//! The digest of a layer's content, and writing it into the header.
+//! The digest of a layer's content.
 //!
 //! BLAKE3 over the format's tag, kind, block size, size, the parent's digest, and two
 //! digests: of the states in address order as longest runs of zero and data (holes are
@@ -6,17 +6,14 @@
 //! in parallel. Ids, places, sources and annotations do not enter: equal content on an
 //! equal parent gives an equal digest.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::frozen::Layer;
-use super::slots::{read_header, update_header};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Extent, Target};
 use crate::format::LayerKind;
-use crate::medium::{Host, OpenMode};
 use crate::units::{BlockAddress, Digest, FileBlock, SourceIndex};
 
 const TAG: &[u8] = b"sapwood layer content 1";
@@ -83,23 +80,6 @@ pub fn verify_digest(
         return Ok(());
     }
     Err(Error::corrupt("verify a layer", "digest", computed, stored).in_file(layer.file().path()))
-}
-
-/// Writes `digest` into the header of the frozen layer at `path`; durable when it returns.
-pub fn seal(host: &dyn Host, path: &Path, digest: Digest) -> Result<()> {
-    let shown = host.display_path(path);
-    let medium = host
-        .open(path, OpenMode::ReadWrite)
-        .map_err(|error| Error::io("open a layer to seal it", error).in_file(&shown))?;
-    let slots = read_header(&*medium, &shown)?;
-    if slots.slots_agree && slots.header.digest == Some(digest) {
-        return Ok(());
-    }
-    let mut header = slots.header;
-    header.digest = Some(digest);
-    header.generation += 1;
-    update_header(&*medium, &shown, &header)?;
-    medium.sync().map_err(|error| Error::io("sync a header slot", error).in_file(&shown))
 }
 
 struct Digester<'a> {

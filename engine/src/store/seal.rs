@@ -8,7 +8,7 @@ use super::{digests, headers, history};
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::LayerRef;
-use crate::layer::compute_digest;
+use crate::layer::{compute_digest, verify_digest};
 use crate::units::{Digest, LayerId};
 
 impl Store {
@@ -24,6 +24,34 @@ impl Store {
         }
         let (_lease, header) = inner.leases.take(inner.host(), resolved.layer)?;
         seal_chain(inner, &header.layer_ref())
+    }
+
+    /// That a sealed snapshot, which `reference` means, holds what its digest says, and gives that:
+    /// all its data are read. Its ancestors are told by their digests alone.
+    ///
+    /// Errors: [`ErrorKind::Corrupt`] where it does not; [`ErrorKind::InvalidInput`] where it is not
+    /// sealed, or blocks that nobody sees were given back.
+    pub fn verify(&self, reference: &str) -> Result<Digest> {
+        let inner = self.inner()?;
+        let resolved = resolve(inner, reference)?;
+        let refused =
+            |found| Error::invalid("verify", "reference", found, "a whole, sealed snapshot");
+        if resolved.is_live() {
+            return Err(refused("a volume's current state"));
+        }
+        let (_lease, header) = inner.leases.take(inner.host(), resolved.layer)?;
+        let digest = header.digest.ok_or_else(|| refused("a snapshot that is not sealed"))?;
+        if header.thinned {
+            return Err(refused("a snapshot whose unseen blocks were given back"));
+        }
+        let parent = header.parent.and_then(|parent| parent.digest);
+        let parent = match header.parent {
+            Some(recorded) if parent.is_none() => history::locate(inner.host(), &recorded)?.digest,
+            _ => parent,
+        };
+        let layer = inner.cache.layer(&header.layer_ref())?;
+        verify_digest(&layer, parent, &*inner.cache)?;
+        Ok(digest)
     }
 }
 

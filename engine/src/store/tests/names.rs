@@ -194,3 +194,45 @@ fn a_creation_that_stopped_half_way_is_finished_by_the_next() {
     store_on(&host);
     reopened(&host);
 }
+
+/// Two layers of one id, size and freeze generation: frozen in a store and in a copy of it.
+#[test]
+fn what_stands_on_another_layer_than_it_recorded_is_refused_everywhere() {
+    let (folder, host, store) = files();
+    store.create_volume("web", DISK).unwrap().close().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let copied = std::process::Command::new("cp")
+        .args(["-rT".as_ref(), folder.path().as_os_str(), copy.path().as_os_str()])
+        .status();
+    assert!(copied.unwrap().success());
+    let other = Store::open(copy.path(), &StoreOptions::default()).unwrap();
+    let [ours, theirs] = [(&store, 1), (&other, 2)].map(|(store, byte)| {
+        let volume = store.open_volume("web").unwrap();
+        fill(&volume, 0, 1, byte);
+        let id = freeze(&volume).layer_id();
+        volume.close().unwrap();
+        id
+    });
+    assert_eq!(ours, theirs);
+    store.fork("web@1", "child").unwrap().close().unwrap();
+    let volume = store.open_volume("child").unwrap();
+    fill(&volume, 1, 1, 3);
+    freeze(&volume);
+    volume.close().unwrap();
+    let file = paths::layer(ours);
+    std::fs::copy(copy.path().join(&file), folder.path().join(&file)).unwrap();
+
+    let store = reopened(&host);
+    let of = |error: crate::Error| error.kind();
+    let wrong = ErrorKind::WrongParent;
+    assert_eq!(store.snapshot_of("child@1").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.snapshot_of("child").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.open_volume("child").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.fork("child@1", "more").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.lineage("child").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.seal("child@1").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.usage_of("child").map(drop).map_err(of), Err(wrong));
+    let usage = store.usage_of_names().unwrap();
+    assert_eq!(usage.names, [("child".to_owned(), Err(ours)), ("web".to_owned(), Err(ours))]);
+    assert_eq!(store.remove("child").unwrap().lost, [ours]);
+}

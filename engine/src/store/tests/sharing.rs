@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::medium::{LockMode, LockWait, OpenMode};
+use crate::store::collect::change_header;
+use crate::store::locks::StoreLock;
 use crate::store::{GcOptions, Progress, Replace, paths};
 use crate::volume::CloneSource;
 
@@ -101,6 +104,141 @@ fn equal_content_on_equal_parents_has_one_digest() {
     store.snapshot_of(&digests[0].to_string()).unwrap();
     store.tag("one@1", "a", Replace::Refuse).unwrap();
     assert_eq!(store.seal("a").unwrap(), digests[0]);
+}
+
+/// Where zeros are kept as data, and how extents are split, does not show.
+#[test]
+fn a_digest_is_of_what_is_read_and_of_what_it_stands_on() {
+    let (host, store) = memory();
+    let volume = crate::VolumeOptions { detect_zeroes: false, ..Default::default() };
+    let options = StoreOptions { volume, ..StoreOptions::default() };
+    let keeping_zeros = Store::open_on(Arc::clone(&host), &options).unwrap();
+    let base = |store: &Store, name: &str, bytes: u64, byte: u8| {
+        let volume = store.create_volume(name, bytes).unwrap();
+        fill(&volume, 0, 1, byte);
+        freeze(&volume);
+        volume
+    };
+    let seal = |name: &str| {
+        let digest = store.seal(&format!("{name}@1")).unwrap();
+        assert_eq!(store.verify(&format!("{name}@1")).unwrap(), digest);
+        digest
+    };
+    for (name, store) in [("plain", &store), ("split", &store), ("zeros", &keeping_zeros)] {
+        let volume = base(store, name, DISK, 1);
+        let blocks: Vec<u64> = match name {
+            "split" => (10..30).step_by(2).chain((10..30).skip(1).step_by(2)).collect(),
+            _ => (10..30).collect(),
+        };
+        for block in blocks {
+            fill(&volume, block, 1, if block == 20 { 0 } else { 7 });
+            if name == "split" {
+                volume.flush().unwrap();
+            }
+        }
+        let extents: Vec<_> = volume.all_extents().map(|extent| extent.unwrap().target).collect();
+        let zeros = extents.iter().filter(|target| **target == crate::ViewTarget::Zero).count();
+        assert_eq!(zeros, usize::from(name != "zeros"), "{name}: {extents:?}");
+        freeze(&volume);
+        volume.close().unwrap();
+    }
+    let plain = seal("plain");
+    assert_eq!((seal("split"), seal("zeros")), (plain, plain));
+    let below = store.resolve("plain@2").unwrap().layer;
+    assert!(store.layer(below).unwrap().digest.is_some(), "what it stands on is sealed first");
+
+    let larger = base(&store, "larger", 2 * DISK, 1);
+    let other = base(&store, "other", DISK, 2);
+    for volume in [larger, other] {
+        for block in 10..30 {
+            fill(&volume, block, 1, if block == 20 { 0 } else { 7 });
+        }
+        freeze(&volume);
+        volume.close().unwrap();
+    }
+    assert_ne!(store.seal("larger@2").unwrap(), store.seal("plain@2").unwrap());
+    let (larger, other) = (seal("larger"), seal("other"));
+    assert!(larger != plain && other != plain && larger != other);
+
+    assert_eq!(store.verify("plain").unwrap_err().kind(), ErrorKind::InvalidInput);
+    let unsealed = store.open_volume("plain").unwrap();
+    fill(&unsealed, 0, 1, 9);
+    freeze(&unsealed);
+    assert_eq!(store.verify("plain@1").unwrap_err().kind(), ErrorKind::InvalidInput);
+}
+
+/// As long as it is looked at, what a look into a live volume stands on stays.
+#[test]
+fn a_look_into_a_volume_keeps_what_that_stands_on() {
+    let (_folder, host, store) = files();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 60, 1);
+    let below = freeze(&volume).layer_id();
+    fill(&volume, 0, 1, 2);
+    volume.close().unwrap();
+    let look = store.snapshot_of("web").unwrap();
+    let elsewhere = reopened(&host);
+    elsewhere.remove("web").unwrap();
+    let report = elsewhere.collect(&REAL).unwrap();
+    assert!(report.freed.iter().chain(&report.thinned).all(|(id, _)| *id != below), "{report:?}");
+    assert_eq!(byte_of(&look, 59), 1);
+    drop((look, store));
+    assert_eq!(elsewhere.collect(&REAL).unwrap().freed[0].0, below);
+}
+
+/// One that was removed may be about to be thinned by somebody who found no lease on it.
+#[test]
+fn a_lease_on_what_was_removed_waits_for_who_collects() {
+    let (host, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 60, 1);
+    let removed = freeze(&volume).layer_id();
+    volume.close().unwrap();
+    store.remove(&removed.to_string()).unwrap();
+    let inner = store.inner().unwrap();
+    let alone = StoreLock::exclusive(&*host).unwrap();
+    std::thread::scope(|scope| {
+        let lease = scope.spawn(|| inner.leases.take(&*host, removed).map(drop));
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(!lease.is_finished());
+        change_header(&*host, removed, "thin", |header| header.thinned = true).unwrap();
+        drop(alone);
+        assert_eq!(lease.join().unwrap().unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+/// Between being made and being locked a layer would look like garbage.
+#[test]
+fn no_layer_is_made_while_somebody_collects() {
+    let (host, store) = memory();
+    let alone = StoreLock::exclusive(&*host).unwrap();
+    std::thread::scope(|scope| {
+        let made = scope.spawn(|| store.create_volume("web", DISK).unwrap().layer_id());
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert!(host.list(paths::LAYERS.as_ref()).unwrap().is_empty());
+        drop(alone);
+        made.join().unwrap();
+    });
+}
+
+#[test]
+fn a_writer_holds_the_lock_of_its_open_layer() {
+    let (host, store) = memory();
+    store.create_volume("web", DISK).unwrap().close().unwrap();
+    let volume = store.open_volume("web").unwrap();
+    let is_free = |id, mode| {
+        let layer = host.open(&paths::layer(id), OpenMode::Read).unwrap();
+        layer.lock(mode, LockWait::Try).unwrap()
+    };
+    let first = volume.layer_id();
+    assert!(!is_free(first, LockMode::Shared));
+    fill(&volume, 0, 1, 1);
+    freeze(&volume);
+    assert!(is_free(first, LockMode::Shared), "a lease by now");
+    assert!(!is_free(first, LockMode::Exclusive), "and kept as long as the volume stands on it");
+    assert!(!is_free(volume.layer_id(), LockMode::Shared));
+    volume.close().unwrap();
+    assert!(is_free(first, LockMode::Exclusive));
 }
 
 #[test]

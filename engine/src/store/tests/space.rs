@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::medium::OpenMode;
 use crate::store::{GcOptions, Removal, Replace, paths};
+use crate::units::LayerId;
 use crate::volume::CloneSource;
 
 const DRY: GcOptions = GcOptions { dry_run: true };
@@ -313,4 +315,16 @@ fn a_layer_that_cannot_be_sealed_stays_whole_and_the_rest_is_freed() {
     let header = store.layer(rotten).unwrap();
     assert!(!header.thinned && header.digest.is_none());
     assert_eq!(store.layer(gone).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn indexes_of_layers_that_are_gone_and_files_written_aside_are_litter() {
+    let (host, store) = memory();
+    let stale = paths::index(LayerId([9; 16]));
+    let aside = Path::new(paths::INDEX).join(".x.tmp");
+    for file in [&stale, &aside] {
+        host.open(file, OpenMode::CreateNew).unwrap();
+    }
+    assert_eq!(store.collect(&REAL).unwrap().other_files, 2);
+    assert!(host.list(paths::INDEX.as_ref()).unwrap().is_empty());
 }

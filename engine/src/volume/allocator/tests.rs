@@ -128,3 +128,38 @@ fn few_blocks_are_few_bytes() {
     let blocks = |log2: u32| Allocator::empty(log2).short_blocks_max();
     assert_eq!([12, 13, 16].map(blocks), [16, 8, 1]);
 }
+
+#[test]
+fn long_free_stretches_are_given_back_and_not_handed_out_meanwhile() {
+    let epochs = Epochs::default();
+    let keep = KEEP_BYTES >> 12;
+    let long = PUNCH_BYTES_MIN >> 12;
+    let mut allocator = Allocator::fresh(12, 2, 2 + 2 * keep);
+    let all = allocator.allocate_contiguous(2 * keep, &epochs, &Full).unwrap();
+    // Every other one of some short stretches, one that is just too short, and a long one.
+    let free = |allocator: &mut Allocator, first: u64, count: u64| {
+        let range = BlockRange { first: FileBlock(all.first.0 + first), count };
+        allocator.release(range, &epochs);
+        range
+    };
+    for short in 0..8 {
+        free(&mut allocator, 2 * short, 1);
+    }
+    free(&mut allocator, 20, long - 1);
+    let rest = free(&mut allocator, 40 + long, 2 * keep - 40 - long);
+    let punched = allocator.take_punchable(10, &epochs);
+    assert_eq!(punched.len(), 1, "{punched:?}");
+    assert_eq!(punched[0].first, rest.first);
+    assert!(punched[0].count >= long && punched[0].count <= rest.count - keep + long + 8);
+    let mut handed_out = Vec::new();
+    while let Ok(one) = allocator.allocate_contiguous(1, &epochs, &Full) {
+        handed_out.push(one.first);
+    }
+    let inside = |block: &FileBlock| {
+        (punched[0].first.0..punched[0].first.0 + punched[0].count).contains(&block.0)
+    };
+    assert!(!handed_out.iter().any(inside));
+    allocator.put_punched(&punched, true);
+    let again = allocator.allocate_contiguous(punched[0].count, &epochs, &Full).unwrap();
+    assert_eq!(again, punched[0]);
+}

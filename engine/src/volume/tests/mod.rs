@@ -1,5 +1,8 @@
 //! A volume on its own, in a home that keeps layers in memory.
 
+mod bounds;
+mod journal;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
