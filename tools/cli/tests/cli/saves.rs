@@ -213,7 +213,7 @@ fn a_committed_container_is_the_same_in_another_store() {
     }
 }
 
-/// A save that was killed left a folder that no other one took.
+/// A save that was killed left a folder that no other one took, and what it was making for good.
 #[test]
 fn a_folder_that_was_cut_off_before_its_index_is_begun_again() {
     let place = Place::with_store();
@@ -226,8 +226,16 @@ fn a_folder_that_was_cut_off_before_its_index_is_begun_again() {
         index["manifests"].as_array().unwrap().len()
     };
     assert_eq!(names(), 1);
+    assert!(!place.path("images/.sapwood-killed").exists());
     std::fs::remove_file(place.path("images/index.json")).unwrap();
+    std::fs::create_dir(place.path("images/.sapwood-killed")).unwrap();
+    std::fs::write(place.path("images/.sapwood-killed/.sapwood-blob"), "half").unwrap();
+    std::fs::write(place.path("images/.sapwood-file"), "half").unwrap();
     assert_eq!(names(), 1);
+    assert_eq!(
+        files(&place.path("images")).keys().filter(|name| name.contains(".sapwood")).count(),
+        0
+    );
     // A file of somebody's is not what was cut off.
     std::fs::remove_file(place.path("images/oci-layout")).unwrap();
     assert_eq!(place.run(&["save", "app:1", "images", "--format", "oci"]).code, 2);

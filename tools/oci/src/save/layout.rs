@@ -38,8 +38,8 @@ const OPERATION: &str = "save into an OCI layout";
 ///
 /// Each file is made in `scratch`, a folder of the same filesystem that may stand in this one, and
 /// renamed once it is durable; the index last. So the layout is whole at each moment, and after an
-/// error it lists what it did. A save that was killed before there was an index is begun again. While
-/// it is written others who do the same are refused.
+/// error it lists what it did. A save that was killed before there was an index is begun again, and what
+/// one was making goes. While it is written others who do the same are refused.
 ///
 /// Errors: [`AlreadyExists`](ErrorKind::AlreadyExists) where an image of a name is there and is not to
 /// be replaced; [`NotEmpty`](ErrorKind::NotEmpty) for a folder that holds something else;
@@ -155,6 +155,7 @@ impl<'a> Layout<'a> {
             Err(error) => Err(error),
         };
         let is_new = is_new.map_err(|error| error.in_file(path))?;
+        remove_left(path, scratch)?;
         let blobs = path.join(BLOBS_FOLDER);
         fs::create_dir_all(&blobs).map_err(failed(&blobs))?;
         Ok(Layout { path, scratch, is_new, _locked: locked })
@@ -222,6 +223,29 @@ impl<'a> Layout<'a> {
             File::open(&path).and_then(|folder| folder.sync_all()).map_err(failed(&path))
         })
     }
+}
+
+/// Removes what saves were making that were killed. Nobody else makes anything in a layout that is
+/// locked.
+fn remove_left(path: &Path, scratch: &Path) -> Result<()> {
+    for entry in fs::read_dir(path).map_err(failed(path))? {
+        let entry = entry.map_err(failed(path))?;
+        let (name, left) = (entry.file_name(), entry.path());
+        if !name.as_encoded_bytes().starts_with(ASIDE_PREFIX.as_bytes()) || scratch.ends_with(&name)
+        {
+            continue;
+        }
+        let removed = match entry.file_type().map_err(failed(&left))?.is_dir() {
+            true => fs::remove_dir_all(&left),
+            false => fs::remove_file(&left),
+        };
+        match removed {
+            // Whoever was refused takes its own away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed.map_err(failed(&left))?,
+        }
+    }
+    Ok(())
 }
 
 /// What a new layout has before it is one, and what stays of a save that was killed.
