@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 use sapwood::files::{Files, FilesOptions, FilesView};
 use sapwood::{Annotations, Error, ErrorKind, LayerId, Replace, Result, Snapshot, Store};
 use sapwood_container::Place;
-use sapwood_oci::{BUILD_CACHE_PREFIX, CACHE_KEY_LABEL};
+use sapwood_oci::{BUILD_CACHE_PREFIX, BUILD_VOLUME_PREFIX, CACHE_KEY_LABEL};
 
-/// What the names of these volumes begin with.
-const VOLUME_PREFIX: &str = "building:";
 /// The folder of a store for what programs of builds need while they run.
 const FOLDERS: &str = "building";
 /// How many digits of a layer's id a tag has.
@@ -31,7 +29,7 @@ pub struct Workshop {
 impl Workshop {
     /// A volume on a layer, or on nothing.
     pub fn on(store: &Store, layer: Option<&Snapshot>) -> Result<Workshop> {
-        let name = format!("{VOLUME_PREFIX}{}", LayerId::random()?);
+        let name = format!("{BUILD_VOLUME_PREFIX}{}", LayerId::random()?);
         let volume = match layer {
             Some(layer) => store.fork_snapshot(layer, &name)?,
             None => store.create_tree(&name)?,
@@ -42,7 +40,7 @@ impl Workshop {
 
     /// A folder for what a program needs while it runs over the files.
     pub fn folder(&self) -> PathBuf {
-        self.store.path().join(FOLDERS).join(&self.name[VOLUME_PREFIX.len()..])
+        self.store.path().join(FOLDERS).join(&self.name[BUILD_VOLUME_PREFIX.len()..])
     }
 
     /// The files, as the steps so far left them.
@@ -110,7 +108,7 @@ pub fn remove_abandoned(store: &Store) -> Result<()> {
     let folders = folders(store)?;
     let mut used = HashSet::new();
     for name in store.names()?.into_iter().map(|name| name.name) {
-        let Some(id) = name.strip_prefix(VOLUME_PREFIX) else { continue };
+        let Some(id) = name.strip_prefix(BUILD_VOLUME_PREFIX) else { continue };
         match remove_volume(store, &name) {
             // Somebody builds in it.
             Err(error) if error.kind() == ErrorKind::Locked => drop(used.insert(id.to_owned())),

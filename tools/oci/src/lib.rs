@@ -75,6 +75,6 @@ pub use save::{
 pub use squash::squash;
 pub use time::{parse as parse_time, written as written_time};
 pub use usage::{
-    BUILD_CACHE_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage, Damaged, ImageUsage,
-    KEPT_DIRECTORIES, TagUsage, Usage, allocated_bytes, usage, usage_of_tags,
+    BUILD_CACHE_PREFIX, BUILD_VOLUME_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage,
+    Damaged, ImageUsage, KEPT_DIRECTORIES, TagUsage, Usage, allocated_bytes, usage, usage_of_tags,
 };

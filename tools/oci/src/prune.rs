@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use sapwood::store::{Holding, Holdings, Removal};
+use sapwood::store::{Holdings, Removal};
 use sapwood::{Annotations, ErrorKind, GcOptions, LayerId, LayerKind, NameEntry, Result, Store};
 
 use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, DiffIds, IMAGE_LABEL};
-use crate::load::PARTIAL_PREFIX;
 use crate::rebase::REBASED_LABEL;
-use crate::usage::{Named, unused_images};
+use crate::usage::{Named, is_being_made, unused_images};
 
 /// What is taken away besides what builds and broken pulls left, and layers without a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,12 +61,7 @@ pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
     let garbage_bytes = store.collect(&GcOptions { dry_run: true })?.freed_bytes();
     let mut pruned = Pruned { garbage_bytes, ..Pruned::default() };
     if !options.keep_cache {
-        // What an image that is coming in has so far is not left by anybody.
-        let is_left = |holding: &&&Holding| {
-            let name = &holding.name;
-            !(name.name.starts_with(PARTIAL_PREFIX) && holdings.in_use.contains(&name.top))
-        };
-        let left = named.cache.iter().filter(is_left);
+        let left = named.cache.iter().filter(|holding| !is_being_made(holding, &holdings));
         pruned.cache.0 = old(store, options, left.map(|holding| &holding.name))?;
     }
     pruned.layers.0 = nameless_layers(store, &holdings, options)?;

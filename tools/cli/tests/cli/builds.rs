@@ -155,10 +155,20 @@ fn a_killed_build_leaves_nothing() {
     command.env("SAPWOOD_STORE", place.store()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     wait_until("the program", &|| runs(&endless));
+    let space_of = |class: &str| {
+        let told = place.json(&["df", "-v"], 0);
+        let found = told["classes"].as_array().unwrap().iter().find(|row| row["class"] == class);
+        let number = |field| found.unwrap()[field].as_u64().unwrap();
+        (number("count"), number("active"), number("reclaimable_bytes") > 0)
+    };
+    // It was among the trees that stay. What is bound is a volume of its own.
+    assert_eq!(space_of("build cache"), (2, 2, false));
+    assert_eq!(space_of("other trees and disks"), (0, 0, false));
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
     wait_until("the end of the program", &|| !runs(&endless));
     wait_until("the end of the mounts", &|| mounts_below(&place.store()).is_empty());
+    assert_eq!(space_of("build cache"), (2, 0, true));
 
     let text = text.replace("while :; do sleep 0.05; done", "echo > /also");
     fs::write(context.join("Containerfile"), text).unwrap();

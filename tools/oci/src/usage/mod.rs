@@ -17,6 +17,8 @@ pub use beside::{KEPT_DIRECTORIES, allocated_bytes};
 
 /// What the tags begin with that keep the layers of build steps.
 pub const BUILD_CACHE_PREFIX: &str = "build-cache:";
+/// What the names of the volumes begin with that builds make layers in.
+pub const BUILD_VOLUME_PREFIX: &str = "building:";
 
 /// What a store holds, each byte of it counted once in `classes`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub struct ContainerUsage {
 /// What a build left for the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheUsage {
-    /// The tag.
+    /// The tag; of a build that is under way, or was killed, its volume.
     pub tag: String,
     /// When its newest layer was made, in nanoseconds since 1970 UTC.
     pub created: Option<i64>,
@@ -359,10 +361,20 @@ impl<'a> Named<'a> {
     }
 }
 
-/// Whether a name is a tag that keeps what builds and broken pulls left.
+/// Whether a name keeps what builds and broken pulls left.
 fn is_of_cache(name: &str, kind: NameKind) -> bool {
-    let prefixes = [BUILD_CACHE_PREFIX, PARTIAL_PREFIX];
-    kind == NameKind::Tag && prefixes.iter().any(|prefix| name.starts_with(prefix))
+    let prefixes: &[&str] = match kind {
+        NameKind::Tag => &[BUILD_CACHE_PREFIX, PARTIAL_PREFIX],
+        NameKind::Volume => &[BUILD_VOLUME_PREFIX],
+    };
+    prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether this is of an image that is being built or is coming in: nobody has left it so far.
+pub(crate) fn is_being_made(holding: &Holding, holdings: &Holdings) -> bool {
+    let name = &holding.name;
+    let is_of_one = name.kind == NameKind::Volume || name.name.starts_with(PARTIAL_PREFIX);
+    is_of_one && holdings.in_use.contains(&name.top)
 }
 
 /// What each layer file is for: the first class, in order, that needs it.
@@ -413,8 +425,8 @@ fn totals(
         .filter(|(holding, _)| !holdings.in_use.contains(&holding.name.top))
         .map(|(holding, _)| holding.name.name.clone())
         .collect();
-    let pins: BTreeSet<String> =
-        named.cache.iter().map(|holding| holding.name.name.clone()).collect();
+    let left = named.cache.iter().filter(|holding| !is_being_made(holding, holdings));
+    let left: BTreeSet<String> = left.map(|holding| holding.name.name.clone()).collect();
     let garbage = store.would_free(&Removal::default())?.freed_bytes();
     let frees = |names: &BTreeSet<String>| -> Result<u64> {
         if names.is_empty() {
@@ -433,12 +445,12 @@ fn totals(
         reclaimable_bytes,
     };
     let (images, containers) = (named.images.len(), named.containers.len());
-    let (others, damaged) = (named.others.len(), named.damaged.len());
+    let (cache, others, damaged) = (named.cache.len(), named.others.len(), named.damaged.len());
     let mut classes = vec![
         class(Class::Images, images, used, frees(&unused)?),
         class(Class::Containers, containers, containers - idle.len(), frees(&idle)?),
         class(Class::Others, others, others, 0),
-        class(Class::BuildCache, pins.len(), 0, frees(&pins)?),
+        class(Class::BuildCache, cache, cache - left.len(), frees(&left)?),
         class(Class::BuildDirectories, beside.directories as usize, 0, beside.directory_bytes),
         class(Class::Damaged, damaged, 0, 0),
         class(Class::Unnamed, unnamed, 0, garbage),
