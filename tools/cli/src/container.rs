@@ -29,19 +29,32 @@ pub fn expect_terminal(is_wanted: bool) -> Result<()> {
     Ok(())
 }
 
-/// Hands the signals that this process gets to the one in the container; that ends by them, or not, as
-/// it likes.
-pub fn hand_signals_on(signaller: Signaller) -> Result<()> {
-    let failed = || CliError::file("listen to signals", "sapwood");
-    let mut signals = Signals::new(SIGNALS).map_err(failed())?;
-    let listen = move || {
-        for number in signals.forever() {
-            let signal = Signal::from_named_raw(number).expect("one of those above");
-            if let Err(error) = signaller.send(signal) {
-                eprintln!("sapwood: {error}");
+/// The signals that this process gets. They end it no more: it goes on, to clear up after the one in the
+/// container.
+pub struct CaughtSignals(Signals);
+
+impl CaughtSignals {
+    /// From now on.
+    pub fn catch() -> Result<CaughtSignals> {
+        Signals::new(SIGNALS).map(CaughtSignals).map_err(listen_failed())
+    }
+
+    /// Hands them, those of before too, to the process in the container; that ends by them, or not, as it
+    /// likes.
+    pub fn hand_to(mut self, signaller: Signaller) -> Result<()> {
+        let listen = move || {
+            for number in self.0.forever() {
+                let signal = Signal::from_named_raw(number).expect("one of those above");
+                if let Err(error) = signaller.send(signal) {
+                    eprintln!("sapwood: {error}");
+                }
             }
-        }
-    };
-    thread::Builder::new().name("sapwood-signals".to_owned()).spawn(listen).map_err(failed())?;
-    Ok(())
+        };
+        let thread = thread::Builder::new().name("sapwood-signals".to_owned());
+        thread.spawn(listen).map(drop).map_err(listen_failed())
+    }
+}
+
+fn listen_failed() -> impl FnOnce(io::Error) -> CliError {
+    CliError::file("listen to signals", "sapwood")
 }

@@ -4,12 +4,14 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sapwood::files::{Files, Paths};
 use sapwood::{ErrorKind, LayerId};
@@ -59,7 +61,11 @@ pub struct Sandbox {
 /// Sends signals to the process in a container, from any thread: to that one, whoever has its number
 /// when it has ended.
 #[derive(Clone, Debug)]
-pub struct Signaller(Arc<OwnedFd>);
+pub struct Signaller {
+    runtime: Arc<OwnedFd>,
+    /// What is written when the process is about to run.
+    pid_file: Option<PathBuf>,
+}
 
 impl Sandbox {
     /// Mounts `files` and starts the process of `job` over them.
@@ -98,7 +104,7 @@ impl Sandbox {
             let spawned = spawn(runtime, place, &id, streams, is_terminal);
             let watched = spawned.and_then(|child| {
                 guard.watch(&child)?;
-                Ok((Signaller::to(&child)?, child))
+                Ok((Signaller::to(&child)?.once_runs(place.pid_file()), child))
             });
             match watched {
                 Ok((signaller, child)) => Ok((guard, child, signaller)),
@@ -128,7 +134,6 @@ impl Sandbox {
 
     /// Waits until the process runs, or has ended already.
     pub fn wait_until_started(&mut self) -> Result<()> {
-        let is_written = |path: &Path| path.metadata().is_ok_and(|found| found.len() > 0);
         while !is_written(&self.place.pid_file()) && !self.has_ended()? {
             thread::sleep(LOOK_AGAIN);
         }
@@ -181,14 +186,33 @@ impl Signaller {
     pub(crate) fn to(child: &Child) -> sapwood::Result<Signaller> {
         let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
         let process = process.map_err(|error| sapwood::Error::io("hold a process", error.into()));
-        Ok(Signaller(Arc::new(process?)))
+        Ok(Signaller { runtime: Arc::new(process?), pid_file: None })
     }
 
-    /// Sends a signal; that the process has ended already is fine.
+    /// A runtime hands on what it gets once the process runs, and would end by it before.
+    fn once_runs(self, pid_file: PathBuf) -> Signaller {
+        Signaller { pid_file: Some(pid_file), ..self }
+    }
+
+    /// Sends a signal, once the process runs; that it has ended already is fine.
     pub fn send(&self, signal: Signal) -> sapwood::Result<()> {
-        match pidfd_send_signal(&*self.0, signal) {
-            Err(rustix::io::Errno::SRCH) => Ok(()),
-            sent => sent.map_err(|error| sapwood::Error::io("send a signal", error.into())),
+        let failed = |error: Errno| sapwood::Error::io("send a signal", error.into());
+        while self.pid_file.as_ref().is_some_and(|path| !runs(path))
+            && !self.has_ended_after(LOOK_AGAIN).map_err(failed)?
+        {}
+        match pidfd_send_signal(&*self.runtime, signal) {
+            Err(Errno::SRCH) => Ok(()),
+            sent => sent.map_err(failed),
+        }
+    }
+
+    fn has_ended_after(&self, wait: Duration) -> rustix::io::Result<bool> {
+        let wait = Timespec::try_from(wait).map_err(|_| Errno::INVAL)?;
+        // A process can be read from when it has ended.
+        let mut ended = [PollFd::new(&*self.runtime, PollFlags::IN)];
+        match poll(&mut ended, Some(&wait)) {
+            Err(Errno::INTR) => Ok(false),
+            ready => ready.map(|ready| ready > 0),
         }
     }
 }
@@ -199,6 +223,19 @@ pub(crate) fn code_of(status: ExitStatus) -> u8 {
         (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
         (None, signal) => 128 + u8::try_from(signal.unwrap_or_default()).unwrap_or_default(),
     }
+}
+
+fn is_written(path: &Path) -> bool {
+    path.metadata().is_ok_and(|found| found.len() > 0)
+}
+
+/// Whether the process whose number is in a file runs, or has ended, and is not the runtime any more that
+/// makes its place ready.
+fn runs(pid_file: &Path) -> bool {
+    let number = fs::read_to_string(pid_file).unwrap_or_default();
+    let name = fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
+    // As runc and youki call themselves there; crun listens to no signal then.
+    !number.is_empty() && !name.trim_end().ends_with(":INIT]")
 }
 
 fn unmount(mount: Mount) -> sapwood::Result<Option<Files>> {

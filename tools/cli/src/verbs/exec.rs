@@ -5,7 +5,7 @@ use sapwood_container::{ExecSettings, Streams, exec};
 use super::start::Ended;
 use crate::args::ExecArgs;
 use crate::args::container::environment;
-use crate::container::{expect_terminal, hand_signals_on};
+use crate::container::{CaughtSignals, expect_terminal};
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 
@@ -24,8 +24,9 @@ fn run_in(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
         user: args.user.clone(),
         terminal: args.terminal,
     };
+    let signals = CaughtSignals::catch()?;
     let process = exec(&store, &args.name, &settings, Streams::inherited())?;
-    hand_signals_on(process.signaller())?;
+    signals.hand_to(process.signaller())?;
     let exit_code = process.wait()?;
     context.print_beside_data(&Ended { name: &args.name, exit_code })?;
     Ok(Verdict::Process(exit_code))

@@ -8,20 +8,22 @@ use sapwood_oci::{Configuration, read_configuration};
 use super::start::{detach, foreground};
 use crate::args::RunArgs;
 use crate::args::container::{environment, lines_of_file};
-use crate::container::expect_terminal;
+use crate::container::{CaughtSignals, expect_terminal};
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 use crate::tree::open_view;
 
 pub fn run(args: &RunArgs, context: &Context<'_>) -> Result<Verdict> {
-    let ran = make(args, context).and_then(|held| match args.detach {
-        true => {
+    let ran = match args.detach {
+        true => make(args, context).and_then(|held| {
             let name = held.name().to_owned();
             held.close()?;
             detach(&name, context)
-        }
-        false => foreground(held, context),
-    });
+        }),
+        // Before there is a container that only this process would remove.
+        false => CaughtSignals::catch()
+            .and_then(|signals| foreground(make(args, context)?, signals, context)),
+    };
     ran.map_err(|error| CliError::NotRun(Box::new(error)))
 }
 

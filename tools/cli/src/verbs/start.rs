@@ -9,7 +9,7 @@ use sapwood_container::{Error, HeldContainer, Streams, expect_root, hold, output
 use serde::Serialize;
 
 use crate::args::StartArgs;
-use crate::container::hand_signals_on;
+use crate::container::CaughtSignals;
 use crate::context::Context;
 use crate::daemon;
 use crate::error::{CliError, Result, Verdict};
@@ -49,10 +49,11 @@ pub fn run(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
 }
 
 fn hold_and_start(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
+    let signals = CaughtSignals::catch()?;
     let store = context.open_store()?;
     let held = hold(&store, &args.name)?;
     if !args.ready {
-        return foreground(held, context);
+        return foreground(held, signals, context);
     }
     let path = output_file(&store, &args.name)?;
     let failed = || CliError::file("keep what a container says", &path);
@@ -69,7 +70,7 @@ fn hold_and_start(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
         error => error,
     };
     let mut running = held.start(streams).map_err(told_here)?;
-    hand_signals_on(running.signaller())?;
+    signals.hand_to(running.signaller())?;
     running.wait_until_started()?;
     if running.has_ended()? {
         let exit_code = running.wait().map_err(told_here)?;
@@ -82,11 +83,15 @@ fn hold_and_start(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
 }
 
 /// Runs the process of a container with the streams of this one.
-pub fn foreground(held: HeldContainer, context: &Context<'_>) -> Result<Verdict> {
+pub fn foreground(
+    held: HeldContainer,
+    signals: CaughtSignals,
+    context: &Context<'_>,
+) -> Result<Verdict> {
     let name = held.name().to_owned();
     daemon::abort_on_panic();
     let running = held.start(Streams::inherited())?;
-    hand_signals_on(running.signaller())?;
+    signals.hand_to(running.signaller())?;
     let exit_code = running.wait()?;
     context.print_beside_data(&Ended { name: &name, exit_code })?;
     Ok(Verdict::Process(exit_code))

@@ -8,7 +8,7 @@ use sapwood_fuse::Durability;
 
 use super::folder::{self, Lock};
 use super::record::{Record, missing, now};
-use super::remove::{clear, remove};
+use super::remove::{clear, remove_held};
 use super::running::RunningContainer;
 use crate::error::Result;
 use crate::job::Streams;
@@ -140,8 +140,7 @@ impl HeldContainer {
                 record.error = Some(error.to_string());
                 record.write(&folder)?;
                 if record.settings.is_temporary {
-                    drop(lock);
-                    remove(&store, name.as_str())?;
+                    remove_held(&store, &name, lock)?;
                 }
                 Err(error)
             }

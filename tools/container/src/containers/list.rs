@@ -11,6 +11,7 @@ use sapwood_fuse::Durability;
 
 use super::folder::{self, Lock};
 use super::record::{Record, missing};
+use super::remove::clear_if_ended;
 use crate::place::Place;
 use crate::runtime::Runtime;
 
@@ -69,7 +70,8 @@ pub fn container(store: &Store, name: &str) -> Result<Container> {
     found.ok_or_else(|| missing(name, "of which there is no record"))
 }
 
-/// Has a container's process told a signal, by name or number, as the runtime has it.
+/// Has a container's process told a signal, by name or number, as the runtime has it. That it has just
+/// ended is fine.
 ///
 /// Errors: [`sapwood::ErrorKind::NotFound`]; [`sapwood::ErrorKind::InvalidInput`] where it does not
 /// run; what the runtime says.
@@ -80,6 +82,7 @@ pub fn signal(store: &Store, name: &str, signal: &str) -> crate::Result<()> {
     let output = output.map_err(|error| Error::io("signal a container", error))?;
     match output.status.success() {
         true => Ok(()),
+        false if !runtime.may_know(&place, &id) => Ok(()),
         false => {
             let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
             let said = if said.is_empty() { output.status.to_string() } else { said };
@@ -88,9 +91,11 @@ pub fn signal(store: &Store, name: &str, signal: &str) -> crate::Result<()> {
     }
 }
 
-/// Waits until a container no longer runs; whether it came to that in time.
+/// Waits until a container no longer runs; whether it came to that in time. What a [`signal`] left that
+/// came with its end is taken away.
 pub fn wait_for_end(store: &Store, name: &str, time: Duration) -> Result<bool> {
-    let folder = folder::of(store, &Name::new(name)?);
+    let name = Name::new(name)?;
+    let folder = folder::of(store, &name);
     let began = Instant::now();
     while Lock::is_taken(&folder)? {
         if began.elapsed() >= time {
@@ -98,6 +103,7 @@ pub fn wait_for_end(store: &Store, name: &str, time: Duration) -> Result<bool> {
         }
         thread::sleep(LOOK_AGAIN);
     }
+    clear_if_ended(store, &name)?;
     Ok(true)
 }
 

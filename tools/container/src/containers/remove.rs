@@ -10,6 +10,7 @@ use sapwood::{Error, Result, Store};
 use sapwood_fuse::Durability;
 
 use super::folder::{self, Lock};
+use super::record::Record;
 use crate::place::{Place, entries};
 
 /// Removes a container: its volume, and what is beside that.
@@ -34,6 +35,14 @@ pub fn remove_record(store: &Store, name: &str) -> Result<()> {
     let _lock = Lock::take(&folder, &name)?;
     clear(store, &name)?;
     remove_folder(&folder)
+}
+
+/// Removes a container that this process has, before anybody else could take it.
+pub fn remove_held(store: &Store, name: &Name, _lock: Lock) -> Result<()> {
+    clear(store, name)?;
+    // What is left beside a volume that is gone goes with whoever finds it.
+    store.remove(name.as_str())?;
+    remove_folder(&folder::of(store, name))
 }
 
 /// Removes what is beside volumes that are gone: records, and what is left of containers. How many
@@ -68,9 +77,32 @@ pub fn clear(store: &Store, name: &Name) -> sapwood::Result<()> {
     folder::place(store, name, Durability::OnSync).clear_abandoned()
 }
 
+/// Takes away what a runtime made in the folder of a container that had ended before it was called.
+/// Nothing of one that runs.
+pub fn clear_if_ended(store: &Store, name: &Name) -> Result<()> {
+    let folder = folder::of(store, name);
+    if !folder.exists() {
+        return Ok(());
+    }
+    let Some(_lock) = Lock::take_if_free(&folder)? else { return Ok(()) };
+    clear(store, name)?;
+    match Record::read(&folder)? {
+        Some(_) => Ok(()),
+        // It went with its end.
+        None => remove_folder(&folder),
+    }
+}
+
 fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(|error| Error::io("remove a container", error).in_file(folder)),
+    loop {
+        match fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // A runtime that was to signal the container has made something.
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => continue,
+            removed => {
+                let failed = |error| Error::io("remove a container", error).in_file(folder);
+                return removed.map_err(failed);
+            }
+        }
     }
 }

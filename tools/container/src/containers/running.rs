@@ -7,7 +7,7 @@ use sapwood::store::Name;
 
 use super::folder::Lock;
 use super::record::{Record, now};
-use super::remove::remove;
+use super::remove::remove_held;
 use crate::error::Result;
 use crate::sandbox::{Sandbox, Signaller};
 
@@ -47,8 +47,7 @@ impl RunningContainer {
         let ended = self.sandbox.end();
         if self.record.settings.is_temporary {
             drop(ended?);
-            drop(self.lock);
-            remove(&self.store, self.name.as_str())?;
+            remove_held(&self.store, &self.name, self.lock)?;
             return ran;
         }
         let ended = ended.and_then(|files| {

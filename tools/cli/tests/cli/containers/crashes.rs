@@ -153,6 +153,49 @@ fn a_run_that_is_killed_on_its_way_leaves_nothing_that_stays() {
     place.ok(&["check", "--data"]);
 }
 
+/// A signal before the process was there ended the command, and what was to go with it stayed; or it ended
+/// the runtime, and the exit code was the runtime's.
+#[test]
+fn a_signal_to_a_run_on_its_way_leaves_nothing() {
+    let Some(place) = place("a_signal_to_a_run_on_its_way_leaves_nothing") else { return };
+    let before = place.ok(&["ls"]);
+    let line = "trap 'exit 7' TERM; for n in 1 2 3 4 5; do sleep 0.05; done";
+    let mut told = std::collections::BTreeSet::new();
+    for step in 0..200 {
+        if step >= 24 && told.contains(&Some(0)) && told.contains(&Some(7)) {
+            break;
+        }
+        let mut child = spawn(&place, &["run", "--rm", "base:1", "sh", "-c", line]);
+        std::thread::sleep(std::time::Duration::from_millis(5 * step));
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        // None: before it listened.
+        told.insert(child.wait().unwrap().code());
+        assert_eq!(left_of(&place), [] as [String; 0], "after {step}");
+        assert_eq!(place.ok(&["ls"]), before, "after {step}");
+    }
+    // The first process of a container does not end by what it does not listen to.
+    assert!(told.iter().all(|code| [None, Some(0), Some(7)].contains(code)), "{told:?}");
+    assert!(told.contains(&Some(0)) && told.contains(&Some(7)), "{told:?}");
+}
+
+/// The runtime that was to stop what had just ended left a folder and a log of its own.
+#[test]
+fn a_stop_that_comes_with_the_end_leaves_nothing() {
+    let Some(place) = place("a_stop_that_comes_with_the_end_leaves_nothing") else { return };
+    for step in 0..16 {
+        let kept: &[&str] = if step % 2 == 0 { &[] } else { &["--rm"] };
+        let words = ["-d", "--name", "web", "base:1", "sleep", "0.1"];
+        place.ok(&[&["run"], kept, &words].concat());
+        std::thread::sleep(std::time::Duration::from_millis(10 * step));
+        let stopped = place.run(&["stop", "-t", "0", "web"]);
+        wait_for("the end", || processes_of(&place).is_empty());
+        assert_eq!(left_of(&place), [] as [String; 0], "after {step}: {}", stopped.stderr);
+        if kept.is_empty() {
+            place.ok(&["rm", "web"]);
+        }
+    }
+}
+
 #[test]
 fn of_two_runs_with_one_name_one_runs() {
     let Some(place) = place("of_two_runs_with_one_name_one_runs") else { return };
