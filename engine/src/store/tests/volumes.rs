@@ -354,6 +354,32 @@ fn a_device_error_while_blocks_are_written_poisons() {
     }
 }
 
+/// The kernel would answer that all is well, and its cache goes on serving what was lost.
+#[test]
+fn after_a_failed_sync_the_last_durable_commit_is_shown_and_no_sync_is_asked_again() {
+    let faults = FaultHost::on_disk(&CrashDisk::new());
+    let host: Arc<dyn Host> = faults.clone();
+    let web = store_on(&host).create_volume("web", DISK).unwrap();
+    fill(&web, 0, 4, 1);
+    web.flush().unwrap();
+    fill(&web, 0, 4, 2);
+    let syncs = || faults.calls(Call::Sync);
+    let before = syncs();
+    faults.arm(Fault { kind: FaultKind::FailedSync, after: 0, repeat: Repeat::Once });
+    assert_eq!(web.flush().unwrap_err().kind(), ErrorKind::Io);
+    let refused = [
+        web.write_at(0, &[3]),
+        web.flush(),
+        web.snapshot(&Annotations::default()).map(drop),
+        web.checkpoint(),
+    ];
+    assert!(refused.iter().all(|it| it.as_ref().unwrap_err().kind() == ErrorKind::Poisoned));
+    assert_eq!((byte_in(&web, 0), syncs() - before), (1, 1));
+    assert_eq!(web.close().unwrap_err().kind(), ErrorKind::Poisoned);
+    let web = reopened(&host).open_volume("web").unwrap();
+    assert_eq!(byte_in(&web, 0), 1, "what the cache says is not what the device has");
+}
+
 /// A program that starts others with `fork` has a copy of every handle in the child: nothing that
 /// is done with it there may touch the store, nor may closing it give the parent's locks away.
 #[test]
