@@ -167,7 +167,7 @@ impl HostDirectory {
     /// Opens a regular file in it, the one that was looked at; gives its attributes as they are now.
     pub fn open_file(&self, name: &CStr, expected: Identity) -> Result<(OwnedFd, HostFile)> {
         let path = self.path_of(name);
-        let fail = |errno| failed(errno, &path);
+        let fail = |errno: Errno| Error::io("read a file", io::Error::from(errno)).in_file(&path);
         // It may have been replaced by a pipe: that must not block.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let open = |more| {

@@ -297,6 +297,11 @@ fn who_is_not_root_is_told_so_before_anything_is_made() {
     );
     fs::write(place.path("context/Containerfile"), "FROM base:1\nCOPY --chown=3:4 . /x\n").unwrap();
     assert_eq!(run(&["build", "-t", "made:1", "context"]).code, 0);
+    // It was told as a directory that could not be read.
+    let private = place.path("context/private");
+    fs::write(&private, "").unwrap();
+    fs::set_permissions(&private, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
+    expect(&run(&["build", "context"]), 10, "read a file: context/private: Permission denied");
     place.ok(&["run", "--name", "x", "base:1"]);
     expect(&run(&["start", "x"]), 125, told);
     assert_eq!(status(&place, "x"), "exited");
