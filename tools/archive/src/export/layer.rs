@@ -6,7 +6,7 @@ use std::io::Write;
 use sapwood::files::{FilesView, Inode, changes};
 use sapwood::{Error, ErrorKind, Result};
 
-use super::plan::{Plan, plan};
+use super::plan::{MadeAnew, Plan, plan};
 use super::tar::TarOfTree;
 use crate::import::WHITEOUT_PREFIX;
 use crate::options::ExportOptions;
@@ -39,7 +39,8 @@ pub fn export_layer<W: Write>(
         tar.put_all_below(Inode::ROOT)?;
         return tar.finish();
     };
-    let Plan { whiteouts, members } = plan(before, after, &changes(before, after)?, options)?;
+    let Plan { whiteouts, members } =
+        plan(before, after, &changes(before, after)?, MadeAnew::Compared, options)?;
     // All names are looked at before anything is written.
     whiteouts.iter().chain(members.keys()).try_for_each(|path| expect_no_mark(path))?;
     for path in whiteouts {

@@ -12,5 +12,5 @@ pub use content::{read as read_content, segments as segments_of};
 pub use directory::{export_directory, export_file};
 pub use layer::export_layer;
 pub use member::member_of;
-pub use plan::{Plan, plan};
+pub use plan::{MadeAnew, Plan, plan};
 pub use tar::export_tar;

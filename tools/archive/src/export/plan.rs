@@ -21,6 +21,15 @@ pub struct Plan {
     pub members: BTreeMap<Vec<u8>, Inode>,
 }
 
+/// What is said of a directory that was made anew under the name of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeAnew {
+    /// What is different in it.
+    Compared,
+    /// All of it, over what is hidden: whatever else stands in the one of that name goes.
+    Whole,
+}
+
 /// What has to be said so that `before` becomes `after`, where these `changes` are all there are.
 ///
 /// It follows from the two trees alone: what is the same under the same name is not said, whatever
@@ -31,9 +40,10 @@ pub fn plan(
     before: &FilesView,
     after: &FilesView,
     changes: &[FileChange],
+    made_anew: MadeAnew,
     options: &ExportOptions,
 ) -> Result<Plan> {
-    let mut planner = Planner::new(before, after, options);
+    let mut planner = Planner { made_anew, ..Planner::new(before, after, options) };
     for change in changes {
         if let ChangeKind::Renamed { from, .. } = &change.kind {
             planner.left.push(from.clone());
@@ -60,6 +70,7 @@ struct Planner<'a> {
     before: &'a FilesView,
     after: &'a FilesView,
     options: &'a ExportOptions,
+    made_anew: MadeAnew,
     plan: Plan,
     /// Files with several names of which one is said.
     linked: BTreeSet<Inode>,
@@ -72,7 +83,8 @@ struct Planner<'a> {
 impl<'a> Planner<'a> {
     fn new(before: &'a FilesView, after: &'a FilesView, options: &'a ExportOptions) -> Planner<'a> {
         let (plan, linked, left, seen) = Default::default();
-        Planner { before, after, options, plan, linked, left, seen }
+        let made_anew = MadeAnew::Compared;
+        Planner { before, after, options, made_anew, plan, linked, left, seen }
     }
 
     fn compare_all(&mut self) -> Result<()> {
@@ -103,7 +115,12 @@ impl<'a> Planner<'a> {
                 Ok(())
             }
             Some(old) => {
-                if is_directory && (old.inode, old.generation) != (new.inode, new.generation) {
+                let is_other = (old.inode, old.generation) != (new.inode, new.generation);
+                if is_directory && is_other && self.made_anew == MadeAnew::Whole {
+                    self.plan.whiteouts.insert(path.to_vec());
+                    return self.say_all(path, &new);
+                }
+                if is_directory && is_other {
                     // Another one under the name: the changes do not tell what is in both.
                     self.compare_names(path, (self.before, old.inode))?;
                     self.compare_names(path, (self.after, new.inode))?;

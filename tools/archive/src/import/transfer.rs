@@ -7,14 +7,15 @@ use sapwood::files::{Attributes, FileKind, Files, FilesView, Inode, ReadFiles, c
 
 use super::name::components;
 use super::target::{Content, Target};
-use crate::export::{Plan, member_of, plan};
+use crate::export::{MadeAnew, Plan, member_of, plan};
 use crate::options::{ExportOptions, ImportOptions};
 use crate::report::{Meter, Progress, Report};
 use crate::tar::{Member, MemberKind, as_path};
 
 /// Applies on a tree what made the tree `after` out of the tree `before`, or out of nothing: as
 /// [`import_layer`](super::import_layer) does with what [`export_layer`](crate::export_layer) of
-/// the two says, but no content is read. Blocks are shared, so all three are of one store.
+/// the two says, but no content is read, and a directory that was made anew hides what stands in the one
+/// of its name. Blocks are shared, so all three are of one store.
 ///
 /// Cost is in proportion to what changed, and memory to its names. Nothing is flushed.
 ///
@@ -28,7 +29,9 @@ pub fn transfer_layer(
 ) -> Result<Report> {
     let everything = ExportOptions::default();
     let Plan { whiteouts, members } = match before {
-        Some(before) => plan(before, after, &changes(before, after)?, &everything)?,
+        Some(before) => {
+            plan(before, after, &changes(before, after)?, MadeAnew::Whole, &everything)?
+        }
         None => Plan::of_all(after, &everything)?,
     };
     let options = ImportOptions::default();

@@ -545,6 +545,45 @@ fn directories_that_moved_or_went_are_in_conflict_with_all_below_them() {
     assert_eq!(conflicts(&done.conflicts), expected);
 }
 
+/// What the new base has in a directory that a layer removed and made again was told as removed, and stood
+/// in the image all the same.
+#[test]
+fn a_directory_made_anew_hides_what_the_new_base_has_in_it() {
+    let (_folder, store) = store();
+    let add = |tag: &str, change: &dyn Fn(&Files)| {
+        let add = |files: &Files| {
+            write(files, "op/old", b"old");
+            write(files, "op/same", b"same");
+            change(files);
+        };
+        build(&store, None, tag, &[("ADD", &add)]);
+    };
+    add("base:1", &|_| {});
+    add("base:2", &|files| write(files, "op/other", b"other"));
+    build(
+        &store,
+        Some("base:1"),
+        "app:1",
+        &[("RUN rm -r op; mkdir op", &|files| {
+            Paths::new(files).remove_dir_all("op").unwrap();
+            write(files, "op/same", b"same");
+            write(files, "op/new", b"new");
+        })],
+    );
+    let options = RebaseOptions { from: Some("base:1"), ..REFUSE };
+    let (image, onto) = (open(&store, "app:1"), open(&store, "base:2"));
+    let done = rebase(&store, &image, &onto, "app:2", &options).unwrap();
+    assert_eq!(conflicts(&done.conflicts), [("op/other", "added", "removed")]);
+    let options = RebaseOptions { force: true, ..options };
+    let done = rebase(&store, &image, &onto, "app:2", &options).unwrap().image.unwrap();
+    let view = done.image.view();
+    for (path, is_there) in
+        [("op/other", false), ("op/old", false), ("op/same", true), ("op/new", true)]
+    {
+        assert_eq!(Paths::new(view).exists(path).unwrap(), is_there, "{path}");
+    }
+}
+
 #[test]
 fn squashed_layers_show_the_same_tree_and_hold_nothing_else() {
     let (_folder, store) = store();
