@@ -97,7 +97,8 @@ fn what_a_map_stores_past_the_quota_is_told_and_the_room_comes_back() {
     let place = Place::new();
     let served = place.serve(&["quota=8388608"]);
     run(std::process::Command::new("python3").args(["-c", MAPPED]).arg(served.path("mapped")));
-    let full = fs::write(served.path("more"), [1; 100_000]).unwrap_err();
+    // One message carries 1 MiB at most: there may be room left for less than was refused.
+    let full = fs::write(served.path("more"), vec![1; 2 << 20]).unwrap_err();
     assert_eq!(full.raw_os_error(), ENOSPC);
     fs::remove_file(served.path("mapped")).unwrap();
     fs::write(served.path("more"), vec![1; 6 << 20]).unwrap();
