@@ -9,17 +9,16 @@ use std::path::{Path, PathBuf};
 use sapwood::files::{Files, FilesOptions, FilesView};
 use sapwood::{Annotations, Error, ErrorKind, LayerId, Replace, Result, Snapshot, Store};
 use sapwood_container::Place;
-use sapwood_oci::{BUILD_CACHE_PREFIX, BUILD_VOLUME_PREFIX, CACHE_KEY_LABEL};
+use sapwood_oci::{CACHE_KEY_LABEL, OwnNames};
 
 /// The folder of a store for what programs of builds need while they run.
 const FOLDERS: &str = "building";
-/// How many digits of a layer's id a tag has.
-const TAG_DIGITS: usize = 16;
 
 /// A volume that goes when the stage is done. Each of its snapshots is a layer.
 #[derive(Debug)]
 pub struct Workshop {
     store: Store,
+    id: LayerId,
     name: String,
     /// None while a program runs over them.
     files: Option<Files>,
@@ -29,18 +28,19 @@ pub struct Workshop {
 impl Workshop {
     /// A volume on a layer, or on nothing.
     pub fn on(store: &Store, layer: Option<&Snapshot>) -> Result<Workshop> {
-        let name = format!("{BUILD_VOLUME_PREFIX}{}", LayerId::random()?);
+        let id = LayerId::random()?;
+        let name = OwnNames::BUILD_VOLUMES.name(id);
         let volume = match layer {
             Some(layer) => store.fork_snapshot(layer, &name)?,
             None => store.create_tree(&name)?,
         };
         let files = Some(Files::open(volume, FilesOptions::default())?);
-        Ok(Workshop { store: store.clone(), name, files, last: None })
+        Ok(Workshop { store: store.clone(), id, name, files, last: None })
     }
 
     /// A folder for what a program needs while it runs over the files.
     pub fn folder(&self) -> PathBuf {
-        self.store.path().join(FOLDERS).join(&self.name[BUILD_VOLUME_PREFIX.len()..])
+        self.store.path().join(FOLDERS).join(self.id.to_string())
     }
 
     /// The files, as the steps so far left them.
@@ -96,9 +96,7 @@ impl Workshop {
 
 /// Keeps a layer with all below it, by a tag.
 fn keep(store: &Store, layer: LayerId) -> Result<()> {
-    let id = layer.to_string();
-    store.tag(&id, &format!("{BUILD_CACHE_PREFIX}{}", &id[..TAG_DIGITS]), Replace::Move)?;
-    Ok(())
+    store.tag(&layer.to_string(), &OwnNames::BUILD_CACHE.name(layer), Replace::Move)
 }
 
 /// Removes what builds left that were killed: volumes, and what programs had while they ran. Layers that
@@ -107,9 +105,9 @@ pub fn remove_abandoned(store: &Store) -> Result<()> {
     // In this order: a folder that is there now, and whose volume nobody has open, stays abandoned.
     let folders = folders(store)?;
     let mut used = HashSet::new();
-    for name in store.names()?.into_iter().map(|name| name.name) {
-        let Some(id) = name.strip_prefix(BUILD_VOLUME_PREFIX) else { continue };
-        match remove_volume(store, &name) {
+    for entry in store.names()? {
+        let Some(id) = OwnNames::BUILD_VOLUMES.digits_of(&entry) else { continue };
+        match remove_volume(store, &entry.name) {
             // Somebody builds in it.
             Err(error) if error.kind() == ErrorKind::Locked => drop(used.insert(id.to_owned())),
             // Somebody was quicker.

@@ -37,6 +37,7 @@ mod digest;
 mod history;
 mod image;
 mod load;
+mod own_names;
 mod parallel;
 mod prune;
 mod publish;
@@ -56,10 +57,11 @@ pub use image::{
     KnownLayers, list, read_configuration,
 };
 pub use load::{
-    ArchiveForm, ImageArchive, ImageSource, Input, Listed, LoadOptions, PARTIAL_PREFIX, Platform,
-    Progress, install, load, open_archive,
+    ArchiveForm, ImageArchive, ImageSource, Input, Listed, LoadOptions, Platform, Progress,
+    install, load, open_archive,
 };
 pub use oci_spec::image as spec;
+pub use own_names::OwnNames;
 pub use prune::{PruneOptions, Pruned, prune};
 pub use publish::{complete, note_diff_ids, publish};
 pub use rebase::{Became, Conflict, Rebase, RebaseOptions, Rebased, rebase};
@@ -75,6 +77,6 @@ pub use save::{
 pub use squash::squash;
 pub use time::{parse as parse_time, written as written_time};
 pub use usage::{
-    BUILD_CACHE_PREFIX, BUILD_VOLUME_PREFIX, CacheUsage, Class, ClassUsage, ContainerUsage,
-    Damaged, ImageUsage, KEPT_DIRECTORIES, TagUsage, Usage, allocated_bytes, usage, usage_of_tags,
+    CacheUsage, Class, ClassUsage, ContainerUsage, Damaged, ImageUsage, KEPT_DIRECTORIES, TagUsage,
+    Usage, allocated_bytes, usage, usage_of_tags,
 };

@@ -120,6 +120,15 @@ fn a_program_that_fails_ends_the_build() {
     assert_eq!(garbage.freed_bytes(), 0, "{garbage:?}");
 }
 
+/// It went with what builds left that were killed.
+#[test]
+fn a_volume_that_somebody_named_as_builds_do_stays() {
+    let Some(bench) = bench("a_volume_that_somebody_named_as_builds_do_stays") else { return };
+    bench.store.create_tree("building:test").unwrap().close().unwrap();
+    bench.build("FROM base:1\nRUN echo > /a");
+    assert!(bench.store.resolve("building:test").is_ok());
+}
+
 #[test]
 fn a_network_can_be_refused() {
     let Some(bench) = bench("a_network_can_be_refused") else { return };

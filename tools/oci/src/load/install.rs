@@ -40,7 +40,7 @@ pub struct LoadOptions {
     /// How many bytes the tars of its layers may be, all together.
     pub unpacked_bytes_max: Option<u64>,
     /// Keep what was verified of an image that does not come in whole, under a tag that begins with
-    /// [`PARTIAL_PREFIX`](crate::PARTIAL_PREFIX); it goes when the image is whole.
+    /// [`OwnNames::PARTIAL`](crate::OwnNames::PARTIAL); it goes when the image is whole.
     pub keep_partial: bool,
 }
 

@@ -26,7 +26,6 @@ use root::RootTar;
 
 pub use input::Input;
 pub use install::{LoadOptions, Progress, install};
-pub use partial::PARTIAL_PREFIX;
 pub use platform::Platform;
 pub use select::select_manifest;
 pub use source::ImageSource;

@@ -2,12 +2,10 @@
 
 use std::collections::HashSet;
 
-use sapwood::{ErrorKind, LayerId, NameKind, Replace, Result, Snapshot, Store};
+use sapwood::{ErrorKind, LayerId, Replace, Result, Snapshot, Store};
 
 use crate::Image;
-
-/// How the names of such tags begin.
-pub const PARTIAL_PREFIX: &str = "partial:";
+use crate::own_names::OwnNames;
 
 /// A tag of an image that is coming in: nobody else moves it.
 pub struct Partial<'a> {
@@ -23,19 +21,17 @@ impl<'a> Partial<'a> {
 
     /// Keeps a layer, with all below it, durably.
     pub fn keep(&mut self, layer: &Snapshot) -> Result<()> {
-        let id = layer.layer_id().to_string();
-        let tag = self.tag.get_or_insert_with(|| format!("{PARTIAL_PREFIX}{id}"));
-        self.store.tag(&id, tag, Replace::Move)
+        let id = layer.layer_id();
+        let tag = self.tag.get_or_insert_with(|| OwnNames::PARTIAL.name(id));
+        self.store.tag(&id.to_string(), tag, Replace::Move)
     }
 }
 
 /// Removes the tags that kept layers of an image which is whole now. Those of others stay: who takes
 /// the same image in beside this one stands on layers of its own.
 pub fn forget_partial(store: &Store, image: &Image) -> Result<()> {
-    let partial = |name: &sapwood::NameEntry| {
-        name.kind == NameKind::Tag && name.name.starts_with(PARTIAL_PREFIX)
-    };
-    let tags: Vec<_> = store.names()?.into_iter().filter(partial).collect();
+    let partial = |name: &sapwood::NameEntry| OwnNames::PARTIAL.hold(name);
+    let tags: Vec<_> = store.tags()?.into_iter().filter(partial).collect();
     if tags.is_empty() {
         return Ok(());
     }

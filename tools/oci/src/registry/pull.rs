@@ -38,7 +38,7 @@ pub struct Pulled {
 /// far it is, from several threads.
 ///
 /// A blob goes on where a broken connection left it. What was verified of an image stays, whatever
-/// stops the pull, under a tag that begins with [`PARTIAL_PREFIX`](crate::PARTIAL_PREFIX): the next one
+/// stops the pull, under one of the tags [`OwnNames::PARTIAL`](crate::OwnNames::PARTIAL): the next one
 /// goes on there, and removes it.
 ///
 /// Errors: [`NotFound`](ErrorKind::NotFound) and [`NotPermitted`](ErrorKind::NotPermitted) as the

@@ -10,15 +10,10 @@ use sapwood::{LayerId, NameEntry, NameKind, Result, Store};
 
 use crate::Sha256;
 use crate::image::{IMAGE_LABEL, list_what_is_left};
-use crate::load::PARTIAL_PREFIX;
+use crate::own_names::OwnNames;
 use forest::Forest;
 
 pub use beside::{KEPT_DIRECTORIES, allocated_bytes};
-
-/// What the tags begin with that keep the layers of build steps.
-pub const BUILD_CACHE_PREFIX: &str = "build-cache:";
-/// What the names of the volumes begin with that builds make layers in.
-pub const BUILD_VOLUME_PREFIX: &str = "building:";
 
 /// What a store holds, each byte of it counted once in `classes`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -202,8 +197,7 @@ pub struct TagUsage {
 
 /// What images take, and what builds left. By one look at all layers, where there are such tags.
 pub fn usage_of_tags(store: &Store) -> Result<TagUsage> {
-    let is_left = |entry: &NameEntry| is_of_cache(&entry.name, entry.kind);
-    if list_what_is_left(store)?.is_empty() && !store.tags()?.iter().any(is_left) {
+    if list_what_is_left(store)?.is_empty() && !store.tags()?.iter().any(is_of_cache) {
         return Ok(TagUsage::default());
     }
     let holdings = store.holdings()?;
@@ -337,7 +331,7 @@ impl<'a> Named<'a> {
                 named.damaged.push((holding, damaged));
                 continue;
             }
-            if is_of_cache(name, holding.name.kind) {
+            if is_of_cache(&holding.name) {
                 named.cache.push(holding);
                 continue;
             }
@@ -362,18 +356,15 @@ impl<'a> Named<'a> {
 }
 
 /// Whether a name keeps what builds and broken pulls left.
-fn is_of_cache(name: &str, kind: NameKind) -> bool {
-    let prefixes: &[&str] = match kind {
-        NameKind::Tag => &[BUILD_CACHE_PREFIX, PARTIAL_PREFIX],
-        NameKind::Volume => &[BUILD_VOLUME_PREFIX],
-    };
-    prefixes.iter().any(|prefix| name.starts_with(prefix))
+fn is_of_cache(name: &NameEntry) -> bool {
+    let kept = [OwnNames::BUILD_CACHE, OwnNames::BUILD_VOLUMES, OwnNames::PARTIAL];
+    kept.iter().any(|names| names.hold(name))
 }
 
 /// Whether this is of an image that is being built or is coming in: nobody has left it so far.
 pub(crate) fn is_being_made(holding: &Holding, holdings: &Holdings) -> bool {
     let name = &holding.name;
-    let is_of_one = name.kind == NameKind::Volume || name.name.starts_with(PARTIAL_PREFIX);
+    let is_of_one = OwnNames::BUILD_VOLUMES.hold(name) || OwnNames::PARTIAL.hold(name);
     is_of_one && holdings.in_use.contains(&name.top)
 }
 

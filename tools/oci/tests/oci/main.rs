@@ -9,6 +9,7 @@ mod model;
 mod page;
 mod peers_in;
 mod peers_out;
+mod rebase;
 mod registry;
 mod residue;
 mod save;
