@@ -62,7 +62,8 @@ pub fn import_directory(
                 let _ = walk.found.send(Find::Failed(error));
             }
         });
-        put_all(target, into, &finds)
+        // Taken along: where it ends early, the walk hears that nobody listens any more.
+        put_all(target, into, finds)
     })
 }
 
@@ -234,7 +235,7 @@ enum Link {
 }
 
 /// Puts what the walk tells into the tree.
-fn put_all(mut target: Target<'_>, into: Inode, finds: &Receiver<Find>) -> Result<Report> {
+fn put_all(mut target: Target<'_>, into: Inode, finds: Receiver<Find>) -> Result<Report> {
     let mut directories = HashMap::from([(0, into)]);
     let mut linked_files = HashMap::new();
     // The walk says each directory before the names in it.

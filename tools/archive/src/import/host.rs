@@ -286,7 +286,10 @@ fn attributes(file: &dyn Attributed) -> rustix::io::Result<Vec<Attribute>> {
     Ok(attributes)
 }
 
-/// A value of any length: asked for with a small buffer first, most have none or a short one.
+/// The most bytes that Linux lets a value, or the list of a file's names, have.
+const ATTRIBUTE_BYTES_MAX: usize = 64 << 10;
+
+/// A value of any length: asked for with a small buffer first, as most have none or a short one.
 fn whole(ask: &dyn Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
     let mut first = [0; 256];
     match ask(&mut first) {
@@ -294,16 +297,10 @@ fn whole(ask: &dyn Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Re
         Err(Errno::RANGE) => {}
         Err(errno) => return Err(errno),
     }
-    loop {
-        let mut buffer = vec![0; ask(&mut [])?];
-        match ask(&mut buffer) {
-            Ok(length) => {
-                buffer.truncate(length);
-                return Ok(buffer);
-            }
-            // It grew meanwhile.
-            Err(Errno::RANGE) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
+    // Not by asking for the length first: it may grow in between.
+    let mut buffer = vec![0; ATTRIBUTE_BYTES_MAX];
+    let length = ask(&mut buffer)?;
+    buffer.truncate(length);
+    buffer.shrink_to_fit();
+    Ok(buffer)
 }

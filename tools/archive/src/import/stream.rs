@@ -9,7 +9,7 @@ use sapwood::{Error, Result};
 
 use super::name::{LayerName, components, layer_target};
 use super::target::{Content, SharedRecorder, Target, write_pieces};
-use crate::options::ImportOptions;
+use crate::options::{ExtendedAttributes, ImportOptions};
 use crate::report::{Meter, Progress, Report};
 use crate::residue::Recorder;
 use crate::tar::{Member, MemberKind, TarReader, as_path};
@@ -41,7 +41,7 @@ pub fn import_tar(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report> {
     let mut target = Target::new(files, into, options, Meter::new(progress));
-    each_member(input, None, |member, content| {
+    each_member(input, options.extended_attributes, None, |member, content| {
         let name = components(&member.name)?;
         match &member.kind {
             MemberKind::HardLink(to) => target.put_link(&name, &components(to)?),
@@ -97,7 +97,7 @@ fn layer(
     if let Some(recorder) = recorder {
         target.record(Rc::clone(recorder));
     }
-    each_member(input, recorder, |member, content| {
+    each_member(input, options.extended_attributes, recorder, |member, content| {
         let name = LayerName::parse(&member.name)?;
         let is_file = member.kind == MemberKind::File;
         match (name, &member.kind) {
@@ -119,10 +119,11 @@ fn layer(
 /// Shows all members, and names the one that an error is about.
 fn each_member(
     input: &mut dyn Read,
+    extended_attributes: ExtendedAttributes,
     recorder: Option<&SharedRecorder>,
     mut each: impl FnMut(&Member, &mut dyn Content) -> Result<()>,
 ) -> Result<()> {
-    let mut reader = TarReader::new(input);
+    let mut reader = TarReader::new(input).with_attributes(extended_attributes);
     if let Some(recorder) = recorder.map(Rc::clone) {
         reader.observe(Box::new(move |bytes| recorder.borrow_mut().bytes(bytes)));
     }

@@ -57,7 +57,10 @@ fn entry(line: &[u8]) -> Result<(u16, u32, u16)> {
             .ok()
             .and_then(|number| number.parse().ok())
             .filter(|&number| number != NOBODY_IN_PARTICULAR)
-            .ok_or_else(|| bad("the number of the user or group"))?,
+            .ok_or_else(|| {
+                bad("the number of the user or group, as `tar --numeric-owner` writes it, or an \
+                     import without extended attributes")
+            })?,
     };
     let permissions = permissions.iter().try_fold(0, |bits, letter| match letter {
         b'r' => Ok(bits | 4),

@@ -10,10 +10,12 @@ use super::number::{decimal, identity};
 use super::pax::{self, PaxRecord};
 use super::sparse::SparseMap;
 use super::{acl, encoding, malformed, shown};
+use crate::options::ExtendedAttributes;
 
 /// All that the extensions of one member say.
 #[derive(Debug, Default)]
 pub struct Extension {
+    wanted_attributes: ExtendedAttributes,
     /// Whether a PAX header was there: a second one has no defined meaning.
     pax_seen: bool,
     gnu_name: Option<Vec<u8>>,
@@ -76,6 +78,12 @@ pub enum SparseForm {
 }
 
 impl Extension {
+    /// Nothing yet. Records of extended attributes that are not wanted are passed over, whatever
+    /// they say.
+    pub fn new(wanted_attributes: ExtendedAttributes) -> Extension {
+        Extension { wanted_attributes, ..Extension::default() }
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         !self.pax_seen && self.gnu_name.is_none() && self.gnu_target.is_none()
@@ -102,6 +110,9 @@ impl Extension {
 
     fn take_record(&mut self, record: &PaxRecord<'_>) -> Result<()> {
         let value = record.value;
+        if self.wanted_attributes == ExtendedAttributes::Skip && is_of_attributes(record.key) {
+            return Ok(());
+        }
         match record.key {
             b"path" => put(&mut self.path, "path", text(value, "path")?),
             b"linkpath" => put(&mut self.link_path, "linkpath", text(value, "linkpath")?),
@@ -173,6 +184,13 @@ impl Extension {
     pub fn take_target(&mut self) -> Result<Option<Vec<u8>>> {
         one_of("linkpath", self.link_path.take(), self.gnu_target.take())
     }
+}
+
+/// Whether a record says something of extended attributes, and of nothing else.
+fn is_of_attributes(key: &[u8]) -> bool {
+    [&b"SCHILY.acl."[..], b"SCHILY.xattr.", b"LIBARCHIVE.xattr.", b"RHT.security."]
+        .iter()
+        .any(|of_attributes| key.starts_with(of_attributes))
 }
 
 /// Refuses records of a global header that would change the members behind it: some readers heed

@@ -14,6 +14,7 @@ use super::member::{Member, MemberKind};
 use super::number::{field, identity, unsigned};
 use super::sparse::{MapLines, Segment, SparseMap};
 use super::{EXTENSION_BYTES_MAX, OPERATION, RECORD_BYTES, malformed, padding, shown};
+use crate::options::ExtendedAttributes;
 
 /// How much is read from the stream at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -33,6 +34,7 @@ pub struct TarReader<R> {
     position: u64,
     /// What is left of the content of the current member.
     content: Content,
+    extended_attributes: ExtendedAttributes,
     is_done: bool,
 }
 
@@ -66,8 +68,15 @@ impl<R: Read> TarReader<R> {
             observer: None,
             position: 0,
             content: Content::default(),
+            extended_attributes: ExtendedAttributes::Keep,
             is_done: false,
         }
+    }
+
+    /// The same reader, which passes over what the stream says of extended attributes where they
+    /// are not wanted: then it may say what could not be kept.
+    pub fn with_attributes(self, extended_attributes: ExtendedAttributes) -> TarReader<R> {
+        TarReader { extended_attributes, ..self }
     }
 
     /// Shows `observer` all bytes of the stream from here on, but not what
@@ -99,7 +108,7 @@ impl<R: Read> TarReader<R> {
             return Ok(None);
         }
         self.skip_content()?;
-        let mut extension = Extension::default();
+        let mut extension = Extension::new(self.extended_attributes);
         loop {
             let start = self.position;
             let Some(header) = self.header()? else {

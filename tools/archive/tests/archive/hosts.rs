@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use sapwood::ErrorKind;
-use sapwood::files::{FileKind, Files, Inode, ReadFiles, Seek};
+use sapwood::files::{FileKind, Files, Inode, NewFile, ReadFiles, Seek};
 use sapwood_archive::{
     ExportOptions, ImportOptions, Ownership, Progress, Report, SpecialFiles, export_directory,
     import_directory,
@@ -117,6 +117,59 @@ fn a_directory_comes_back_as_it_was() {
     assert!(fs::metadata(to.join("sparse")).unwrap().blocks() < 4096);
     let (small, third) = (to.join("a/small"), to.join("third"));
     assert_eq!(fs::metadata(small).unwrap().ino(), fs::metadata(third).unwrap().ino());
+}
+
+/// More files than are looked at ahead: the walk waited for ever for somebody to take what it had found.
+#[test]
+fn an_error_ends_an_import_however_much_was_found_by_then() {
+    let folder = tempfile::tempdir().unwrap();
+    for directory in 0..8 {
+        let directory = folder.path().join(directory.to_string());
+        fs::create_dir(&directory).unwrap();
+        (0..200).for_each(|name| fs::write(directory.join(name.to_string()), "x").unwrap());
+    }
+    let files = tree();
+    let no_directory = files.create(Inode::ROOT, b"file", &NewFile::regular(0o644)).unwrap().inode;
+    let (end, ended) = std::sync::mpsc::channel();
+    let importing = std::thread::spawn(move || {
+        let options = ImportOptions::default();
+        let imported = import_directory(&files, no_directory, folder.path(), &options, &mut |_| {});
+        end.send(()).unwrap();
+        imported.unwrap_err().kind()
+    });
+    // A thread that waits for ever cannot be joined.
+    ended.recv_timeout(std::time::Duration::from_secs(120)).expect("the import ends");
+    assert_eq!(importing.join().unwrap(), ErrorKind::NotADirectory);
+}
+
+/// Lengths past the first buffer of who asks: they came in empty, and the same both ways.
+#[test]
+fn attributes_of_any_length_and_number_come_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    for length in [0, 1, 255, 256, 257, 3000] {
+        let name = format!("value of {length}");
+        fs::write(folder.path().join(&name), "").unwrap();
+        let value = vec![7; length];
+        if !set_attribute(&folder.path().join(&name), "user.note", &value) {
+            return;
+        }
+        expected.push((name, vec![(b"user.note".to_vec(), value)]));
+    }
+    let name = "many names".to_owned();
+    fs::write(folder.path().join(&name), "").unwrap();
+    let attribute = |number| (format!("user.{number:-<40}"), vec![number as u8; number]);
+    for (attribute, value) in (10..40).map(attribute) {
+        assert!(set_attribute(&folder.path().join(&name), &attribute, &value));
+    }
+    let many = (10..40).map(attribute).map(|(name, value)| (name.into_bytes(), value));
+    expected.push((name, many.collect()));
+    let files = tree();
+    import(&files, folder.path()).unwrap();
+    let described = describe(&files, Inode::ROOT);
+    for (name, attributes) in expected {
+        assert!(described[name.as_str()].attributes == attributes, "{name}");
+    }
 }
 
 /// What the host says of two directories, besides what a tree keeps.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use sapwood::files::{Files, Inode, ReadFiles, Seek};
-use sapwood_archive::{ExportOptions, Holes, ImportOptions, import_directory};
+use sapwood_archive::{ExportOptions, ExtendedAttributes, Holes, ImportOptions, import_directory};
 
 use crate::support::*;
 
@@ -191,6 +191,31 @@ fn ours_is_read_by_gnu_tar_bsdtar_and_python() {
             assert_same(&found, &expected);
         }
     }
+}
+
+/// Lists that name users are not looked up on this host; who wants none gets the files all the same.
+#[test]
+fn lists_of_named_users_keep_out_only_who_wants_them() {
+    let record = |text: &str| {
+        let length =
+            (text.len() + 1..).find(|&total| total == text.len() + total.to_string().len());
+        format!("{}{text}", length.expect("some length"))
+    };
+    let list =
+        record(" SCHILY.acl.access=user::rw-,user:lisa:r--,group::r--,mask::r--,other::r--\n");
+    let archive = ended(&[
+        raw_member(b"pax", b'x', list.as_bytes(), |_| {}),
+        raw_member(b"file", b'0', b"content", |_| {}),
+    ]);
+    let error = import_tar(&tree(), &archive).unwrap_err().to_string();
+    assert!(error.contains("user:lisa:r--") && error.contains("--numeric-owner"), "{error}");
+    let files = tree();
+    let options =
+        ImportOptions { extended_attributes: ExtendedAttributes::Skip, ..ImportOptions::default() };
+    sapwood_archive::import_tar(&files, Inode::ROOT, &mut &archive[..], &options, &mut |_| {})
+        .unwrap();
+    let file = files.lookup(Inode::ROOT, b"file").unwrap();
+    assert!(files.extended_attribute_names(file).unwrap().is_empty());
 }
 
 /// What Python says of a stream: names, kinds and sizes, or that it is none.

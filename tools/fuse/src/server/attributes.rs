@@ -54,10 +54,9 @@ impl Server {
             created: None,
             clear_privileges: self.clears_privileges(request, number, change)?,
         };
-        let attributes = match change.size {
-            Some(_) => self.with_room(0, || files.set_attributes(number, &set))?,
-            None => self.engine(files.set_attributes(number, &set))?,
-        };
+        // Another size takes no blocks, and a smaller one is how many programs make room: the journal
+        // of a database is undone by it.
+        let attributes = self.engine(files.set_attributes(number, &set))?;
         self.recent.forget(number);
         if change.size.is_some() {
             self.room.may_have_grown();

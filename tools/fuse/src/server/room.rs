@@ -48,32 +48,37 @@ impl Server {
         take: impl FnOnce() -> sapwood::Result<T>,
     ) -> Answer<T> {
         if let (Some(quota_bytes), Tree::Live(files)) = (self.room.quota_bytes, &self.tree) {
-            self.expect_room(files, quota_bytes, bytes)?;
+            let has_room = || files.volume().occupied_bytes().saturating_add(bytes) <= quota_bytes;
+            if !has_room() {
+                self.free_what_was_removed(files)?;
+                if !has_room() {
+                    return Err(Errno::ENOSPC);
+                }
+            }
         }
         self.engine(take())
     }
 
-    fn expect_room(&self, files: &Files, quota_bytes: u64, bytes: u64) -> Answer<()> {
-        let has_room = || files.volume().occupied_bytes().saturating_add(bytes) <= quota_bytes;
-        if has_room() {
-            return Ok(());
+    /// What was removed is free when the commit that removed it is durable; one commit for
+    /// each time that something was removed, not one for each time that somebody asks for room.
+    fn free_what_was_removed(&self, files: &Files) -> Answer<()> {
+        match self.room.may_have_grown.swap(false, Ordering::Relaxed) {
+            true => self.engine(files.flush()),
+            false => Ok(()),
         }
-        // What was removed is free when the commit that removed it is durable; one commit for
-        // each time that something was removed, not one for each write that finds no room.
-        if self.room.may_have_grown.swap(false, Ordering::Relaxed) {
-            self.engine(files.flush())?;
-            if has_room() {
-                return Ok(());
-            }
-        }
-        Err(Errno::ENOSPC)
     }
 
     /// What `df` shows: the quota, or else the room of the host around what the volume takes.
     pub(super) fn statistics(&self) -> Answer<Shown> {
         let taken = match &self.tree {
             Tree::View(_) => 0,
-            Tree::Live(files) => files.volume().occupied_bytes(),
+            Tree::Live(files) => {
+                // Programs that look at the room before they write would else give up.
+                if self.room.quota_bytes.is_some() {
+                    self.free_what_was_removed(files)?;
+                }
+                files.volume().occupied_bytes()
+            }
         };
         let (total, free) = match (self.room.quota_bytes, &self.room.folder) {
             (Some(quota_bytes), _) => (quota_bytes, quota_bytes.saturating_sub(taken)),

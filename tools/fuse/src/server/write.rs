@@ -49,12 +49,12 @@ impl Server {
         let size = if mode & KEEP_SIZE == 0 { SizeChange::Extend } else { SizeChange::Keep };
         match mode & !KEEP_SIZE {
             0 => self.with_room(0, || files.allocate(number, offset, length, size)),
-            PUNCH_HOLE if size == SizeChange::Keep => {
+            PUNCH_HOLE if size == SizeChange::Extend => Err(Errno::EOPNOTSUPP),
+            PUNCH_HOLE | ZERO_RANGE => {
                 self.engine(files.zero(number, offset, length, size))?;
                 self.room.may_have_grown();
                 Ok(())
             }
-            ZERO_RANGE => self.with_room(0, || files.zero(number, offset, length, size)),
             _ => Err(Errno::EOPNOTSUPP),
         }
     }

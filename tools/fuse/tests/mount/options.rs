@@ -47,6 +47,46 @@ fn a_quota_fills_and_frees() {
     place.check();
 }
 
+/// Cutting files is how logs and the journals of databases make room; it was refused for want of it,
+/// and `df` went on saying that all was full.
+#[test]
+fn a_full_quota_lets_files_be_cut_and_shows_the_room_at_once() {
+    if !can_mount("a_full_quota_lets_files_be_cut_and_shows_the_room_at_once") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&["quota=8388608"]);
+    let fill = |name: &str, piece: usize| {
+        let mut file = File::create(served.path(name)).unwrap();
+        while let Ok(length) = file.write(&[3; 65536][..piece]) {
+            assert!(length > 0 && file.metadata().unwrap().len() < 9 << 20, "no end");
+        }
+    };
+    let free = || {
+        let room = rustix::fs::statvfs(&served.directory).unwrap();
+        room.f_bavail * room.f_frsize
+    };
+    // What takes no room by itself fills it past its end: names and times.
+    fill("log", 65536);
+    fill("rest", 4096);
+    for name in ["log", "rest"] {
+        fs::rename(served.path(name), served.path(&format!("{name}{}", "-".repeat(200)))).unwrap();
+    }
+    let log = served.path(&format!("log{}", "-".repeat(200)));
+    let opened = File::options().write(true).open(&log).unwrap();
+    opened.sync_all().unwrap();
+    assert_eq!(free(), 0);
+    opened.set_len(8192).unwrap();
+    assert!(free() > 6 << 20, "{} bytes shown after a file was cut", free());
+    fill("again", 65536);
+    fs::remove_file(served.path("again")).unwrap();
+    assert!(free() > 6 << 20, "{} bytes shown after a removal", free());
+    opened.set_len(0).unwrap();
+    drop(opened);
+    served.unmount();
+    place.check();
+}
+
 /// A copy between places that do not line up is one of bytes, and took as much as it liked.
 #[test]
 fn a_copy_takes_what_it_does_not_share_from_the_quota() {
