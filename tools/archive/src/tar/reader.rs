@@ -12,7 +12,7 @@ use tar::{EntryType, GnuExtSparseHeader, Header};
 use super::extension::{Extension, SparseForm, check_global, text};
 use super::member::{Member, MemberKind};
 use super::number::{field, identity, unsigned};
-use super::sparse::{MapLines, Segment, SparseMap};
+use super::sparse::{MapLines, Segment, SparseMap, has_old_sparse};
 use super::{EXTENSION_BYTES_MAX, OPERATION, RECORD_BYTES, malformed, padding, shown};
 use crate::options::ExtendedAttributes;
 
@@ -169,6 +169,11 @@ impl<R: Read> TarReader<R> {
             || kind.is_gnu_longname()
             || kind.is_gnu_longlink();
         if !is_extension {
+            if is_old && !extension.is_empty() {
+                // GNU tar passes over some of what follows such a pair, and tells nobody.
+                let expected = "one of POSIX or of GNU tar behind an extension";
+                return Err(malformed("magic", "a header of the first format", expected));
+            }
             let name = member_name(header, extension)?;
             let member = self.member(header, std::mem::take(extension), name.clone());
             return member.map(Some).map_err(|error| error.in_file(as_path(&name)));
@@ -248,11 +253,19 @@ impl<R: Read> TarReader<R> {
     ) -> Result<u64> {
         let form = extension.sparse.form()?;
         let is_old_sparse = header.entry_type().is_gnu_sparse();
+        if !is_old_sparse && has_old_sparse(header) {
+            // Some readers heed the map of GNU's headers in members of any kind.
+            return Err(malformed("sparse map", "one", "none in a file of another kind"));
+        }
         if *kind != MemberKind::File {
             if stored != 0 || form.is_some() {
                 return Err(malformed("size", stored, format!("0 for a {}", kind.as_str())));
             }
             return Ok(0);
+        }
+        if form.is_some() && header.as_ustar().is_none() {
+            // GNU tar looks for the next header elsewhere.
+            return Err(malformed("sparse file", "records before a header of GNU", "one of POSIX"));
         }
         let padding = padding(stored);
         let is_sparse = is_old_sparse || form.is_some();
@@ -380,6 +393,10 @@ impl<R: Read> TarReader<R> {
         self.show(&bytes)?;
         let mut rest = [0; RECORD_BYTES];
         self.fill(&mut rest[..padding(length) as usize])?;
+        // Some readers take an extension to reach up to its first zero, whatever its size.
+        if rest.iter().any(|&byte| byte != 0) {
+            return Err(malformed("extension", "more bytes behind its end", "zeros only"));
+        }
         Ok(bytes)
     }
 

@@ -1,7 +1,7 @@
 //! Maps of sparse files: which ranges of the file the archive holds, in the four forms of GNU tar.
 
 use sapwood::Result;
-use tar::GnuSparseHeader;
+use tar::{GnuSparseHeader, Header};
 
 use super::number::{decimal, field, unsigned};
 use super::{RECORD_BYTES, malformed, shown};
@@ -163,6 +163,11 @@ pub fn map_lines(segments: &[Segment], size: u64) -> Vec<u8> {
     let mut bytes = text.into_bytes();
     bytes.resize(bytes.len().next_multiple_of(RECORD_BYTES), 0);
     bytes
+}
+
+/// Whether the fields of an old sparse file say anything: its map, that it goes on, its size.
+pub fn has_old_sparse(header: &Header) -> bool {
+    header.as_gnu().is_some() && header.as_bytes()[386..495].iter().any(|&byte| byte != 0)
 }
 
 #[cfg(test)]

@@ -296,6 +296,48 @@ fn two_sizes_for_one_file_are_refused() {
     assert_eq!(error.field(), Some("size"), "{error}");
 }
 
+/// Found by bending streams: of each of these GNU tar, bsdtar or Python reads other members or names
+/// than the others do.
+#[test]
+fn headers_that_readers_take_in_two_ways_are_refused() {
+    let gnu = |header: &mut [u8]| header[257..265].copy_from_slice(b"ustar  \0");
+    let old = |header: &mut [u8]| header[257..265].fill(0);
+    let file = |change: &dyn Fn(&mut [u8])| raw_member(b"file", b'0', &[7; 1000], change);
+    let long = |kind: u8, text: &[u8], length: usize| {
+        let mut piece = raw_member(b"././@LongLink", kind, &text[..length], gnu);
+        piece[512..512 + text.len()].copy_from_slice(text);
+        piece
+    };
+    let list = [
+        ("GNU.sparse.size", &b"9000"[..]),
+        ("GNU.sparse.numblocks", b"1"),
+        ("GNU.sparse.map", b"8000,1000"),
+    ];
+    let sparse = |place: usize, text: &'static [u8]| {
+        move |header: &mut [u8]| {
+            gnu(header);
+            header[place..place + text.len()].copy_from_slice(text);
+        }
+    };
+    let cases = [
+        ("extension", vec![long(b'L', b"a long name", 7), file(&gnu)]),
+        ("extension", vec![long(b'x', b"10 path=a\n11 path=bc\n", 10), file(&|_| {})]),
+        ("magic", vec![long(b'L', b"a long name\0", 12), file(&old)]),
+        ("magic", vec![raw_pax(&[("path", b"a")]), file(&old)]),
+        ("magic", vec![raw_pax(&list), file(&|header| header[257..262].copy_from_slice(b"USTAR"))]),
+        ("sparse file", vec![raw_pax(&list), file(&gnu)]),
+        ("sparse map", vec![file(&sparse(386, b"00000001000"))]),
+        ("sparse map", vec![file(&sparse(482, b"\x01"))]),
+        ("sparse map", vec![file(&sparse(483, b"77777777777"))]),
+    ];
+    for (field, case) in cases {
+        let error = import_tar(&tree(), &ended(&case)).unwrap_err();
+        assert_eq!(error.field(), Some(field), "{error}");
+    }
+    import_tar(&tree(), &ended(&[raw_pax(&list), file(&|_| {})])).unwrap();
+    import_tar(&tree(), &ended(&[long(b'L', b"a long name\0", 12), file(&gnu)])).unwrap();
+}
+
 #[test]
 fn extensions_that_are_broken_or_doubled_are_refused() {
     let plain = || raw_member(b"file", b'0', b"", |_| {});

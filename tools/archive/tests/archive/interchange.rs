@@ -10,7 +10,7 @@ use sapwood_archive::{ExportOptions, ExtendedAttributes, Holes, ImportOptions, i
 use crate::support::*;
 
 /// Whether a program can be called; says so where it cannot.
-fn has(program: &str) -> bool {
+pub fn has(program: &str) -> bool {
     let there =
         Command::new(program).arg("--version").output().is_ok_and(|out| out.status.success());
     if !there {
