@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::process::Command;
 
-use sapwood::medium::{FileHost, Host, LockMode, LockWait, Network, OpenMode, install_guard};
+use sapwood::medium::{FileHost, Host, LockMode, LockWait, Network, OpenMode};
 use sapwood::testing::Random;
 use sapwood::{Annotations, BlockAddress, ErrorKind, MapPolicy, ReadPolicy, Replace, Store};
 use sapwood::{Result, StoreOptions};
@@ -82,7 +82,6 @@ fn interrupted_calls_are_made_again_but_a_sync_is_not() {
 #[test]
 fn a_layer_that_is_cut_while_it_is_mapped_is_an_error_wherever_that_is() {
     const BLOCK: u64 = 4096;
-    install_guard().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let mut options = StoreOptions::default();

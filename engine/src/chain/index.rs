@@ -10,7 +10,6 @@ use crate::error::{Error, Result};
 use crate::extent::{Run, RunOrigin};
 use crate::format::index::{IndexHead, verify_slots};
 use crate::format::{LayerRef, PageKind};
-use crate::layer::MapPolicy;
 use crate::medium::{Medium, OpenMode};
 use crate::raw::{AlignedBytes, PieceBytes};
 use crate::units::{LayerId, PAGE_BYTES};
@@ -89,7 +88,7 @@ fn whole_file(layers: &dyn Layers, medium: &dyn Medium) -> Result<PieceBytes> {
     let failed = |error| Error::io("read an index", error);
     let length = medium.facts().map_err(failed)?.length as usize;
     if length >= PAGE_BYTES as usize
-        && layers.read_policy().map != MapPolicy::Read
+        && layers.read_policy().map.prepare_to_map().map_err(failed)?
         && let Some(map) = medium.map(0, length as u64).map_err(failed)?
     {
         return Ok(PieceBytes::Mapped { map, offset: 0, length });

@@ -115,7 +115,23 @@ impl Snapshot {
     }
 
     /// What differs between `before` and this snapshot, in address order, from metadata alone.
+    ///
+    /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) where one is a disk and the other a tree,
+    /// or the block sizes differ: their addresses have nothing to do with each other.
     pub fn changes_since<'a>(&'a self, before: &'a Snapshot) -> Result<Changes<'a>> {
+        let (ours, theirs) = (self.block_size().bytes(), before.block_size().bytes());
+        if ours != theirs {
+            let expected = format!("{ours} bytes, as the newer one has");
+            return Err(Error::invalid("compare snapshots", "block size", theirs, expected));
+        }
+        let shown = |kind| match kind {
+            LayerKind::Disk => "a disk",
+            LayerKind::Tree => "a tree",
+        };
+        let (ours, theirs) = (self.kind(), before.kind());
+        if ours != theirs {
+            return Err(Error::invalid("compare snapshots", "kind", shown(theirs), shown(ours)));
+        }
         changes(before.view(), self.view())
     }
 

@@ -306,18 +306,15 @@ impl LayerFile {
         if let Some(map) = segment.map.get() {
             return Ok(map.as_ref());
         }
-        if self.policy.map == MapPolicy::Read {
+        let failed = |error| self.io("map a layer", block, error);
+        if !self.policy.map.prepare_to_map().map_err(failed)? {
             return Ok(None);
         }
         let offset = block.byte_offset(self.block_size);
         let start = offset - offset % SEGMENT_BYTES;
         let length =
             self.fixed_bytes.map_or(SEGMENT_BYTES, |fixed| (fixed - start).min(SEGMENT_BYTES));
-        let map = self
-            .source
-            .medium()?
-            .map(start, length)
-            .map_err(|error| self.io("map a layer", block, error))?;
+        let map = self.source.medium()?.map(start, length).map_err(failed)?;
         if let Some(map) = &map {
             map.expect_no_order();
         }

@@ -1,15 +1,32 @@
 //! How stored blocks are reached and how often they are verified.
 
+use std::io;
+
+use crate::raw::install_guard;
+
 /// How blocks are reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MapPolicy {
-    /// Through maps. A device error or a file cut by a third party ends the process (`SIGBUS`).
+    /// Through maps. A device error or a file cut by a third party ends the process (`SIGBUS`), unless
+    /// that has installed the guard itself ([`install_guard`]).
     #[default]
     Map,
-    /// Through maps, with the signal guard installed: such a fault is an error of that read.
+    /// Through maps, with the guard: such a fault is an error of that read. The first map installs it,
+    /// for the whole process; who has handlers of `SIGBUS` installs those before, and it hands on to them.
     Guarded,
     /// By positioned reads only.
     Read,
+}
+
+impl MapPolicy {
+    /// Whether files are to be mapped, with the guard in place where it is wanted.
+    pub(crate) fn prepare_to_map(self) -> io::Result<bool> {
+        match self {
+            MapPolicy::Map => Ok(true),
+            MapPolicy::Guarded => install_guard().map(|()| true),
+            MapPolicy::Read => Ok(false),
+        }
+    }
 }
 
 /// How often a block is compared with its checksum.

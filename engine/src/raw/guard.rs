@@ -116,8 +116,8 @@ static INSTALLED: Mutex<bool> = Mutex::new(false);
 /// Installs the guard for the whole process: from now on a fault inside a [`Map`](super::Map)
 /// marks that map and reads as zeros. A second call does nothing.
 ///
-/// It is for the program to decide, not for a library: embedders that keep signal
-/// handlers of their own install those first, so that the guard hands on to them.
+/// It is for the program to decide, by this call or by [`MapPolicy::Guarded`](crate::MapPolicy::Guarded):
+/// one that keeps signal handlers of its own installs those first, so that the guard hands on to them.
 pub fn install_guard() -> io::Result<()> {
     let mut installed = INSTALLED.lock();
     if *installed {

@@ -1,5 +1,8 @@
 //! Batches: writes that a commit has whole or not at all.
 
+use std::marker::PhantomData;
+use std::sync::MutexGuard;
+
 use super::Volume;
 use super::clone::CloneSource;
 use super::gate::Pass;
@@ -10,26 +13,39 @@ use crate::units::BlockAddress;
 /// Writes that belong together. A commit or a snapshot waits until the batch is dropped before
 /// it cuts, so that it holds all of them or none.
 ///
-/// The thread that holds a batch must not flush the volume, snapshot or resize it: those calls
-/// refuse it. A call of the batch that fails leaves what the calls before it did.
+/// The thread that opened a batch must not flush the volume, snapshot or resize it: those calls
+/// refuse it, and a batch does not go to another thread. Threads that help write through a reference
+/// to the batch: a write through the volume itself waits while a commit does, and that waits for the
+/// batch. A call of the batch that fails leaves what the calls before it did.
+///
+/// ```compile_fail
+/// # fn of(volume: &sapwood::Volume) {
+/// let batch = volume.batch();
+/// std::thread::scope(|scope| scope.spawn(move || drop(batch)).join());
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Batch<'a> {
     volume: &'a Volume,
     /// None inside a cut, when no batch can be open.
     _pass: Option<Pass<'a>>,
+    /// Shared between threads, but not sent: who opened it is refused what would wait for it.
+    _of_thread: PhantomData<MutexGuard<'static, ()>>,
 }
 
 impl Volume {
     /// Opens a batch; waits while a commit cuts.
     pub fn batch(&self) -> Batch<'_> {
-        Batch { volume: self, _pass: Some(self.gate.enter_batch()) }
+        // In a forked child, where all calls of it are refused, nobody may be left to open the gate.
+        let pass = self.check_process("batch").is_ok().then(|| self.gate.enter_batch());
+        Batch { volume: self, _pass: pass, _of_thread: PhantomData }
     }
 }
 
 impl<'a> Batch<'a> {
     /// What writes inside a cut: the cut itself keeps all other batches out.
     pub(super) fn inside_cut(volume: &'a Volume) -> Batch<'a> {
-        Batch { volume, _pass: None }
+        Batch { volume, _pass: None, _of_thread: PhantomData }
     }
 }
 

@@ -10,7 +10,12 @@ impl Volume {
     ///
     /// A volume to which nothing was written since it was opened is left as it is.
     pub fn close(self) -> Result<()> {
-        self.flush()?;
+        let volume = self.of_this_process("close")?;
+        volume.flush()?;
+        volume.close_flushed()
+    }
+
+    fn close_flushed(&self) -> Result<()> {
         let _checkpoint = self.checkpoint_lock.lock();
         let journal = self.journal.lock();
         let rested = journal.records == 0 && journal.header.free_space.is_some();
@@ -29,19 +34,30 @@ impl Volume {
     /// its own above it: the name leads to the frozen layer, which needs no sync more, and the next
     /// to open the volume goes on from there in a fresh one.
     pub fn close_at_snapshot(self) -> Result<()> {
-        self.check_process("close")?;
-        let is_written = self.journal.lock().durable_changes == self.state.read().changes;
-        match is_written && self.abandon_fresh()? {
+        let volume = self.of_this_process("close")?;
+        let is_written = volume.journal.lock().durable_changes == volume.state.read().changes;
+        match is_written && volume.abandon_fresh()? {
             true => Ok(()),
-            false => self.close(),
+            false => volume.close(),
         }
     }
 
     /// Gives up what was not committed, as dropping the volume does; and where nothing was since the
     /// newest snapshot, the layer above that as well, which a drop leaves to be collected.
     pub fn abandon(self) -> Result<()> {
-        self.check_process("abandon")?;
-        self.abandon_fresh().map(drop)
+        self.of_this_process("abandon")?.abandon_fresh().map(drop)
+    }
+
+    /// In a forked child the volume is not even dropped: what threads of the parent were changing when
+    /// it was forked is half changed there.
+    fn of_this_process(self, operation: &str) -> Result<Volume> {
+        match self.check_process(operation) {
+            Ok(()) => Ok(self),
+            Err(refused) => {
+                std::mem::forget(self);
+                Err(refused)
+            }
+        }
     }
 
     /// Gives the top up where nothing was ever committed to it, and no name leads to it.

@@ -39,6 +39,7 @@ impl Volume {
 
 impl VolumeExtents<'_> {
     fn fill(&mut self) -> Result<()> {
+        self.volume.check_process("list extents")?;
         let state = self.volume.state.read();
         let buffered = state.buffer.addresses(self.next, self.end);
         let mut buffered = buffered.into_iter().peekable();

@@ -71,6 +71,10 @@ const STRIPES: usize = 64;
 /// All methods take `&self` and may be called from many threads at once. What was written is
 /// seen by reads at once, and durable once [`Volume::flush`] has returned. A volume that is
 /// dropped without [`Volume::close`] loses what was not flushed, and nothing else.
+///
+/// A child of `fork(2)` must leave the volume alone: calls that can fail are refused there, but those that
+/// cannot, such as [`Volume::size_bytes`], may wait for ever for a thread that the child does not have, and
+/// so may a drop: end the child with `exec` or `_exit`. Snapshots go on working there.
 pub struct Volume {
     home: Arc<dyn Home>,
     options: VolumeOptions,
@@ -133,6 +137,13 @@ impl Volume {
     /// What the open layer stands on.
     pub fn parent(&self) -> Option<LayerRef> {
         self.state.read().top.parent
+    }
+
+    /// Whether a failed write or sync has ended it: reads show the last durable commit, which may be
+    /// older than what they showed before, with the size that it has; all that changes something is
+    /// refused, with [`ErrorKind::Poisoned`] and the reason. Opening the volume again recovers.
+    pub fn is_poisoned(&self) -> bool {
+        self.state.read().poison.is_some()
     }
 
     /// What opening found and did.

@@ -38,7 +38,7 @@ pub struct Counters {
     pub bytes_read: u64,
     /// Bytes of blocks that were allocated for data.
     pub bytes_allocated: u64,
-    /// Blocks that were found in the write buffer by a read or absorbed by it on write.
+    /// Writes of a block that lay in the write buffer already: only the newest goes into the file.
     pub buffer_hits: u64,
     /// Whole blocks of zeros that were not stored.
     pub zero_blocks: u64,

@@ -52,7 +52,7 @@ pub struct State {
     /// A snapshot is being frozen: nothing is given a place until it is done.
     pub freezing: bool,
     /// Why writes are refused.
-    pub poison: Option<Arc<Error>>,
+    pub poison: Option<Arc<str>>,
 }
 
 impl State {
@@ -160,8 +160,7 @@ impl State {
         if self.poison.is_some() {
             return;
         }
-        let text = Error::new(cause.kind(), cause.to_string());
-        self.poison = Some(Arc::new(text));
+        self.poison = Some(cause.to_string().into());
         self.buffer.take(Vec::new());
         self.spills.clear();
         self.pending = Level::default();

@@ -160,7 +160,6 @@ fn damage_is_not_lent() {
 /// lost, and whoever had asked waited for ever.
 #[test]
 fn what_the_host_lost_is_an_error_and_not_lent() {
-    crate::medium::install_guard().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");
     let mut options = StoreOptions::default();

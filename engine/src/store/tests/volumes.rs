@@ -5,6 +5,7 @@ use crate::ErrorKind;
 use crate::chain::{ReadRequest, ViewExtent};
 use crate::store::paths;
 use crate::testing::{Call, CrashDisk, Fault, FaultHost, FaultKind, Policy, Repeat};
+use crate::units::BlockSize;
 use crate::volume::CloneSource;
 
 #[test]
@@ -142,6 +143,32 @@ fn a_snapshot_of_another_store_is_not_forked() {
     let error = other.fork_snapshot(&snapshot, "web").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(other.names().unwrap().is_empty());
+}
+
+/// Addresses in blocks of two sizes, or of a disk and a tree, were compared as if they were the same.
+#[test]
+fn snapshots_that_have_nothing_in_common_are_not_compared() {
+    let large = StoreOptions {
+        block_size: BlockSize::from_bytes(16384).unwrap(),
+        ..StoreOptions::default()
+    };
+    let [small, large] = [StoreOptions::default(), large]
+        .map(|options| Store::create_on(Arc::new(MemoryHost::new()), &options).unwrap());
+    let snapshot = |store: &Store| {
+        let disk = store.create_volume("disk", DISK).unwrap();
+        disk.write_at(65536, &[1; BLOCK]).unwrap();
+        freeze(&disk)
+    };
+    let disks = [&small, &large].map(snapshot);
+    let tree = freeze(&small.create_tree("tree").unwrap());
+    for (before, after, field) in [
+        (&disks[0], &disks[1], "block size"),
+        (&disks[1], &disks[0], "block size"),
+        (&disks[0], &tree, "kind"),
+    ] {
+        let error = after.changes_since(before).map(drop).unwrap_err();
+        assert_eq!((error.kind(), error.field()), (ErrorKind::InvalidInput, Some(field)));
+    }
 }
 
 #[test]
@@ -365,8 +392,13 @@ fn after_a_failed_sync_the_last_durable_commit_is_shown_and_no_sync_is_asked_aga
     fill(&web, 0, 4, 2);
     let syncs = || faults.calls(Call::Sync);
     let before = syncs();
+    assert!(!web.is_poisoned());
     faults.arm(Fault { kind: FaultKind::FailedSync, after: 0, repeat: Repeat::Once });
-    assert_eq!(web.flush().unwrap_err().kind(), ErrorKind::Io);
+    let failed = web.flush().unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Io);
+    assert!(web.is_poisoned());
+    let why = web.flush().unwrap_err().to_string();
+    assert!(why.contains(&format!("earlier error ({failed}); reopen")), "{why}");
     let refused = [
         web.write_at(0, &[3]),
         web.flush(),
@@ -409,6 +441,7 @@ fn a_forked_child_is_refused_and_damages_nothing() {
             volume.checkpoint(),
             volume.snapshot(&Annotations::default()).map(drop),
             volume.batch().write_at(0, &[9; BLOCK]),
+            volume.all_extents().try_for_each(|extent| extent.map(drop)),
             store.open_volume("disk").map(drop),
             store.create_volume("other", DISK).map(drop),
             store.snapshot_of("disk").map(drop),
