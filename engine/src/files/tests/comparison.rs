@@ -189,3 +189,27 @@ fn what_is_a_hole_in_both_files_is_not_read() {
     other.write(huge, 1 << 41, b"\0").unwrap();
     assert_eq!(compare(&one, &other).unwrap(), [], "zeros are what a hole reads as");
 }
+
+/// The comparison of two live trees once read the end of both files over and over.
+#[test]
+fn files_that_are_both_cut_while_they_are_compared_are_read_to_their_end() {
+    let store = store();
+    let make_tree = |name: &str| {
+        let files = Files::open(store.create_tree(name).unwrap(), FilesOptions::default()).unwrap();
+        let file = make(&files, ROOT, "file");
+        files.write(file, 0, &[1; 10_000]).unwrap();
+        let before = files.attributes(file).unwrap();
+        files
+            .set_attributes(file, &SetAttributes { size: Some(100), ..Default::default() })
+            .unwrap();
+        (files, before)
+    };
+    let ((one, old), (other, new)) = (make_tree("one"), make_tree("other"));
+    assert!(!difference(&one, &old, &other, &new).unwrap().content);
+    other.write(new.inode, 50, b"x").unwrap();
+    assert!(difference(&one, &old, &other, &new).unwrap().content);
+    other
+        .set_attributes(new.inode, &SetAttributes { size: Some(40), ..Default::default() })
+        .unwrap();
+    assert!(difference(&one, &old, &other, &new).unwrap().content, "one is longer");
+}
