@@ -230,8 +230,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use format::{Annotations, LayerKind, LayerState, NameEntry, NameKind};
 pub use layer::{MapPolicy, ReadPolicy, VerifyPolicy};
 pub use store::{
-    GcOptions, GcReport, GivenUp, HeldLayer, Holding, Holdings, KeptSnapshot, LayerInfo, Progress,
-    Removal, RemoveReport, Replace, Resolved, ResolvedKind, Store, StoreOptions, StoreUsage, Usage,
+    DamagedName, GcOptions, GcReport, GivenUp, HeldLayer, Holding, Holdings, KeptSnapshot,
+    LayerInfo, NamesLeft, Progress, Removal, RemoveReport, Replace, Resolved, ResolvedKind, Store,
+    StoreOptions, StoreUsage, Usage,
 };
 pub use units::{BlockAddress, BlockSize, Digest, FileBlock, LayerId};
 pub use volume::{

@@ -8,6 +8,7 @@ use super::collect::{
 };
 use super::handle::Store;
 use super::locks::StoreLock;
+use super::names::DamagedName;
 use super::{Name, headers, names, paths};
 use crate::error::{Error, Result};
 use crate::format::NameEntry;
@@ -49,6 +50,8 @@ pub struct Holdings {
     pub in_use: BTreeSet<LayerId>,
     /// The layers that are lost or damaged: what they need is not known.
     pub lost: BTreeMap<LayerId, LostLayer>,
+    /// The names that do not verify: which layers they need is not known.
+    pub damaged_names: Vec<DamagedName>,
 }
 
 impl Holdings {
@@ -70,7 +73,7 @@ pub struct Removal {
 impl Store {
     /// Which layer files each name needs, by one look at all files.
     ///
-    /// Errors: [`Corrupt`](crate::ErrorKind::Corrupt) where a name does not verify.
+    /// Errors: [`Corrupt`](crate::ErrorKind::Corrupt) where a chain comes back to itself.
     pub fn holdings(&self) -> Result<Holdings> {
         let inner = self.inner()?;
         let _lock = StoreLock::shared(inner.host())?;
@@ -98,12 +101,13 @@ impl Store {
             holdings.names.push(Holding { name: found.entry.clone(), tip, lost });
         }
         holdings.lost = ends.lost;
+        holdings.damaged_names = census.damaged_names;
         holdings.names.sort_by(|a, b| a.name.name.cmp(&b.name.name));
         Ok(holdings)
     }
 
     /// What [`remove`](Store::remove) of all this, and [`collect`](Store::collect) after it, would
-    /// free, once nobody has it open. Nothing is changed. Layers that are lost or damaged count as
+    /// free, once nobody has it open. Nothing is changed. Names and layers that are damaged count as
     /// given up: as long as they are there, a collection refuses.
     ///
     /// Errors: [`NotFound`](crate::ErrorKind::NotFound) for a name or snapshot that is not there.

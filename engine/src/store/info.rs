@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::collect::was_never_durable;
 use super::handle::{Inner, Store};
-use super::names::{self, failed, list_folder};
+use super::names::{self, DamagedName, FoundName, failed, list_folder};
 use super::paths::{self, LayersEntry};
 use super::resolve::{find_name, newest_frozen, resolve};
 use super::{Name, headers, history};
@@ -62,16 +62,46 @@ pub struct KeptSnapshot {
     pub annotations: Annotations,
 }
 
+/// The names of a store, sound and damaged ones apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamesLeft {
+    /// What can be read, in order.
+    pub names: Vec<NameEntry>,
+    /// What does not verify, in order.
+    pub damaged: Vec<DamagedName>,
+}
+
+impl NamesLeft {
+    fn new((found, damaged): (Vec<FoundName>, Vec<DamagedName>)) -> NamesLeft {
+        NamesLeft { names: found.into_iter().map(|found| found.entry).collect(), damaged }
+    }
+}
+
 impl Store {
     /// All names, in order.
+    ///
+    /// Errors: [`ErrorKind::Corrupt`] where one does not verify. Who wants to know of the others goes
+    /// through [`names_left`](Store::names_left).
     pub fn names(&self) -> Result<Vec<NameEntry>> {
         let found = names::list(self.inner()?.host())?;
         Ok(found.into_iter().map(|found| found.entry).collect())
     }
 
     /// All tags, in order: less work than [`names`](Store::names) where many volumes are forks.
+    ///
+    /// Errors: as [`names`](Store::names).
     pub fn tags(&self) -> Result<Vec<NameEntry>> {
         names::list_tags(self.inner()?.host())
+    }
+
+    /// All names that can be read, and those that are damaged.
+    pub fn names_left(&self) -> Result<NamesLeft> {
+        names::list_what_is_left(self.inner()?.host()).map(NamesLeft::new)
+    }
+
+    /// All tags that can be read, and those that are damaged.
+    pub fn tags_left(&self) -> Result<NamesLeft> {
+        names::list_tags_left(self.inner()?.host()).map(NamesLeft::new)
     }
 
     /// The names that stand for each of `layers`, in order: its tags, and of an open layer its

@@ -47,6 +47,17 @@ impl FoundName {
     }
 }
 
+/// A name of which the file does not verify: what it stands for is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedName {
+    /// The name, as its file is called; of one that is too long for that `%%` and a hash.
+    pub name: String,
+    /// Tag or volume, by the same.
+    pub kind: NameKind,
+    /// What is wrong with the file.
+    pub damage: String,
+}
+
 /// What a name stands for; `None` where nobody has taken it.
 pub fn read(host: &dyn Host, name: &Name) -> Result<Option<FoundName>> {
     let escaped = name.escaped();
@@ -58,14 +69,23 @@ pub fn read(host: &dyn Host, name: &Name) -> Result<Option<FoundName>> {
 
 /// All names, in order of their names.
 pub fn list(host: &dyn Host) -> Result<Vec<FoundName>> {
-    read_all(host, files(host)?)
+    read_all(files(host)?, |escaped, file| read_listed(host, file, escaped)).map(sorted)
 }
 
 /// The tags among [`list`].
 pub fn list_tags(host: &dyn Host) -> Result<Vec<NameEntry>> {
-    let mut tags = files(host)?;
-    tags.retain(|_, file| *file == NameFile::Tag);
-    Ok(read_all(host, tags)?.into_iter().map(|found| found.entry).collect())
+    let tags = read_all(tag_files(host)?, |escaped, file| read_listed(host, file, escaped));
+    Ok(sorted(tags?).into_iter().map(|found| found.entry).collect())
+}
+
+/// As [`list`], with the names that do not verify set aside: for those who only look.
+pub fn list_what_is_left(host: &dyn Host) -> Result<(Vec<FoundName>, Vec<DamagedName>)> {
+    read_what_is_left(host, files(host)?)
+}
+
+/// The tags among [`list_what_is_left`].
+pub fn list_tags_left(host: &dyn Host) -> Result<(Vec<FoundName>, Vec<DamagedName>)> {
+    read_what_is_left(host, tag_files(host)?)
 }
 
 /// All names in any order, each read when it is its turn: for those who may have seen enough before
@@ -75,17 +95,53 @@ pub fn each(host: &dyn Host) -> Result<impl Iterator<Item = Result<FoundName>>> 
     Ok(files(host)?.into_iter().filter_map(move |file| read(file).transpose()))
 }
 
+fn read_what_is_left(
+    host: &dyn Host,
+    files: HashMap<String, NameFile>,
+) -> Result<(Vec<FoundName>, Vec<DamagedName>)> {
+    let read = |escaped: &str, file: NameFile| match read_listed(host, file, escaped) {
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            let name = Name::from_escaped(escaped);
+            let name = name.map_or_else(|| escaped.to_owned(), |name| name.to_string());
+            let damage = error.to_string();
+            Ok(Some(Err(DamagedName { name, kind: file.kind(), damage })))
+        }
+        found => Ok(found?.map(Ok)),
+    };
+    let (mut found, mut damaged) = (Vec::new(), Vec::new());
+    for name in read_all(files, read)? {
+        match name {
+            Ok(name) => found.push(name),
+            Err(name) => damaged.push(name),
+        }
+    }
+    damaged.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok((sorted(found), damaged))
+}
+
 /// What is read on all cores, each file for itself: thousands of names are thousands of calls.
-fn read_all(host: &dyn Host, files: HashMap<String, NameFile>) -> Result<Vec<FoundName>> {
+fn read_all<T: Send>(
+    files: HashMap<String, NameFile>,
+    read: impl Fn(&str, NameFile) -> Result<Option<T>> + std::marker::Sync,
+) -> Result<Vec<T>> {
     let files: Vec<_> = files.into_iter().collect();
-    let read = |(escaped, file): &(String, NameFile)| read_listed(host, *file, escaped);
+    let read = |(escaped, file): &(String, NameFile)| read(escaped, *file);
     let found: Result<Vec<_>> = match files.len() {
         0..FILES_MANY => files.iter().map(read).collect(),
         _ => files.par_iter().map(read).collect(),
     };
-    let mut found: Vec<_> = found?.into_iter().flatten().collect();
+    Ok(found?.into_iter().flatten().collect())
+}
+
+fn sorted(mut found: Vec<FoundName>) -> Vec<FoundName> {
     found.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
-    Ok(found)
+    found
+}
+
+fn tag_files(host: &dyn Host) -> Result<HashMap<String, NameFile>> {
+    let mut tags = files(host)?;
+    tags.retain(|_, file| *file == NameFile::Tag);
+    Ok(tags)
 }
 
 /// The names in their escaped forms, and which file of each counts.

@@ -1,5 +1,6 @@
 //! Removing: names go, snapshots are marked. What that frees is collected later.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashSet};
 
 use super::collect::change_header;
@@ -70,7 +71,7 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     };
     let _alone = StoreLock::exclusive(host)?;
     let found = names::read(host, name)?.ok_or_else(|| names::missing(name))?;
-    let mut alone = held_by_name_alone(inner, &found)?;
+    let mut alone = held_by_name_alone(inner, &found, names::each(host)?)?;
     if !alone.is_sure() {
         alone.snapshots.clear();
     }
@@ -117,10 +118,14 @@ impl Alone {
     }
 }
 
-/// The snapshots in the history of a name that no other name's history holds, as far as those can be
+/// The snapshots in the history of a name that no other one's of `names` holds, as far as those can be
 /// walked, and that are not removed yet. The caller holds the store's lock, so that names stay as
 /// they are.
-pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Alone> {
+pub(super) fn held_by_name_alone(
+    inner: &Inner,
+    found: &FoundName,
+    names: impl Iterator<Item = Result<impl Borrow<FoundName>>>,
+) -> Result<Alone> {
     let host = inner.host();
     let Some(tip) = newest_frozen(inner, found)? else { return Ok(Alone::default()) };
     let mut held = HashSet::new();
@@ -140,10 +145,11 @@ pub(super) fn held_by_name_alone(inner: &Inner, found: &FoundName) -> Result<Alo
     // All walks go down side by side: what holds the tip most often does so near its own, and a
     // chain that does not may be long.
     let mut walks = Vec::new();
-    for other in names::each(host)? {
+    for other in names {
         let other = other?;
+        let other = other.borrow();
         if other.entry.name != found.entry.name {
-            walks.push(history(host, newest_frozen(inner, &other)?));
+            walks.push(history(host, newest_frozen(inner, other)?));
             match step(walks.last_mut().expect("one was just begun"))? {
                 // All of the one is in the other.
                 Step::Met => return Ok(Alone::default()),

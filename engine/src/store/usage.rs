@@ -6,7 +6,7 @@ use super::collect::{Assume, Census, Ends, look_at_what_is_left, plan};
 use super::handle::{Inner, Store};
 use super::history::{history, is_lost};
 use super::locks::StoreLock;
-use super::names::{FoundName, failed, list_folder};
+use super::names::{DamagedName, FoundName, failed, list_folder};
 use super::remove::{held_by_name_alone, whole_name};
 use super::resolve::{newest_frozen, resolve};
 use super::{headers, names, paths};
@@ -30,9 +30,9 @@ pub struct Usage {
 /// What a whole store takes, in bytes: each byte is counted once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreUsage {
-    /// How many tags.
+    /// How many tags that can be read.
     pub tags: u64,
-    /// How many volumes.
+    /// How many volumes whose names can be read.
     pub volumes: u64,
     /// How many layers.
     pub layers: u64,
@@ -51,13 +51,15 @@ pub struct StoreUsage {
     /// Layers that are lost or damaged, at which histories of names end: what lies below them is
     /// counted as no name's, where no other leads to it.
     pub lost: BTreeSet<LayerId>,
+    /// Names that do not verify: what they stand for counts as no name's, where no other leads to it.
+    pub damaged_names: Vec<DamagedName>,
 }
 
 impl Store {
     /// What `reference` takes. For all names there is [`usage_of_names`](Store::usage_of_names).
     ///
-    /// A lost or damaged layer elsewhere counts as given up: as if nothing that is sound needed to
-    /// stay for it. Errors: [`ErrorKind::Corrupt`], [`ErrorKind::NotFound`] and
+    /// A lost or damaged layer elsewhere, or a damaged name, counts as given up: as if nothing that is
+    /// sound needed to stay for it. Errors: [`ErrorKind::Corrupt`], [`ErrorKind::NotFound`] and
     /// [`ErrorKind::WrongParent`] where one is in the history itself.
     pub fn usage_of(&self, reference: &str) -> Result<Usage> {
         let inner = self.inner()?;
@@ -86,14 +88,16 @@ impl Store {
         })
     }
 
-    /// What the store takes.
+    /// What the store takes, as far as it can be read.
     pub fn usage(&self) -> Result<StoreUsage> {
         let inner = self.inner()?;
         let host = inner.host();
         let mut usage = StoreUsage::default();
         // Per layer: no name, one, or several. A walk stops at what two have met before.
         let mut owners: HashMap<LayerId, Owner> = HashMap::new();
-        for found in &names::list(host)? {
+        let (names, damaged_names) = names::list_what_is_left(host)?;
+        usage.damaged_names = damaged_names;
+        for found in &names {
             match found.entry.kind {
                 NameKind::Tag => usage.tags += 1,
                 NameKind::Volume => usage.volumes += 1,
@@ -175,7 +179,7 @@ pub(super) fn usage_of_name(
     garbage_bytes: u64,
 ) -> Result<Usage> {
     let mut assume = Assume::default();
-    let alone = held_by_name_alone(inner, found)?;
+    let alone = held_by_name_alone(inner, found, census.names.iter().map(Ok))?;
     if let Some((_, error)) = alone.end {
         return Err(error);
     }

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::collect::{Assume, Census, Ends, LostLayer, Plan, look_at_what_is_left, plan};
 use super::handle::Store;
 use super::locks::StoreLock;
+use super::names::DamagedName;
 use super::usage::{Usage, usage_of_name};
 use crate::error::Result;
 use crate::format::{NameEntry, NameKind};
@@ -24,13 +25,13 @@ pub struct UsageOfNames {
     pub names: Vec<(String, Result<Usage, LayerId>)>,
     /// The layers that are lost or damaged.
     pub lost: BTreeMap<LayerId, LostLayer>,
+    /// The names that do not verify. They count as given up: see [`Store::usage_of`].
+    pub damaged: Vec<DamagedName>,
 }
 
 impl Store {
     /// What each name takes: the same as [`usage_of`](Store::usage_of) says of it, by one look at
     /// all files.
-    ///
-    /// Errors: [`Corrupt`](crate::ErrorKind::Corrupt) where a name does not verify.
     pub fn usage_of_names(&self) -> Result<UsageOfNames> {
         let inner = self.inner()?;
         let _lock = StoreLock::shared(inner.host())?;
@@ -51,6 +52,7 @@ impl Store {
                 usage.names.push((found.entry.name.clone(), taken));
             }
             usage.lost = ends.lost;
+            usage.damaged = census.damaged_names.clone();
             Ok(usage)
         })
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use sapwood::format::header::{LayerKind, LayerState};
-use sapwood::store::{LayerInfo, Store};
+use sapwood::store::{DamagedName, LayerInfo, Store};
 use sapwood::units::LayerId;
 use sapwood_oci::Damaged;
 use serde::Serialize;
@@ -17,20 +17,32 @@ use crate::output::time::utc;
 #[derive(Clone, Debug, Serialize)]
 pub struct DamageReport {
     pub name: Option<String>,
-    pub layer: String,
+    /// None where it is the name itself that does not verify.
+    pub layer: Option<String>,
     pub damage: String,
 }
 
 impl DamageReport {
     pub fn new(damaged: Damaged) -> DamageReport {
         let Damaged { name, layer, damage } = damaged;
-        DamageReport { name, layer: layer.to_string(), damage }
+        DamageReport { name, layer: layer.map(|id| id.to_string()), damage }
+    }
+
+    /// Of a name that does not verify.
+    pub fn of_name(damaged: DamagedName) -> DamageReport {
+        let DamagedName { name, damage, .. } = damaged;
+        DamageReport { name: Some(name), layer: None, damage }
+    }
+
+    /// Of a layer, whatever stands on it.
+    pub fn of_layer(layer: LayerId, damage: String) -> DamageReport {
+        DamageReport { name: None, layer: Some(layer.to_string()), damage }
     }
 
     /// A line for each.
     pub fn write_all(reports: &[DamageReport], text: &mut Text<'_>) -> io::Result<()> {
         for DamageReport { name, layer, damage } in reports {
-            let named = name.as_deref().unwrap_or(short(layer));
+            let named = name.as_deref().or(layer.as_deref().map(short)).unwrap_or_default();
             writeln!(text, "{named}: {damage}")?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use crate::format::page::MAGIC;
 use crate::format::{Header, LayerState, NameKind, PageKind, sources};
 use crate::layer::read_blob;
 use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
-use crate::store::names::{self, FoundName, failed, list_folder};
+use crate::store::names::{self, DamagedName, FoundName, failed, list_folder};
 use crate::store::paths::{self, LayersEntry, NameFile, NamesEntry};
 use crate::store::{headers, name::Name};
 use crate::units::{Digest, LayerId, PAGE_BYTES};
@@ -25,6 +25,8 @@ pub struct Census {
     pub by_digest: HashMap<Digest, Vec<LayerId>>,
     /// Every name.
     pub names: Vec<FoundName>,
+    /// Names that do not verify: what they stand for is not known. Only [`what_is_left`] leaves some.
+    pub damaged_names: Vec<DamagedName>,
     /// Layers that do not verify: what they need is not known. Only [`what_is_left`] leaves some.
     pub damaged: BTreeMap<LayerId, Damaged>,
     /// Layers whose maker stopped: marked as being made, without a name, and without anything on
@@ -73,16 +75,23 @@ impl Resident {
 /// Errors: [`ErrorKind::Corrupt`] where a layer or a name does not verify, for what it needs is
 /// then unknown; where a layer's file has a name that is not its id.
 pub fn census(host: &dyn Host) -> Result<Census> {
-    let mut census = what_is_left(host)?;
+    let mut census = with_names(host, (names::list(host)?, Vec::new()))?;
     match census.damaged.pop_first() {
         Some((_, damaged)) => Err(damaged.error),
         None => Ok(census),
     }
 }
 
-/// As [`census`], with the layers that do not verify set aside: for those who only look.
+/// As [`census`], with the names and layers that do not verify set aside: for those who only look.
 pub fn what_is_left(host: &dyn Host) -> Result<Census> {
-    let mut census = Census { names: names::list(host)?, ..Census::default() };
+    with_names(host, names::list_what_is_left(host)?)
+}
+
+fn with_names(
+    host: &dyn Host,
+    (names, damaged_names): (Vec<FoundName>, Vec<DamagedName>),
+) -> Result<Census> {
+    let mut census = Census { names, damaged_names, ..Census::default() };
     let mut files = Vec::new();
     let mut marked = BTreeSet::new();
     for file in list_folder(host, paths::LAYERS.as_ref())? {

@@ -204,6 +204,57 @@ fn what_the_sound_names_take_is_told_beside_damage() {
     assert_eq!(left.names[1..3], now.names);
 }
 
+/// As beside a damaged layer: a name that does not verify hides no other, and counts as given up.
+#[test]
+fn what_the_sound_names_take_is_told_beside_a_damaged_name() {
+    for kind in [NameFile::Tag, NameFile::Volume] {
+        let (_folder, host, store) = files();
+        chain(&store, "sound");
+        let [_, _, newest] = chain(&store, "web");
+        let name = match kind {
+            NameFile::Tag => "web:1",
+            _ => "web",
+        };
+        store.tag(&newest.to_string(), "web:1", Replace::Refuse).unwrap();
+        let whole = store.usage_of("sound").unwrap();
+        damage(&host, &paths::name(kind, &Name::new(name).unwrap()));
+        let store = reopened(&host);
+
+        let left = store.names_left().unwrap();
+        let sound: Vec<_> = left.names.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(sound, ["sound", if name == "web" { "web:1" } else { "web" }]);
+        let [damaged] = &left.damaged[..] else { panic!("{left:?}") };
+        assert_eq!((damaged.name.as_str(), damaged.kind), (name, kind.kind()));
+        assert!(damaged.damage.contains("checksum"), "{}", damaged.damage);
+        let tags = store.tags_left().unwrap();
+        assert_eq!(tags.damaged.len(), usize::from(kind == NameFile::Tag));
+
+        let usage = store.usage_of_names().unwrap();
+        assert_eq!((&usage.damaged, usage.lost.len()), (&left.damaged, 0));
+        assert_eq!(usage.names[0], ("sound".to_owned(), Ok(whole)));
+        for (name, told) in &usage.names {
+            assert_eq!(store.usage_of(name).unwrap(), told.unwrap());
+        }
+        assert_eq!(store.usage_of(name).unwrap_err().kind(), ErrorKind::Corrupt);
+        let of_store = store.usage().unwrap();
+        assert_eq!(of_store.damaged_names, left.damaged);
+        assert_eq!(of_store.tags + of_store.volumes, 2);
+        let holdings = store.holdings().unwrap();
+        assert_eq!((&holdings.damaged_names, holdings.names.len()), (&left.damaged, 2));
+        let told = store.would_free(&Removal::default()).unwrap().freed_bytes();
+
+        // Nothing is taken as long as it is there.
+        for refused in [store.collect(&REAL).map(drop), store.remove("sound").map(drop)] {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Corrupt);
+        }
+        assert_eq!(store.give_up(name).unwrap(), GivenUp::Name(name.into()));
+        assert_eq!(store.usage_of_names().unwrap().names, usage.names);
+        let freed = store.collect(&REAL).unwrap().freed_bytes();
+        assert_eq!((freed, freed > 0), (told, kind == NameFile::Volume));
+        assert_eq!(kept(&store).len(), 6);
+    }
+}
+
 /// A map that only a collection reads may be what is damaged: that of what stands on a removed layer.
 #[test]
 fn a_map_that_does_not_verify_hides_no_other_name() {

@@ -256,6 +256,76 @@ fn what_the_rest_takes_is_told_beside_damage() {
     }
 }
 
+/// So does a damaged name, which is told in its place.
+#[test]
+fn what_the_rest_takes_is_told_beside_a_damaged_name() {
+    let place = Place::with_store();
+    super::life::images(&place);
+    place.ok(&["create", "other", "1M"]);
+    place.feed(&["write", "other"], &pattern(7, 100_000));
+    let rows = |words: &[&str], list: &str, code: i32| -> Vec<serde_json::Value> {
+        place.json(words, code)[list].as_array().unwrap().clone()
+    };
+    let without = |mut rows: Vec<serde_json::Value>, key: &str, name: &str| {
+        rows.retain(|row| row[key] != name);
+        rows
+    };
+    let keep = |rows: &[serde_json::Value], keys: &[&str]| -> Vec<Vec<String>> {
+        rows.iter().map(|row| keys.iter().map(|key| row[key].to_string()).collect()).collect()
+    };
+    for (name, ending) in [("base:1", "tag"), ("other", "name")] {
+        let sound = without(rows(&["du"], "usage", 0), "reference", name);
+        // What the damaged one needs too counts as theirs alone.
+        let sound = keep(&sound, &["reference", "allocated_bytes", "virtual_bytes"]);
+        let images = without(rows(&["images"], "images", 0), "tag", name);
+        let path = place.store().join(format!("names/{name}.{ending}"));
+        let whole = std::fs::read(&path).unwrap();
+        let mut bytes = whole.clone();
+        bytes[100] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let is_told = |rows: &[serde_json::Value]| {
+            let row = rows.iter().find(|row| row["name"] == name).unwrap();
+            assert!(row["layer"].is_null() && row["damage"].is_string(), "{row}");
+        };
+
+        let usage = place.json(&["du"], 5);
+        let told = keep(
+            usage["usage"].as_array().unwrap(),
+            &["reference", "allocated_bytes", "virtual_bytes"],
+        );
+        assert_eq!(told, sound);
+        is_told(usage["damaged"].as_array().unwrap());
+        let listed = rows(&["ls"], "names", 5);
+        is_told(&listed);
+        assert_eq!(listed.iter().filter(|row| row.get("damage").is_some()).count(), 1);
+        assert_eq!(place.json(&["df"], 5)["damaged_names"], serde_json::json!([name]));
+        let verbose = place.json(&["df", "-v"], 5);
+        is_told(verbose["damaged"].as_array().unwrap());
+        let classes = verbose["classes"].as_array().unwrap();
+        assert!(classes.iter().any(|row| row["class"] == "damaged" && row["count"] == 1));
+        let is_tag = ending == "tag";
+        let told = place.json(&["images"], if is_tag { 5 } else { 0 });
+        let tags = |rows: &[serde_json::Value]| -> Vec<String> {
+            rows.iter().map(|row| row["tag"].to_string()).collect()
+        };
+        assert_eq!(tags(told["images"].as_array().unwrap()), tags(&images));
+        if is_tag {
+            is_told(told["damaged"].as_array().unwrap());
+        }
+        for words in [&["ls"][..], &["du"], &["df", "-v"]] {
+            let text = String::from_utf8(place.run(words).stdout).unwrap();
+            assert!(text.contains(&format!("{name}: corrupt: ")), "{words:?}: {text}");
+        }
+        let text = String::from_utf8(place.run(&["df"]).stdout).unwrap();
+        assert!(text.contains("damaged name") && text.contains(name), "{text}");
+        assert_eq!(place.run(&["du", name]).code, 5);
+        assert_eq!(place.run(&["prune", "--all", "--containers"]).code, 5, "what it needs stays");
+        assert_eq!(place.run(&["gc"]).code, 5);
+        std::fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(place.run(&["check", "--data"]).code, 0);
+}
+
 #[test]
 fn wrong_parent_is_6() {
     // A layer is frozen twice with different content, in a store and in a copy of it; then the

@@ -131,6 +131,26 @@ fn every_verb_speaks_json() {
 }
 
 #[test]
+fn what_is_told_beside_damage_is_json_too() {
+    let place = Place::with_fork();
+    place.ok(&["tag", "base:1", "rotten:1"]);
+    let layer = place.json(&["show", "base:1"], 0)["layer"].as_str().unwrap().to_owned();
+    for (file, slots) in [(format!("layers/{layer}.layer"), 2), ("names/rotten:1.tag".into(), 1)] {
+        let path = place.store().join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        (0..slots).for_each(|slot| bytes[slot * 4096 + 100] ^= 1);
+        std::fs::write(path, bytes).unwrap();
+    }
+    let mut shapes = String::new();
+    for words in [&["ls"][..], &["du"], &["df"], &["df", "-v"], &["images"]] {
+        let document = place.json(words, 5);
+        expect_schema(&document, words[0]);
+        shapes += &format!("{}\n{:#}\n\n", words.join(" "), shape(&document));
+    }
+    insta::assert_snapshot!("beside_damage", shapes);
+}
+
+#[test]
 fn beside_data_the_document_goes_to_standard_error() {
     let place = Place::with_fork();
     place.ok(&["create", "--tree", "box"]);

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sapwood::store::Name;
-use sapwood::{Error, NameKind, Result, Store};
+use sapwood::{Error, NameKind, NamesLeft, Result, Store};
 use sapwood_fuse::Durability;
 
 use super::folder::{self, Lock};
@@ -51,13 +51,16 @@ pub fn list(store: &Store) -> Result<Vec<Container>> {
     if !folder::all(store).exists() {
         return Ok(containers);
     }
-    for entry in store.names()? {
-        if entry.kind == NameKind::Volume
-            && let Some(container) = find(store, &Name::new(entry.name)?)?
-        {
+    let NamesLeft { names, damaged } = store.names_left()?;
+    let sound = names.into_iter().map(|entry| (entry.name, entry.kind));
+    // A container is one though its volume cannot be found any more.
+    let all = sound.chain(damaged.into_iter().map(|damaged| (damaged.name, damaged.kind)));
+    for (name, _) in all.filter(|(_, kind)| *kind == NameKind::Volume) {
+        if let Some(container) = find(store, &Name::new(name)?)? {
             containers.push(container);
         }
     }
+    containers.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(containers)
 }
 

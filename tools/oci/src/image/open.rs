@@ -1,7 +1,10 @@
 //! An image, opened.
 
 use sapwood::files::FilesView;
-use sapwood::{Error, ErrorKind, LayerId, LayerKind, NameEntry, Result, Snapshot, Store};
+use sapwood::{
+    DamagedName, Error, ErrorKind, LayerId, LayerKind, NameEntry, NamesLeft, Result, Snapshot,
+    Store,
+};
 
 use super::layers::{ImageLayer, filesystem_layers};
 use super::{Configuration, IMAGE_LABEL, read_configuration};
@@ -71,8 +74,8 @@ impl Image {
     }
 }
 
-/// The tags that are images, in order, with the digests of their configurations. One whose layer is
-/// lost or damaged is left out: who asks for it is told.
+/// The tags that are images, in order, with the digests of their configurations. One that is damaged, or
+/// whose layer is lost or damaged, is left out: who asks for it is told.
 pub fn list(store: &Store) -> Result<Vec<(String, Sha256)>> {
     let images = list_what_is_left(store)?.into_iter();
     Ok(images.filter_map(|(tag, image)| Some((tag, image.ok()?))).collect())
@@ -81,11 +84,16 @@ pub fn list(store: &Store) -> Result<Vec<(String, Sha256)>> {
 /// As [`list`], with the tags that it leaves out, and what is wrong with them.
 pub(crate) fn list_what_is_left(store: &Store) -> Result<Vec<(String, Result<Sha256, Damaged>)>> {
     let mut images = Vec::new();
-    for NameEntry { name, top, .. } in store.tags()? {
+    let NamesLeft { names, damaged } = store.tags_left()?;
+    for DamagedName { name, damage, .. } in damaged {
+        let named = Some(name.clone());
+        images.push((name, Err(Damaged { name: named, layer: None, damage })));
+    }
+    for NameEntry { name, top, .. } in names {
         let layer = match store.layer(top) {
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
                 let named = Some(name.clone());
-                let damaged = Damaged { name: named, layer: top, damage: error.to_string() };
+                let damaged = Damaged { name: named, layer: Some(top), damage: error.to_string() };
                 images.push((name, Err(damaged)));
                 continue;
             }

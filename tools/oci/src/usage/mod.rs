@@ -5,7 +5,7 @@ mod forest;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sapwood::store::{Holding, Holdings, Removal};
+use sapwood::store::{DamagedName, Holding, Holdings, Removal};
 use sapwood::{LayerId, NameEntry, NameKind, Result, Store};
 
 use crate::Sha256;
@@ -31,13 +31,14 @@ pub struct Usage {
     pub damaged: Vec<Damaged>,
 }
 
-/// A name whose history is not whole, or a layer without a name that cannot be read.
+/// A name that does not verify, or whose history is not whole, or a layer without a name that cannot be
+/// read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
     /// The name.
     pub name: Option<String>,
-    /// The layer that is lost or damaged.
-    pub layer: LayerId,
+    /// The layer that is lost or damaged; none where it is the name itself.
+    pub layer: Option<LayerId>,
     /// What is wrong with it.
     pub damage: String,
 }
@@ -171,16 +172,20 @@ pub fn usage(store: &Store, known_containers: &BTreeSet<String>) -> Result<Usage
     let forest = Forest::of(&holdings);
     let named = Named::of(store, &holdings, known_containers)?;
     let by_class = classes(&holdings, &named);
-    let told: HashSet<LayerId> = named.damaged.iter().map(|(_, damaged)| damaged.layer).collect();
+    let told: HashSet<LayerId> =
+        named.damaged.iter().filter_map(|(_, damaged)| damaged.layer).collect();
     let nameless = holdings.lost.iter().filter(|(id, _)| !told.contains(id));
-    let nameless =
-        nameless.map(|(id, lost)| Damaged { name: None, layer: *id, damage: lost.damage.clone() });
+    let nameless = nameless.map(|(id, lost)| Damaged {
+        name: None,
+        layer: Some(*id),
+        damage: lost.damage.clone(),
+    });
     Ok(Usage {
         images: images(store, &forest, &named)?,
         containers: containers(&holdings, &forest, &named),
         cache: cache(store, &forest, &named, &by_class)?,
         classes: totals(store, &holdings, &named, &by_class)?,
-        damaged: damaged(named.damaged, |_| true).into_iter().chain(nameless).collect(),
+        damaged: damaged(&holdings, &named, |_| true).into_iter().chain(nameless).collect(),
     })
 }
 
@@ -207,12 +212,26 @@ pub fn usage_of_tags(store: &Store) -> Result<TagUsage> {
     Ok(TagUsage {
         images: images(store, &forest, &named)?,
         cache: cache(store, &forest, &named, &by_class)?,
-        damaged: damaged(named.damaged, |holding| holding.name.kind == NameKind::Tag),
+        damaged: damaged(&holdings, &named, |kind| kind == NameKind::Tag),
     })
 }
 
-fn damaged(named: Vec<(&Holding, Damaged)>, is_asked: impl Fn(&Holding) -> bool) -> Vec<Damaged> {
-    named.into_iter().filter(|(holding, _)| is_asked(holding)).map(|(_, damaged)| damaged).collect()
+/// What is wrong with names of the kinds that are asked for, in order.
+fn damaged(
+    holdings: &Holdings,
+    named: &Named<'_>,
+    is_asked: impl Fn(NameKind) -> bool,
+) -> Vec<Damaged> {
+    let themselves = holdings.damaged_names.iter().filter(|name| is_asked(name.kind));
+    let themselves = themselves.map(|DamagedName { name, damage, .. }| Damaged {
+        name: Some(name.clone()),
+        layer: None,
+        damage: damage.clone(),
+    });
+    let by_layers = named.damaged.iter().filter(|(holding, _)| is_asked(holding.name.kind));
+    let mut all: Vec<_> = by_layers.map(|(_, damaged)| damaged.clone()).chain(themselves).collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
 }
 
 fn images(store: &Store, forest: &Forest<'_>, named: &Named<'_>) -> Result<Vec<ImageUsage>> {
@@ -323,7 +342,7 @@ impl<'a> Named<'a> {
             let (name, top) = (&holding.name.name, holding.name.top);
             let lost = holding.lost.map(|layer| {
                 let damage = holdings.lost[&layer].damage.clone();
-                Damaged { name: Some(name.clone()), layer, damage }
+                Damaged { name: Some(name.clone()), layer: Some(layer), damage }
             });
             let tag = tags.get(name);
             let unreadable = || tag.and_then(|image| image.as_ref().err().cloned());
@@ -436,7 +455,8 @@ fn totals(
         reclaimable_bytes,
     };
     let (images, containers) = (named.images.len(), named.containers.len());
-    let (cache, others, damaged) = (named.cache.len(), named.others.len(), named.damaged.len());
+    let (cache, others) = (named.cache.len(), named.others.len());
+    let damaged = named.damaged.len() + holdings.damaged_names.len();
     let mut classes = vec![
         class(Class::Images, images, used, frees(&unused)?),
         class(Class::Containers, containers, containers - idle.len(), frees(&idle)?),

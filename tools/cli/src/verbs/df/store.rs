@@ -26,6 +26,8 @@ struct Disk {
     host_free_bytes: u64,
     /// Layers at which histories end that are not whole.
     lost_layers: Vec<String>,
+    /// Names that do not verify.
+    damaged_names: Vec<String>,
 }
 
 impl Report for Disk {
@@ -46,6 +48,7 @@ impl Report for Disk {
         ];
         // What lies below such a layer counts as no name's.
         fields.extend(self.lost_layers.iter().map(|layer| ("lost or damaged", layer.clone())));
+        fields.extend(self.damaged_names.iter().map(|name| ("damaged name", name.clone())));
         write_fields(text, &fields)
     }
 }
@@ -57,7 +60,9 @@ pub fn tell(context: &Context<'_>) -> Result<Verdict> {
         CliError::file("ask the host for its free space", store.path())(error.into())
     })?;
     let lost_layers: Vec<_> = usage.lost.iter().map(ToString::to_string).collect();
-    let is_whole = lost_layers.is_empty();
+    let damaged_names: Vec<_> =
+        usage.damaged_names.into_iter().map(|damaged| damaged.name).collect();
+    let is_whole = lost_layers.is_empty() && damaged_names.is_empty();
     let report = Disk {
         store: context.store_path()?.display().to_string(),
         block_bytes: store.block_size().bytes(),
@@ -72,6 +77,7 @@ pub fn tell(context: &Context<'_>) -> Result<Verdict> {
         index_bytes: usage.index_bytes,
         host_free_bytes: host.f_bavail.saturating_mul(host.f_frsize),
         lost_layers,
+        damaged_names,
     };
     context.print_what_is_left(&report, is_whole)
 }

@@ -1,9 +1,8 @@
 //! What names take.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 
-use sapwood::store::{LostLayer, Usage, UsageOfNames};
+use sapwood::store::{Usage, UsageOfNames};
 use sapwood::units::LayerId;
 use serde::Serialize;
 
@@ -12,13 +11,13 @@ use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text};
-use crate::reports::short;
+use crate::reports::{DamageReport, short};
 
 #[derive(Serialize)]
 struct Usages {
     usage: Vec<Row>,
-    /// Layers that are lost or damaged.
-    damaged: Vec<Damage>,
+    /// Layers that are lost or damaged, and names that are.
+    damaged: Vec<DamageReport>,
 }
 
 #[derive(Serialize)]
@@ -36,12 +35,6 @@ enum RowUsage {
     Damaged {
         layer: String,
     },
-}
-
-#[derive(Serialize)]
-struct Damage {
-    layer: String,
-    damage: String,
 }
 
 #[derive(Serialize)]
@@ -79,29 +72,24 @@ impl Report for Usages {
             table.row([row.reference.clone(), virtual_size, allocated, exclusive, shared]);
         }
         table.write(text)?;
-        for Damage { layer, damage } in &self.damaged {
-            writeln!(text, "{}: {damage}", short(layer))?;
-        }
-        Ok(())
+        DamageReport::write_all(&self.damaged, text)
     }
 }
 
 pub fn tell(args: &DuArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let UsageOfNames { names, lost } = match &args.reference {
+    let UsageOfNames { names, lost, damaged } = match &args.reference {
         Some(reference) => {
             let names = vec![(reference.clone(), Ok(store.usage_of(reference)?))];
-            UsageOfNames { names, lost: BTreeMap::new() }
+            UsageOfNames { names, ..UsageOfNames::default() }
         }
         None => store.usage_of_names()?,
     };
-    let is_whole = lost.is_empty();
-    let damage = |(id, LostLayer { damage, .. }): (LayerId, LostLayer)| Damage {
-        layer: id.to_string(),
-        damage,
-    };
+    let is_whole = lost.is_empty() && damaged.is_empty();
+    let layers = lost.into_iter().map(|(id, lost)| DamageReport::of_layer(id, lost.damage));
+    let damaged = damaged.into_iter().map(DamageReport::of_name).chain(layers);
     let usage = names.into_iter().map(|(reference, usage)| Row { reference, usage: row(usage) });
-    let report = Usages { usage: usage.collect(), damaged: lost.into_iter().map(damage).collect() };
+    let report = Usages { usage: usage.collect(), damaged: damaged.collect() };
     context.print_what_is_left(&report, is_whole)
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use sapwood::format::name::NameEntry;
-use sapwood::store::Store;
+use sapwood::store::{DamagedName, NamesLeft, Store};
 use sapwood::{Error, ErrorKind};
 use serde::Serialize;
 
@@ -30,9 +30,9 @@ struct Row {
 #[serde(untagged)]
 enum Layer {
     Known(LayerReport),
-    /// Its file is lost, or cannot be read.
+    /// Its file is lost, or cannot be read; none where that of the name cannot.
     Damaged {
-        layer: String,
+        layer: Option<String>,
         damage: String,
     },
 }
@@ -42,11 +42,15 @@ impl Row {
         let layer = match store.layer(entry.top) {
             Ok(info) => Layer::Known(LayerReport::new(&info, store)),
             Err(error) if is_damage(&error) => {
-                Layer::Damaged { layer: entry.top.to_string(), damage: error.to_string() }
+                Layer::Damaged { layer: Some(entry.top.to_string()), damage: error.to_string() }
             }
             Err(error) => return Err(error.into()),
         };
         Ok(Row { name: entry.name, kind: entry.kind.to_string(), layer })
+    }
+
+    fn damaged(DamagedName { name, kind, damage }: DamagedName) -> Row {
+        Row { name, kind: kind.to_string(), layer: Layer::Damaged { layer: None, damage } }
     }
 
     fn damage(&self) -> Option<&str> {
@@ -85,7 +89,8 @@ impl Report for Listing {
                     when(layer.created),
                 ),
                 Layer::Damaged { layer, .. } => {
-                    ("damaged".to_owned(), String::new(), short(layer), String::new())
+                    let layer = layer.as_deref().map(short).unwrap_or_default();
+                    ("damaged".to_owned(), String::new(), layer, String::new())
                 }
             };
             table.row([name, kind, size, allocated, layer.to_owned(), created]);
@@ -102,10 +107,11 @@ impl Report for Listing {
 
 pub fn list(context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let mut names = store.names()?;
-    names.sort_by(|a, b| a.name.cmp(&b.name));
-    let names: Vec<_> =
+    let NamesLeft { names, damaged } = store.names_left()?;
+    let mut names: Vec<_> =
         names.into_iter().map(|entry| Row::new(entry, &store)).collect::<Result<_>>()?;
+    names.extend(damaged.into_iter().map(Row::damaged));
+    names.sort_by(|a, b| a.name.cmp(&b.name));
     let is_whole = names.iter().all(|row| row.damage().is_none());
     context.print_what_is_left(&Listing { names }, is_whole)
 }
