@@ -16,7 +16,7 @@ use crate::chain::{Layers, Snapshot, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{LayerRef, LayerState, NameEntry, NameKind};
 use crate::layer::{read_header, read_header_uncached};
-use crate::medium::{LockMode, LockWait, Medium, OpenMode};
+use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
 use crate::units::LayerId;
 use crate::volume::{Home, LayerHandle, Shape};
 
@@ -114,6 +114,34 @@ impl VolumeHome {
     }
 }
 
+/// Takes the lock of an open top. The volume has one writer, who holds the name's lock: us.
+///
+/// Errors: [`ErrorKind::Locked`] for another one, whom the lock of the name did not keep out, since
+/// the file of it was taken away or replaced.
+fn lock_top(host: &dyn Host, id: LayerId, medium: &dyn Medium) -> Result<()> {
+    let path = paths::layer(id);
+    let take = || {
+        let taken = medium.lock(LockMode::Exclusive, LockWait::Try);
+        taken.map_err(|error| failed(host, "lock a layer", &path)(error))
+    };
+    if take()? {
+        return Ok(());
+    }
+    // Who tries all locks has each for a moment, and the store's meanwhile.
+    let _alone = StoreLock::exclusive(host)?;
+    match take()? {
+        true => Ok(()),
+        false => Err(top_is_locked(host, id)),
+    }
+}
+
+/// Somebody writes to the layer of a volume.
+pub(super) fn top_is_locked(host: &dyn Host, id: LayerId) -> Error {
+    Error::new(ErrorKind::Locked, format!("lock layer {id}"))
+        .in_file(host.display_path(&paths::layer(id)))
+        .about("lock", "held by another process", "free")
+}
+
 fn entry(lock: &NameLock, top: LayerId, parent: Option<LayerRef>) -> NameEntry {
     NameEntry { name: lock.name().to_string(), kind: NameKind::Volume, top, parent }
 }
@@ -181,10 +209,8 @@ impl Home for VolumeHome {
             Err(error) if is_fresh && error.kind() == ErrorKind::Corrupt => return Ok(None),
             Err(error) => return Err(error),
         };
-        // The volume has one writer, who holds the name's lock: us. Only a collection that tries
-        // the lock can be in the way, for a moment.
         if !frozen {
-            medium.lock(LockMode::Exclusive, LockWait::Block).map_err(host_says)?;
+            lock_top(host, id, &*medium)?;
         }
         let mut state = self.state.lock();
         (state.layers_dirty, state.names_dirty) = (true, true);
@@ -272,6 +298,7 @@ impl Home for VolumeHome {
         match (&self.owner, unpublished) {
             (Owner::Name(lock), Some(entry)) => {
                 let _adding = StoreLock::shared(host)?;
+                lock.expect_held(host)?;
                 names::write(host, lock.name(), &entry)?;
             }
             (Owner::Name(_), None) if names_dirty => {

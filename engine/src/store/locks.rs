@@ -54,7 +54,7 @@ impl StoreLock {
 #[derive(Debug)]
 pub struct NameLock {
     name: Name,
-    _medium: Arc<dyn Medium>,
+    medium: Arc<dyn Medium>,
 }
 
 impl NameLock {
@@ -71,6 +71,28 @@ impl NameLock {
     /// The name that is locked.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    /// That others meet this lock: the file that it is in was not taken away or replaced. For who is
+    /// about to change what the name stands for; layer files have locks of their own.
+    ///
+    /// Errors: [`ErrorKind::Stale`].
+    pub fn expect_held(&self, host: &dyn Host) -> Result<()> {
+        let path = paths::NAME_LOCKS.as_ref();
+        let operation = || format!("keep the lock of {}", self.name);
+        let failed = |error| Error::io(operation(), error).in_file(host.display_path(path));
+        let own = self.medium.facts().map_err(failed)?.identity;
+        match host.facts(path) {
+            Ok(facts) if facts.identity == own => Ok(()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(error)),
+            found => Err(Error::new(ErrorKind::Stale, operation())
+                .in_file(host.display_path(path))
+                .about(
+                    "lock file",
+                    if found.is_ok() { "another one" } else { "none" },
+                    "the one that was locked",
+                )),
+        }
     }
 
     fn take(host: &dyn Host, name: &Name, wait: LockWait) -> Result<NameLock> {
@@ -94,7 +116,7 @@ impl NameLock {
             Err(error) if is_full(&error) => {}
             Err(error) => return Err(failed(error)),
         }
-        Ok(NameLock { name: name.clone(), _medium: medium })
+        Ok(NameLock { name: name.clone(), medium })
     }
 }
 

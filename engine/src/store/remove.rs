@@ -7,12 +7,14 @@ use super::collect::change_header;
 use super::handle::{Inner, Store};
 use super::headers;
 use super::history::{History, history, is_lost};
+use super::home::top_is_locked;
 use super::locks::{NameLock, StoreLock};
 use super::names::{self, FoundName, failed};
 use super::resolve::{find_name, newest_frozen, resolve};
 use super::{Name, paths};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerState, NameKind};
+use crate::medium::{LockMode, LockWait, OpenMode};
 use crate::units::LayerId;
 
 const MARK_REMOVED: &str = "mark a layer removed";
@@ -71,6 +73,9 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     };
     let _alone = StoreLock::exclusive(host)?;
     let found = names::read(host, name)?.ok_or_else(|| names::missing(name))?;
+    if found.entry.kind == NameKind::Volume {
+        expect_no_writer(inner, found.entry.top)?;
+    }
     let mut alone = held_by_name_alone(inner, &found, names::each(host)?)?;
     if !alone.is_sure() {
         alone.snapshots.clear();
@@ -221,6 +226,23 @@ fn mark_removed(inner: &Inner, id: LayerId) -> Result<()> {
     change_header(inner.host(), id, MARK_REMOVED, |header| header.removed = true)?;
     inner.cache.forget(id);
     Ok(())
+}
+
+/// That nobody writes to the top of a volume: whoever did would go on in a file that is gone. The
+/// lock of the name says so as well, but where its file was taken away or replaced.
+fn expect_no_writer(inner: &Inner, top: LayerId) -> Result<()> {
+    let host = inner.host();
+    let path = paths::layer(top);
+    let host_says = |error| failed(host, "try the lock of a layer", &path)(error);
+    let medium = match host.open(&path, OpenMode::Read) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        opened => opened.map_err(host_says)?,
+    };
+    // Leases on a top that was frozen are shared.
+    match medium.lock(LockMode::Shared, LockWait::Try).map_err(host_says)? {
+        true => Ok(()),
+        false => Err(top_is_locked(host, top)),
+    }
 }
 
 /// Unlinks the open top of a volume that is no more, for the caller to sync the folder; a frozen one

@@ -58,6 +58,54 @@ fn a_volume_has_one_writer_and_the_second_is_told_who_it_is() {
     store.open_volume("web").unwrap();
 }
 
+/// Somebody who cleans up may take the file of the locks away, or put another in its place. A second
+/// writer then once waited for the first as long as that lived, and a removal took its file away.
+#[test]
+fn a_lock_file_that_is_taken_away_lets_no_second_writer_in() {
+    for is_flushed in [false, true] {
+        let (_folder, host, store) = files();
+        let volume = store.create_volume("web", DISK).unwrap();
+        fill(&volume, 0, 1, 1);
+        if is_flushed {
+            volume.flush().unwrap();
+        }
+        host.remove(paths::NAME_LOCKS.as_ref()).unwrap();
+        let other = reopened(&host);
+        for _ in 0..2 {
+            for error in [
+                other.open_volume("web").unwrap_err(),
+                other.reset("web").unwrap_err(),
+                other.remove("web").unwrap_err(),
+            ] {
+                assert_eq!(error.kind(), ErrorKind::Locked, "{error}");
+            }
+            assert_eq!(
+                other.create_volume("web", DISK).unwrap_err().kind(),
+                ErrorKind::AlreadyExists
+            );
+        }
+        assert_eq!(byte_in(&volume, 0), 1);
+        if !is_flushed {
+            // Its name is not durable yet, and who writes it has to have its lock.
+            assert_eq!(volume.flush().unwrap_err().kind(), ErrorKind::Stale);
+            continue;
+        }
+        fill(&volume, 1, 1, 2);
+        volume.flush().unwrap();
+        // Another may go on from what was frozen, so this one goes no further.
+        freeze(&volume);
+        let second = other.open_volume("web").unwrap();
+        fill(&second, 2, 1, 3);
+        fill(&volume, 2, 1, 4);
+        assert_eq!(volume.flush().unwrap_err().kind(), ErrorKind::Stale);
+        assert_eq!(volume.flush().unwrap_err().kind(), ErrorKind::Poisoned);
+        drop(volume);
+        second.close().unwrap();
+        let volume = reopened(&host).open_volume("web").unwrap();
+        assert_eq!([0, 1, 2].map(|block| byte_in(&volume, block)), [1, 2, 3]);
+    }
+}
+
 #[test]
 fn a_reset_takes_a_volume_back_to_what_it_stands_on() {
     let (host, store) = memory();
