@@ -14,25 +14,44 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 ///
 /// `extent::Extent` allows that one name. The words `Extent` and `Target` are what both the
 /// format and the second reading of it speak in; neither may use the maps and runs beside them.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("units", &["error"]),
     ("error", &[]),
     ("memory", &[]),
+    ("threads", &[]),
     ("format", &["error", "units", "extent::Extent", "extent::Target"]),
     ("raw", &["format", "memory"]),
     ("medium", &["error", "units", "raw"]),
     ("extent", &["error", "units", "memory", "format", "raw"]),
-    ("layer", &["error", "units", "memory", "format", "raw", "medium", "extent"]),
-    ("chain", &["error", "units", "memory", "format", "raw", "medium", "extent", "layer"]),
+    ("layer", &["error", "units", "memory", "threads", "format", "raw", "medium", "extent"]),
+    (
+        "chain",
+        &["error", "units", "memory", "threads", "format", "raw", "medium", "extent", "layer"],
+    ),
     (
         "volume",
         &["error", "units", "memory", "format", "raw", "medium", "extent", "layer", "chain"],
     ),
-    ("store", &["error", "units", "format", "raw", "medium", "extent", "layer", "chain", "volume"]),
+    (
+        "store",
+        &[
+            "error", "units", "threads", "format", "raw", "medium", "extent", "layer", "chain",
+            "volume",
+        ],
+    ),
     ("files", &["error", "units", "format", "chain", "volume", "store"]),
     (
         "inspect",
-        &["error", "units", "memory", "format", "medium", "extent::Extent", "extent::Target"],
+        &[
+            "error",
+            "units",
+            "memory",
+            "threads",
+            "format",
+            "medium",
+            "extent::Extent",
+            "extent::Target",
+        ],
     ),
     (
         "testing",

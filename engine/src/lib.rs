@@ -221,6 +221,7 @@ pub mod raw;
 pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod threads;
 pub mod units;
 pub mod volume;
 

@@ -7,6 +7,7 @@ use parking_lot::{Condvar, Mutex};
 use super::counters::IndexCounts;
 use super::level::Level;
 use super::view::View;
+use crate::threads;
 
 /// Shared by a view and those put on top of it.
 #[derive(Debug, Default)]
@@ -34,10 +35,11 @@ impl Compaction {
     pub(super) fn start(self: &Arc<Compaction>, view: &Arc<View>) {
         let mut state = self.state.lock();
         state.latest = Arc::downgrade(view);
-        if !state.running {
-            state.running = true;
+        let was_running = std::mem::replace(&mut state.running, true);
+        drop(state);
+        if !was_running {
             let compaction = Arc::clone(self);
-            rayon::spawn(move || compaction.run());
+            threads::spawn(move || compaction.run());
         }
     }
 

@@ -1,12 +1,11 @@
 //! Data blocks against their checksums.
 
-use rayon::prelude::*;
-
 use super::file::InspectedFile;
 use super::run::Mapped;
 use crate::error::{Error, Result};
 use crate::extent::Target;
 use crate::format::checksum;
+use crate::threads;
 use crate::units::{BlockAddress, BlockSize, FileBlock, LayerId, SourceIndex};
 
 /// How much data one thread holds at a time, in bytes.
@@ -76,14 +75,11 @@ impl Blocks<'_> {
         checksums_in: &InspectedFile,
         portions: &[Mapped],
     ) -> Result<Vec<BadBlock>> {
-        let found: Result<Vec<Vec<BadBlock>>> = portions
-            .par_iter()
-            .map(|portion| {
-                let mut bad = Vec::new();
-                self.verify_portion(checksums_in, portion, &mut |block| bad.push(block))?;
-                Ok(bad)
-            })
-            .collect();
+        let found: Result<Vec<Vec<BadBlock>>> = threads::try_map(portions, |portion| {
+            let mut bad = Vec::new();
+            self.verify_portion(checksums_in, portion, &mut |block| bad.push(block))?;
+            Ok(bad)
+        });
         Ok(found?.into_iter().flatten().collect())
     }
 

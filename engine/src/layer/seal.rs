@@ -8,12 +8,11 @@
 
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::frozen::Layer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Extent, Target};
 use crate::format::LayerKind;
+use crate::threads;
 use crate::units::{BlockAddress, Digest, FileBlock, SourceIndex};
 
 const TAG: &[u8] = b"sapwood layer content 1";
@@ -141,8 +140,7 @@ impl Digester<'_> {
     fn hash_windows(&mut self) -> Result<()> {
         let windows = std::mem::take(&mut self.windows);
         let (layer, sources) = (self.layer, self.sources);
-        let hashed: Vec<Result<Hashed>> =
-            windows.par_iter().map(|window| hash_window(layer, sources, window)).collect();
+        let hashed = threads::map(&windows, |window| hash_window(layer, sources, window));
         for (window, hashed) in windows.iter().zip(hashed) {
             let (runs, hash) = hashed?;
             for (state, start, length) in runs {

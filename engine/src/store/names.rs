@@ -18,14 +18,13 @@ use std::io::ErrorKind::{
 use std::path::Path;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::name::Name;
 use super::paths::{self, NameFile, NamesEntry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{NameEntry, NameKind};
 use crate::layer::read_header;
 use crate::medium::{Host, Medium, OpenMode};
+use crate::threads;
 use crate::units::{LayerId, PAGE_BYTES};
 
 /// How many names are worth asking other threads for.
@@ -128,7 +127,7 @@ fn read_all<T: Send>(
     let read = |(escaped, file): &(String, NameFile)| read(escaped, *file);
     let found: Result<Vec<_>> = match files.len() {
         0..FILES_MANY => files.iter().map(read).collect(),
-        _ => files.par_iter().map(read).collect(),
+        _ => threads::try_map(&files, read),
     };
     Ok(found?.into_iter().flatten().collect())
 }
