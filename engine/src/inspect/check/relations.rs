@@ -138,8 +138,13 @@ fn name_relation(
     }
 }
 
-/// Layers from which the way down comes back to themselves.
+/// Layers from which the way down comes back to themselves: the one of the least id of each circle,
+/// wherever a walk came into it.
 fn cycles(facts: &Facts) -> Vec<LayerId> {
+    let below = |id: LayerId| {
+        let parent = facts.layers.get(&id)?.parent.as_ref()?;
+        facts.resolve(parent).ok().map(|layer| layer.reference.id)
+    };
     // 0: not seen; the number of the walk that came by.
     let mut walked: HashMap<LayerId, u32> = HashMap::new();
     let mut found = Vec::new();
@@ -148,16 +153,14 @@ fn cycles(facts: &Facts) -> Vec<LayerId> {
         while let Some(id) = at {
             match walked.get(&id) {
                 Some(&walk) if walk == number => {
-                    found.push(id);
+                    let others = std::iter::successors(below(id), |at| below(*at));
+                    found.extend(others.take_while(|at| *at != id).chain([id]).min());
                     break;
                 }
                 Some(_) => break,
                 None => walked.insert(id, number),
             };
-            let parent = facts.layers.get(&id).and_then(|layer| layer.parent.as_ref());
-            at = parent
-                .and_then(|parent| facts.resolve(parent).ok())
-                .map(|layer| layer.reference.id);
+            at = below(id);
         }
     }
     found.sort_unstable();

@@ -306,3 +306,56 @@ fn nothing_is_collected_beside_an_open_layer_that_rotted() {
     volume.close().unwrap();
     assert_eq!(byte_in(&reopened(&host).open_volume("web").unwrap(), 59), 7);
 }
+
+/// A header's parent can be made up by who makes its checksum too: no walk may go round for ever.
+#[test]
+fn a_history_that_comes_back_to_itself_ends_every_operation() {
+    for length in 1..=3 {
+        let (_folder, host, store) = files();
+        let sound = chain(&store, "sound");
+        let layers = chain(&store, "web");
+        let newest = store.layer(layers[2]).unwrap();
+        store.tag(&newest.id.to_string(), "web:1", Replace::Refuse).unwrap();
+        // The oldest of the last `length` layers stands on the newest.
+        let path = paths::layer(layers[3 - length]);
+        let medium = host.open(&path, OpenMode::ReadWrite).unwrap();
+        let top = store.open_volume("web").unwrap();
+        let parent = top.parent();
+        assert_eq!(parent.unwrap().id, newest.id);
+        drop(top);
+        let mut header = crate::layer::read_header(&*medium, &path).unwrap().header;
+        header.parent = parent;
+        for slot in 0..2 {
+            medium.write_at(slot * 4096, &header.encode(slot)).unwrap();
+        }
+        let store = reopened(&host);
+        let corrupt = |what: &str, result: crate::Result<()>| {
+            let error = result.expect_err(what);
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{what}: {error}");
+        };
+        corrupt("opening", store.snapshot_of("web:1").map(drop));
+        corrupt("opening for writing", store.open_volume("web").map(drop));
+        corrupt("forking", store.fork("web:1", "fork").map(drop));
+        corrupt("lineage", store.lineage("web").map(drop));
+        corrupt("depth", store.depth("web:1").map(drop));
+        corrupt("stepping back", store.resolve("web@7").map(drop));
+        corrupt("sealing", store.seal("web:1").map(drop));
+        corrupt("flattening", store.flatten("web:1", "flat", &mut |_| ()).map(drop));
+        corrupt("usage", store.usage_of("web:1").map(drop));
+        corrupt("holdings", store.holdings().map(drop));
+        corrupt("collecting", store.collect(&REAL).map(drop));
+        assert_eq!(store.usage().unwrap().tags, 1);
+        assert_eq!(store.names().unwrap().len(), 3);
+        // It is told as the same each time it is looked at, or it would not be told.
+        let report = crate::inspect::check(&host, Path::new(""), &Default::default(), &mut |_| ());
+        let findings = report.unwrap().findings;
+        let circles = findings.iter().filter(|finding| finding.what.contains("lead back to it"));
+        assert_eq!(circles.count(), 1, "{findings:?}");
+        // The names go, and with nothing that leads there the rest is as it was.
+        for name in ["web:1", "web"] {
+            store.remove(name).unwrap();
+        }
+        assert!(sound.iter().all(|id| kept(&store).contains(id)));
+        assert_eq!(byte_of(&store.snapshot_of("sound@1").unwrap(), 1), 1);
+    }
+}
