@@ -6,6 +6,7 @@ mod crash_disk;
 mod damage;
 mod damage_of_files;
 mod documents;
+mod edges;
 mod failing_hosts;
 mod full_host;
 mod harness;

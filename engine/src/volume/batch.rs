@@ -79,6 +79,18 @@ impl Batch<'_> {
         self.volume.blank_inner("write zeroes", address, offset, length, Blank::Zero)
     }
 
+    /// As [`Volume::clone_range`].
+    pub fn clone_range(
+        &self,
+        source: CloneSource<'_>,
+        from: u64,
+        to: u64,
+        length: u64,
+    ) -> Result<()> {
+        let (from, to, blocks) = self.volume.whole_blocks(from, to, length)?;
+        self.clone_blocks(source, from, to, blocks)
+    }
+
     /// As [`Volume::clone_blocks`].
     pub fn clone_blocks(
         &self,

@@ -34,7 +34,8 @@ enum Stretch {
 impl Volume {
     /// Makes `length` bytes at `to` hold what `source` holds at `from`, by sharing its blocks.
     ///
-    /// All three must be multiples of the block size. Ranges of the volume itself may overlap.
+    /// All three must be multiples of the block size. Ranges of the volume itself may overlap. Of a
+    /// snapshot the last block counts whole, though its disk may end in it: what follows are zeros.
     /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) where they are not, or a range
     /// ends past its disk, or the block sizes differ.
     pub fn clone_range(
@@ -44,6 +45,17 @@ impl Volume {
         to: u64,
         length: u64,
     ) -> Result<()> {
+        let (from, to, blocks) = self.whole_blocks(from, to, length)?;
+        self.clone_blocks(source, from, to, blocks)
+    }
+
+    /// The ranges of a clone in blocks.
+    pub(super) fn whole_blocks(
+        &self,
+        from: u64,
+        to: u64,
+        length: u64,
+    ) -> Result<(BlockAddress, BlockAddress, u64)> {
         let size = self.block_size.bytes();
         for (field, bytes) in [("from", from), ("to", to), ("length", length)] {
             if !bytes.is_multiple_of(size) {
@@ -51,8 +63,7 @@ impl Volume {
                 return Err(Error::invalid("clone a range", field, bytes, expected));
             }
         }
-        let (from, to) = (BlockAddress(from / size), BlockAddress(to / size));
-        self.clone_blocks(source, from, to, length / size)
+        Ok((BlockAddress(from / size), BlockAddress(to / size), length / size))
     }
 
     /// As [`Volume::clone_range`], by block addresses.
@@ -81,7 +92,10 @@ impl Volume {
         let from_end = end_of("clone a range", from, blocks)?;
         let to_end = end_of("clone a range", to, blocks)?;
         if blocks == 0 {
-            return Ok(());
+            return match source {
+                CloneSource::Own => self.check_range("clone a range", from, 0, 0),
+                CloneSource::Snapshot(snapshot) => check_snapshot(snapshot, from_end),
+            };
         }
         match source {
             CloneSource::Own => {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::Volume;
 use super::state::State;
 use super::top::{Source, Top};
-use crate::chain::{ReadRequest, SharedBytes};
+use crate::chain::{ReadAt, ReadRequest, SharedBytes};
 use crate::error::Result;
 use crate::extent::Target;
 use crate::units::{BlockAddress, FileBlock, SourceIndex};
@@ -98,7 +98,17 @@ impl Volume {
     /// at some moment of the call.
     ///
     /// Errors are those of [`read_at`](Volume::read_at); some buffers may have been filled.
-    pub fn read_many(&self, requests: &mut [ReadRequest<'_>]) -> Result<()> {
+    pub fn read_many(&self, reads: &mut [ReadAt<'_>]) -> Result<()> {
+        let requests = reads.iter_mut().map(|read| ReadRequest {
+            address: BlockAddress(0),
+            offset: read.offset,
+            buffer: &mut *read.buffer,
+        });
+        self.read_blocks_many(&mut requests.collect::<Vec<_>>())
+    }
+
+    /// As [`Volume::read_many`], each from a byte of a block on.
+    pub fn read_blocks_many(&self, requests: &mut [ReadRequest<'_>]) -> Result<()> {
         self.check_process("read")?;
         requests.chunks_mut(REQUESTS_AT_ONCE).try_for_each(|batch| self.read_batch(batch))
     }

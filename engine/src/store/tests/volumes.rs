@@ -261,7 +261,7 @@ fn many_reads_at_once_give_what_each_alone_gives() {
             buffer,
         })
         .collect();
-    web.read_many(&mut requests).unwrap();
+    web.read_blocks_many(&mut requests).unwrap();
     for ((offset, length), found) in places.into_iter().zip(buffers) {
         let mut alone = vec![0xdd; length];
         web.read_at(offset, &mut alone).unwrap();
@@ -269,7 +269,7 @@ fn many_reads_at_once_give_what_each_alone_gives() {
     }
     let past =
         ReadRequest { address: crate::units::BlockAddress(63), offset: 1, buffer: &mut [0; BLOCK] };
-    assert_eq!(web.read_many(&mut [past]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(web.read_blocks_many(&mut [past]).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 /// A snapshot of a fork without a durable name once wrote the name after the frozen header: no
