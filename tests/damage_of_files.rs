@@ -1,5 +1,6 @@
 //! Damage of every kind to files of every kind, one at a time and without leaving any out: each
-//! flipped bit, each length, each two pages swapped, each sector lost, each page as it once was.
+//! flipped bit, each length, each two pages swapped, each sector lost, each page as it once was or
+//! where another belongs.
 //!
 //! A page of a file is metadata, data, part of a commit that may be torn, or unused; which, is
 //! found by filling it with garbage, and then every bit of it must behave so. A check names what
@@ -339,12 +340,13 @@ fn every_lost_sector_is_told() {
     }
 }
 
-/// Each page as it was earlier in the life of the file, at its place and at every other one.
+/// Each page as it was earlier in the life of the file, at its place and at every other one; and as
+/// it is now, at every other one, as a write that went astray leaves it.
 #[test]
-fn every_stale_page_is_told() {
+fn every_stale_or_misdirected_page_is_told() {
     for sample in all() {
         let uses = sample.uses();
-        for (age, earlier) in sample.earlier.iter().enumerate() {
+        for (age, earlier) in sample.earlier.iter().chain([&sample.bytes]).enumerate() {
             let stale: Vec<&[u8]> = earlier.chunks_exact(PAGE).collect();
             let places = (0..stale.len()).flat_map(|old| (0..uses.len()).map(move |at| (old, at)));
             let places: Vec<(usize, usize)> = places

@@ -179,6 +179,19 @@ fn ranges_are_allocated_and_punched(host: &dyn Host) {
         }
         Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
     }
+
+    // What stands beside a punched range stays, and what was cut off does not come back.
+    file.write_at(1 << 20, &[8; 3 * 4096]).unwrap();
+    if file.punch((1 << 20) + 4096, 4096).is_ok() {
+        let mut three = [1; 3 * 4096];
+        file.read_at(1 << 20, &mut three).unwrap();
+        assert_eq!(three, [[8; 4096], [0; 4096], [8; 4096]].concat()[..]);
+    }
+    file.set_length((1 << 20) + 100).unwrap();
+    assert_eq!(file.facts().unwrap().length, (1 << 20) + 100);
+    file.set_length(2 << 20).unwrap();
+    file.read_at(1 << 20, &mut bytes).unwrap();
+    assert_eq!((&bytes[..100], &bytes[100..]), (&[8; 100][..], &[0; 3996][..]));
     host.remove(path).unwrap();
 }
 

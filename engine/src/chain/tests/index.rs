@@ -17,6 +17,29 @@ fn a_long_chain_keeps_few_levels_and_writes_its_indexes() {
 }
 
 #[test]
+fn a_stretch_is_worth_a_file_from_so_many_layers_or_extents_on() {
+    let expect_files = |chain: &Chain, files: usize| {
+        let view = chain.open();
+        assert_eq!(view.levels().len(), 1);
+        assert_eq!(
+            (view.index_counters().written, chain.index_files().len()),
+            (files as u64, files)
+        );
+    };
+    for (layers, files) in [(31, 0), (32, 1)] {
+        expect_files(&Chain::of(&(0..layers).map(one_block).collect::<Vec<_>>()), files);
+    }
+    // One more is below: a layer by itself is used through its own runs.
+    for (extents, files) in [(16_382, 0), (16_383, 1)] {
+        let mut chain = Chain::of(&[one_block(1)]);
+        chain.push_with(|builder| {
+            (0..extents).for_each(|at| builder.hollow(BlockAddress(at * 2), 1));
+        });
+        expect_files(&chain, files);
+    }
+}
+
+#[test]
 fn snapshots_on_top_are_merged_beside_their_path() {
     let mut chain = Chain::of(&[one_block(0)]);
     let mut view = chain.open();
@@ -94,6 +117,23 @@ fn views_are_read_while_they_are_replaced() {
     });
     view.wait_for_merges();
     chain.compare(&view);
+}
+
+#[test]
+fn an_index_whose_table_of_layers_is_damaged_is_not_trusted() {
+    let chain = Chain::of(&[one_block(1), one_block(2), one_block(3)]);
+    chain.open().persist_index().unwrap();
+    let medium = chain.host.open(&chain.index_files()[0], OpenMode::ReadWrite).unwrap();
+    let mut byte = [0];
+    for at in [4096, 4096 + 40, 4096 + 100] {
+        medium.read_at(at, &mut byte).unwrap();
+        medium.write_at(at, &[byte[0] ^ 1]).unwrap();
+        let view = chain.open();
+        assert_eq!(view.index_counters().unusable, 1, "byte {at}");
+        chain.compare(&view);
+        medium.write_at(at, &byte).unwrap();
+    }
+    assert_eq!(chain.open().index_counters().unusable, 0);
 }
 
 #[test]

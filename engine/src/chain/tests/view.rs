@@ -36,6 +36,44 @@ fn a_parent_that_is_not_the_one_recorded_is_refused() {
 }
 
 #[test]
+fn a_layer_goes_only_on_the_view_that_it_was_made_on() {
+    let chain = Chain::of(&[one_block(1), one_block(2)]);
+    let base = View::open(chain.layers.clone(), &chain.refs[0]).unwrap();
+    let [own, root] = [1, 0].map(|number| chain.layers.layer(&chain.refs[number]).unwrap());
+    // Its parent has the same id and other content.
+    let other = Chain::of(&[one_block(3), one_block(4)]);
+    let foreign = other.layers.layer(other.tip()).unwrap();
+    let empty = |size| View::empty(chain.layers.clone(), size);
+    for (view, layer) in [
+        (&base, foreign),
+        (&base, Arc::clone(&root)),
+        (&empty(BlockSize::DEFAULT), Arc::clone(&own)),
+        (&empty(BlockSize::MAX), Arc::clone(&root)),
+    ] {
+        let error = view.on_top(layer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WrongParent, "{error}");
+    }
+    base.on_top(own).unwrap();
+    empty(BlockSize::DEFAULT).on_top(root).unwrap();
+}
+
+#[test]
+fn a_parent_of_another_block_size_is_refused() {
+    let chain = Chain::new(ReadPolicy::default());
+    let make = |number: u8, size, parent| {
+        let (id, geometry) = (LayerId([number; 16]), (size, 1 << 20));
+        let path = FolderLayers::layer_path(id);
+        let mut builder = LayerBuilder::create(&*chain.host, &path, id, geometry, parent).unwrap();
+        builder.blank(BlockAddress(number.into()), 1, Target::Zero);
+        builder.finish().unwrap()
+    };
+    let parent = make(1, BlockSize::MAX, None);
+    let child = make(2, BlockSize::DEFAULT, Some(parent));
+    let error = View::open(chain.layers.clone(), &child).unwrap_err();
+    assert_eq!((error.kind(), error.field()), (ErrorKind::WrongParent, Some("block size")));
+}
+
+#[test]
 fn a_chain_that_comes_back_to_itself_is_an_error() {
     let chain = Chain::of(&[one_block(1), one_block(2)]);
     // The parent is in the header and not in what the map checksum covers.

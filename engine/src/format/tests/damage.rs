@@ -1,5 +1,7 @@
 //! Exhaustive damage to each structure: every flipped bit, every length, every byte value.
 
+use rayon::prelude::*;
+
 use super::samples::{self, LAYER, Sample};
 use crate::ErrorKind;
 use crate::format::header::Header;
@@ -29,6 +31,23 @@ fn every_flipped_bit_is_seen() {
             assert!(error.offset().is_some() && error.field().is_some(), "{error}");
             sample.bytes[bit / 8] ^= 1 << (bit % 8);
         }
+    }
+}
+
+#[test]
+fn every_other_value_of_a_byte_is_seen() {
+    for sample in verified() {
+        (0..sample.bytes.len()).into_par_iter().for_each_init(
+            || sample.bytes.clone(),
+            |bytes, at| {
+                let before = bytes[at];
+                for value in (0..=255).filter(|value| *value != before) {
+                    bytes[at] = value;
+                    assert!((sample.again)(bytes).is_err(), "{}: {value} at {at}", sample.name);
+                }
+                bytes[at] = before;
+            },
+        );
     }
 }
 
