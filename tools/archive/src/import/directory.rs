@@ -15,7 +15,7 @@ use std::thread;
 use sapwood::files::{Files, Inode};
 use sapwood::{Error, ErrorKind, Result};
 
-use super::host::{HostDirectory, Identity};
+use super::host::{HostDirectory, HostFile, Identity, State};
 use super::reading::{self, Awaited, Jobs, OpenedFile, Readers, queue};
 use super::target::{Pieces, Target};
 use crate::options::ImportOptions;
@@ -35,7 +35,8 @@ const READERS_MAX: usize = 4;
 /// gone into. What the tree holds already is replaced as in [`import_tar`](super::import_tar), and
 /// stays where `from` has nothing of its name. Nothing is flushed.
 ///
-/// Errors: [`Stale`](ErrorKind::Stale) for a file that changed while it was read;
+/// Errors: [`Stale`](ErrorKind::Stale) for a file that changed while it was read, and for a directory
+/// that changed between its turn and the end, as a name may have moved past the walk then;
 /// [`NotPermitted`](ErrorKind::NotPermitted) for kinds that the options refuse; what the host
 /// says, with the path; those of [`Files`].
 pub fn import_directory(
@@ -56,7 +57,7 @@ pub fn import_directory(
             scope.spawn(move || jobs.work());
         }
         scope.spawn(move || {
-            let mut walk = Walk { found, readers, links: HashMap::new(), given: 0 };
+            let mut walk = Walk { found, readers, links: HashMap::new(), seen: Vec::new() };
             if let Err(Stop::Failed(error)) = walk.all(root) {
                 // Where nobody listens, another error was first.
                 let _ = walk.found.send(Find::Failed(error));
@@ -109,17 +110,17 @@ pub fn import_file(
 /// What the walk tells, in the order in which it is put into the tree.
 enum Find {
     /// A directory that was announced is gone through from here on: what it is itself.
-    Enter { directory: u64, member: Box<Member> },
+    Enter { directory: usize, member: Box<Member> },
     /// A directory in another one; it is entered later.
-    Directory { above: u64, name: CString, directory: u64, path: PathBuf },
+    Directory { above: usize, name: CString, directory: usize, path: PathBuf },
     /// A regular file; it is being read.
-    File { above: u64, name: CString, awaited: Awaited, linked: Option<Identity> },
+    File { above: usize, name: CString, awaited: Awaited, linked: Option<Identity> },
     /// A further name of a file that was told before.
-    Link { above: u64, name: CString, identity: Identity, is_last: bool, path: PathBuf },
+    Link { above: usize, name: CString, identity: Identity, is_last: bool, path: PathBuf },
     /// A symlink, device, pipe or socket.
-    Other { above: u64, member: Box<Member>, linked: Option<Identity>, path: PathBuf },
+    Other { above: usize, member: Box<Member>, linked: Option<Identity>, path: PathBuf },
     /// No more names of this directory come.
-    Leave { directory: u64 },
+    Leave { directory: usize },
     /// It could not go on.
     Failed(Error),
 }
@@ -142,34 +143,70 @@ struct Walk {
     readers: Readers,
     /// Files with further names that are still to come, and how many.
     links: HashMap<Identity, u64>,
-    /// The number of the last directory.
-    given: u64,
+    /// All directories, by number.
+    seen: Vec<Seen>,
 }
 
+/// A directory as it was in its turn.
+#[derive(Default)]
+struct Seen {
+    /// Which it was and its state; `None` before.
+    state: Option<(Identity, State)>,
+    directories: Vec<(CString, usize)>,
+}
+
+/// Directories that are still to come, each named in one that is held open.
+type Left = Vec<(Arc<HostDirectory>, CString, usize)>;
+
 impl Walk {
-    /// Goes through all directories; those on the stack are named below one that is held open.
+    /// Goes through all directories, and once more to see that none has changed.
     fn all(&mut self, root: HostDirectory) -> Result<(), Stop> {
-        let mut left: Vec<(Arc<HostDirectory>, CString, u64)> = Vec::new();
-        self.one(root, 0, &mut left)?;
+        self.seen.push(Seen::default());
+        let root = Arc::new(root);
+        self.each(&root, |walk, directory, number, left| walk.one(directory, number, left))?;
+        self.each(&root, |walk, directory, number, left| walk.again(directory, number, left))
+    }
+
+    fn each(
+        &mut self,
+        root: &Arc<HostDirectory>,
+        mut visit: impl FnMut(&mut Walk, Arc<HostDirectory>, usize, &mut Left) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let mut left = Left::new();
+        visit(self, Arc::clone(root), 0, &mut left)?;
         while let Some((above, name, number)) = left.pop() {
-            let directory = above.enter(&name)?;
+            let directory = Arc::new(above.enter(&name)?);
             drop(above);
-            self.one(directory, number, &mut left)?;
+            visit(self, directory, number, &mut left)?;
         }
+        Ok(())
+    }
+
+    /// That a directory is as it was in its turn. Only once all are listed that says something: a name
+    /// that moves from one that comes later changes one that was listed before.
+    fn again(
+        &mut self,
+        directory: Arc<HostDirectory>,
+        number: usize,
+        left: &mut Left,
+    ) -> Result<(), Stop> {
+        let Seen { state, directories } = std::mem::take(&mut self.seen[number]);
+        directory.expect_unchanged(state.expect("it had its turn"))?;
+        let below = directories.into_iter().rev();
+        left.extend(below.map(|(name, number)| (Arc::clone(&directory), name, number)));
         Ok(())
     }
 
     /// Tells all names of a directory; its directories are left for later, the first on top.
     fn one(
         &mut self,
-        directory: HostDirectory,
-        number: u64,
-        left: &mut Vec<(Arc<HostDirectory>, CString, u64)>,
+        directory: Arc<HostDirectory>,
+        number: usize,
+        left: &mut Left,
     ) -> Result<(), Stop> {
-        let member = Box::new(directory.file()?.member);
-        self.tell(Find::Enter { directory: number, member })?;
-        let directory = Arc::new(directory);
-        let first = left.len();
+        let HostFile { member, identity, state, .. } = directory.file()?;
+        self.seen[number].state = Some((identity, state));
+        self.tell(Find::Enter { directory: number, member: Box::new(member) })?;
         for name in directory.names()? {
             let file = directory.look(&name)?;
             let path = directory.path_of(&name);
@@ -185,9 +222,10 @@ impl Walk {
             };
             match file.member.kind {
                 MemberKind::Directory => {
-                    self.given += 1;
-                    left.push((Arc::clone(&directory), name.clone(), self.given));
-                    self.tell(Find::Directory { above, name, directory: self.given, path })?;
+                    let below = self.seen.len();
+                    self.seen.push(Seen::default());
+                    self.seen[number].directories.push((name.clone(), below));
+                    self.tell(Find::Directory { above, name, directory: below, path })?;
                 }
                 MemberKind::File => {
                     let awaited = self.readers.ask(&directory, name.clone(), file.identity);
@@ -198,7 +236,8 @@ impl Walk {
                 }
             }
         }
-        left[first..].reverse();
+        let below = self.seen[number].directories.iter().rev();
+        left.extend(below.map(|(name, below)| (Arc::clone(&directory), name.clone(), *below)));
         self.tell(Find::Leave { directory: number })
     }
 
@@ -239,7 +278,7 @@ fn put_all(mut target: Target<'_>, into: Inode, finds: Receiver<Find>) -> Result
     let mut directories = HashMap::from([(0, into)]);
     let mut linked_files = HashMap::new();
     // The walk says each directory before the names in it.
-    let inode_of = |directories: &HashMap<u64, Inode>, number: &u64| directories[number];
+    let inode_of = |directories: &HashMap<usize, Inode>, number: &usize| directories[number];
     for find in finds {
         match find {
             Find::Enter { directory, member } => {

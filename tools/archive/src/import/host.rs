@@ -25,6 +25,12 @@ pub struct Identity {
     pub inode: u64,
 }
 
+impl Identity {
+    fn of(stat: &Stat) -> Identity {
+        Identity { device: stat.st_dev, inode: stat.st_ino }
+    }
+}
+
 /// A file of the host, without its content.
 #[derive(Clone, Debug)]
 pub struct HostFile {
@@ -90,6 +96,19 @@ impl HostDirectory {
         let mut file = host_file(&stat, MemberKind::Directory, b"");
         file.member.attributes = attributes(&Fd(self.fd.as_fd())).map_err(fail)?;
         Ok(file)
+    }
+
+    /// Which directory it is, and what tells of names that come or go.
+    pub fn state(&self) -> Result<(Identity, State)> {
+        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| failed(errno, &self.path))?;
+        Ok((Identity::of(&stat), State::of(&stat)))
+    }
+
+    /// That it still is as it was.
+    ///
+    /// Errors: [`Stale`](ErrorKind::Stale).
+    pub fn expect_unchanged(&self, seen: (Identity, State)) -> Result<()> {
+        if self.state()? == seen { Ok(()) } else { Err(changed(&self.path)) }
     }
 
     /// The names in it, sorted, without `.` and `..`.
@@ -203,7 +222,7 @@ impl HostDirectory {
 
 /// A file of the host became another one while it was looked at.
 pub fn changed(path: &Path) -> Error {
-    Error::new(ErrorKind::Stale, "read a directory: the file changed meanwhile").in_file(path)
+    Error::new(ErrorKind::Stale, "read a directory: it changed meanwhile").in_file(path)
 }
 
 /// What the host said about `path`.
@@ -224,7 +243,7 @@ fn host_file(stat: &Stat, kind: MemberKind, name: &[u8]) -> HostFile {
     const STAT_BLOCK_BYTES: u64 = 512;
     let stored = stat.st_blocks as u64 * STAT_BLOCK_BYTES;
     HostFile {
-        identity: Identity { device: stat.st_dev, inode: stat.st_ino },
+        identity: Identity::of(stat),
         links: stat.st_nlink,
         is_sparse: stored < member.size,
         state: State::of(stat),

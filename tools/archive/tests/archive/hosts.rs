@@ -376,6 +376,41 @@ fn a_file_that_changes_while_it_is_read_is_an_error_with_its_path() {
     }
 }
 
+/// The walk lists one directory after the other: what was moved to one behind it was missed, and what was
+/// moved to one before it came twice.
+#[test]
+fn names_that_move_past_the_walk_are_an_error_with_the_directory() {
+    for (from, to) in [("z/in", "a/in"), ("a/in", "z/in"), ("z/in", "in"), ("a/in/deep", "z/deep")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        // More names than are looked at ahead stand between the two.
+        for directory in ["a", "m", "z"] {
+            fs::create_dir(folder.path().join(directory)).unwrap();
+        }
+        let [from, to] = [from, to].map(|name| folder.path().join(name));
+        fs::create_dir_all(from.parent().unwrap()).unwrap();
+        fs::write(&from, "x").unwrap();
+        for number in 0..1000 {
+            fs::write(folder.path().join(format!("m/{number:03}")), "x").unwrap();
+        }
+        // A clock that goes in steps has made one.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let mut is_moved = false;
+        let mv = &mut |progress: Progress| {
+            if progress.entries >= 100 && !std::mem::replace(&mut is_moved, true) {
+                fs::rename(&from, &to).unwrap();
+            }
+        };
+        let files = tree();
+        let done =
+            import_directory(&files, Inode::ROOT, folder.path(), &ImportOptions::default(), mv);
+        let error = done.expect_err(&format!("{} to {}", from.display(), to.display()));
+        // That which was listed before the move.
+        let listed = if to.starts_with(folder.path().join("z")) { &from } else { &to };
+        assert_eq!((error.kind(), error.path()), (ErrorKind::Stale, listed.parent()), "{error}");
+    }
+}
+
 /// More names than are looked at ahead, all of which are listed by the time that the first is put.
 #[test]
 fn a_file_that_goes_before_it_is_read_is_an_error_with_its_path() {
