@@ -6,20 +6,29 @@
 //! all arrived reads a file that is there for nothing else, one page for each worker of the
 //! server. Once every worker is in such a read, none of them has an earlier write left to do.
 //!
-//! Nor do those kernels see to it that `syncfs` hands over all: under pressure they leave the rest of a
-//! file for later. So it is called again, until a call brings nothing.
+//! Nor do those kernels see to it that one `syncfs` hands over all: they write as many pages as were dirty
+//! when it began, and others who go on writing use that up. But they take files in the order in which they
+//! became dirty, and go on from where they stopped. So the asker makes such a file dirty itself, and
+//! calls again until that has arrived: each file that was dirty before has had its turn then,
+//! however many write meanwhile. A turn leaves out pages whose older content is still on its way, and one of
+//! the kernel's own in the background may begin in mid-file and end there, with the file behind all others
+//! then, but the next begins in front. So there are three rounds, each with a mark: after the first nothing old
+//! is on its way, and in one of the others each file has a whole turn.
+//!
+//! With a quota the kernel gathers no writes, a mark arrives at once, and what is written through maps alone
+//! is left to a call for each round.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use fuser::{FileAttr, FileType, INodeNo};
 use parking_lot::{Condvar, Mutex};
-use rustix::fs::Advice;
+use rustix::fs::{Advice, AtFlags, Mode, OFlags, StatxFlags, statx};
 
 use crate::attributes::of_nothing;
 
@@ -36,54 +45,67 @@ const WAIT: Duration = Duration::from_millis(200);
 /// How often: a minute.
 const ATTEMPTS_MAX: usize = 300;
 
-/// How often `syncfs` is called at most. Others may go on writing, and what they write is not waited for:
-/// each call hands over thousands of pages of each file, and what was there before this began is gone by then.
-const CALLS_MAX: usize = 64;
+/// How many marks follow each other.
+const ROUNDS: usize = 3;
+/// How often `syncfs` is called for a mark at most. Each call gets past one file at least, and as a rule past
+/// as many pages as there are; who has so many endless writers is told.
+const CALLS_MAX: usize = 1000;
 
-/// What each page of the file begins with: how many writes there were before all workers met, and one
-/// more; this where they did not.
-const NOT_MET: u64 = 0;
-/// How much of a page says so.
-const CONTENT_BYTES: usize = size_of::<u64>();
+/// What each page of the file holds: whether all workers met.
+const MET: u8 = 1;
+const NOT_MET: u8 = 0;
 
 /// Where the workers of a server meet.
 #[derive(Debug)]
 pub struct Barrier {
     workers: usize,
     files: AtomicU64,
-    writes: AtomicU64,
     meeting: Mutex<Meeting>,
     has_met: Condvar,
+    /// The files that were written into, until the kernel forgets them.
+    marks: Mutex<HashSet<u64>>,
 }
 
 #[derive(Debug, Default)]
 struct Meeting {
     number: u64,
-    /// How many there were when the workers met last.
-    writes: u64,
     waiting: usize,
 }
 
 impl Barrier {
     /// The barrier of so many workers.
     pub fn new(workers: usize) -> Barrier {
-        let (files, writes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Barrier { workers, files, writes, meeting: Mutex::default(), has_met: Condvar::new() }
-    }
-
-    /// Notes that a write came.
-    pub fn write(&self) {
-        self.writes.fetch_add(1, Ordering::Relaxed);
+        Barrier {
+            workers,
+            files: AtomicU64::new(0),
+            meeting: Mutex::default(),
+            has_met: Condvar::new(),
+            marks: Mutex::default(),
+        }
     }
 
     /// Waits in a worker for all others; what a page of `length` bytes holds then.
     pub fn page(&self, length: usize) -> Vec<u8> {
-        let mut page = self.meet().to_le_bytes().to_vec();
-        page.resize(length, 0);
-        page
+        vec![if self.meet() { MET } else { NOT_MET }; length]
     }
 
-    /// A file to be read, if this is its name: a new one each time, so that nothing is cached.
+    /// Notes that a write into a file has arrived, if it is such a file.
+    pub fn mark(&self, number: INodeNo) -> bool {
+        let is_ours = number.0 >= FIRST_NUMBER;
+        if is_ours {
+            self.marks.lock().insert(number.0);
+        }
+        is_ours
+    }
+
+    /// The kernel has forgotten a file.
+    pub fn forget(&self, number: INodeNo) {
+        if number.0 >= FIRST_NUMBER {
+            self.marks.lock().remove(&number.0);
+        }
+    }
+
+    /// A file to be read or marked, if this is its name: a new one each time, so that nothing is cached.
     pub fn lookup(&self, name: &[u8]) -> Option<FileAttr> {
         let is_ours = name.len() == NAME_BYTES && name.starts_with(NAME);
         let number = || FIRST_NUMBER + self.files.fetch_add(1, Ordering::Relaxed);
@@ -95,81 +117,108 @@ impl Barrier {
         (number.0 >= FIRST_NUMBER).then(|| self.file(number))
     }
 
-    fn meet(&self) -> u64 {
+    /// Whether all came.
+    fn meet(&self) -> bool {
         let mut meeting = self.meeting.lock();
         meeting.waiting += 1;
         if meeting.waiting == self.workers {
             meeting.waiting = 0;
             meeting.number += 1;
-            meeting.writes = self.writes.load(Ordering::Relaxed);
             self.has_met.notify_all();
-            return meeting.writes + 1;
+            return true;
         }
         let ours = meeting.number;
         self.has_met.wait_while_for(&mut meeting, |meeting| meeting.number == ours, WAIT);
         if meeting.number == ours {
             meeting.waiting -= 1;
-            return NOT_MET;
+            return false;
         }
-        meeting.writes + 1
+        true
     }
 
     fn file(&self, number: INodeNo) -> FileAttr {
         let size = self.workers as u64 * STRIDE_BYTES;
+        // A file takes no room before what was written into it has arrived.
+        let blocks = self.marks.lock().contains(&number.0).into();
         // Whoever can reach the root may wait.
-        let (kind, perm, nlink) = (FileType::RegularFile, 0o444, 1);
-        FileAttr { ino: number, size, kind, perm, nlink, ..of_nothing() }
+        let (kind, perm, nlink) = (FileType::RegularFile, 0o666, 1);
+        FileAttr { ino: number, size, blocks, kind, perm, nlink, ..of_nothing() }
     }
 }
 
-/// Has the kernel hand over what it keeps back of the mount on `directory`, and waits until it has
-/// arrived.
-pub fn write_back(directory: &Path) -> io::Result<()> {
-    let mount = File::open(directory)?;
-    let mut writes = None;
-    for _ in 0..CALLS_MAX {
-        rustix::fs::syncfs(&mount)?;
-        let before = writes.replace(pass(directory)?);
-        if before == writes {
-            break;
+/// Has the kernel hand over what it keeps back of the mount whose root this is, and waits until it has
+/// arrived; how often it had to be asked.
+pub fn write_back(mount: &File) -> io::Result<usize> {
+    let mut calls = 0;
+    for _ in 0..ROUNDS {
+        let mark = mark(mount)?;
+        let before = calls;
+        while calls == before || !has_arrived(&mark)? {
+            if calls - before == CALLS_MAX {
+                return Err(busy("others write more than the kernel hands over"));
+            }
+            rustix::fs::syncfs(mount)?;
+            pass(mount)?;
+            calls += 1;
         }
     }
-    Ok(())
+    Ok(calls)
 }
 
-/// Waits until all that was in the kernel's queue of a mount is served; how many writes that made in
-/// all.
-fn pass(directory: &Path) -> io::Result<u64> {
-    let mut name = NAME.to_vec();
-    name.resize(NAME_BYTES, b'-');
-    let path = directory.join(std::str::from_utf8(&name).expect("plain letters"));
+/// A file that is dirty as the last of all.
+fn mark(mount: &File) -> io::Result<File> {
+    let file = open(mount, OFlags::RDWR)?;
+    // Past the end, where nothing has to be read first.
+    file.write_all_at(&[0], file.metadata()?.len())?;
+    Ok(file)
+}
+
+/// Whether a mark has arrived, as the server says and not the kernel.
+fn has_arrived(mark: &File) -> io::Result<bool> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    Ok(statx(mark, "", flags, StatxFlags::BLOCKS)?.stx_blocks > 0)
+}
+
+/// Waits until all that was in the kernel's queue of a mount is served.
+fn pass(mount: &File) -> io::Result<()> {
     for _ in 0..ATTEMPTS_MAX {
-        let file = File::open(&path)?;
+        let file = open(mount, OFlags::RDONLY)?;
         // Of each page a message of its own.
         rustix::fs::fadvise(&file, 0, None, Advice::Random)?;
         let places = (0..file.metadata()?.len()).step_by(STRIDE_BYTES as usize);
-        let met = read_at_once(&file, places)?;
-        if met != NOT_MET {
-            return Ok(met);
+        if read_at_once(&file, places)? {
+            return Ok(());
         }
     }
-    Err(io::Error::new(io::ErrorKind::TimedOut, "the mount's server is busy"))
+    Err(busy("the mount's server is busy"))
 }
 
-/// Reads at all places at the same time; what is there where the workers met.
-fn read_at_once(file: &File, places: impl Iterator<Item = u64>) -> io::Result<u64> {
+/// Each time another file.
+fn open(mount: &File, access: OFlags) -> io::Result<File> {
+    let mut name = NAME.to_vec();
+    name.resize(NAME_BYTES, b'-');
+    let opened = rustix::fs::openat(mount, name, access | OFlags::CLOEXEC, Mode::empty());
+    Ok(File::from(opened?))
+}
+
+/// Reads at all places at the same time; whether the workers met.
+fn read_at_once(file: &File, places: impl Iterator<Item = u64>) -> io::Result<bool> {
     let read = |place| {
-        let mut content = [0; CONTENT_BYTES];
-        file.read_exact_at(&mut content, place).map(|()| u64::from_le_bytes(content))
+        let mut content = [NOT_MET];
+        file.read_exact_at(&mut content, place).map(|()| content == [MET])
     };
     thread::scope(|scope| {
         let readers: Vec<_> = places.map(|place| scope.spawn(move || read(place))).collect();
-        let mut met = NOT_MET;
+        let mut have_met = false;
         for reader in readers {
-            met = met.max(reader.join().expect("a reader does not panic")?);
+            have_met |= reader.join().expect("a reader does not panic")?;
         }
-        Ok(met)
+        Ok(have_met)
     })
+}
+
+fn busy(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }
 
 #[cfg(test)]
@@ -179,16 +228,28 @@ mod tests {
     #[test]
     fn workers_meet_when_all_are_there_and_not_before() {
         let barrier = Barrier::new(3);
-        assert_eq!(barrier.meet(), NOT_MET);
+        assert!(!barrier.meet());
         // One that comes too late on a busy machine sends all away, to come again.
         for round in 1..=50 {
             thread::scope(|scope| {
-                (0..3).for_each(|_| drop(scope.spawn(|| while barrier.meet() == NOT_MET {})));
+                (0..3).for_each(|_| drop(scope.spawn(|| while !barrier.meet() {})));
             });
             assert_eq!(barrier.meeting.lock().number, round);
-            assert_eq!(barrier.meeting.lock().writes, round - 1, "those before they met");
-            barrier.write();
         }
+    }
+
+    #[test]
+    fn a_mark_takes_room_once_it_has_arrived_and_until_it_is_forgotten() {
+        let barrier = Barrier::new(1);
+        let name = [NAME, &[b'-'; NAME_BYTES - NAME.len()]].concat();
+        let (one, other) = (barrier.lookup(&name).unwrap().ino, barrier.lookup(&name).unwrap().ino);
+        let blocks = |number| barrier.attributes(number).unwrap().blocks;
+        assert_eq!((blocks(one), blocks(other)), (0, 0));
+        assert!(barrier.mark(one));
+        assert_eq!((blocks(one), blocks(other)), (1, 0));
+        barrier.forget(one);
+        assert!(barrier.marks.lock().is_empty());
+        assert!(!barrier.mark(INodeNo(7)), "a file of the tree");
     }
 
     #[test]

@@ -4,16 +4,18 @@
 //! hands the device over a socket.
 
 use std::ffi::CString;
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
@@ -95,6 +97,36 @@ pub fn detach(directory: &Path, how: Unmount) -> Result<()> {
         };
         Error::io("unmount", error.into()).with_kind(kind).in_file(directory)
     })
+}
+
+/// Which filesystem it is, as the kernel numbers them while they are mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilesystemNumber {
+    /// The part that says what kind it is.
+    pub major: u32,
+    /// The part that says which of its kind.
+    pub minor: u32,
+}
+
+impl FilesystemNumber {
+    /// That of what an open directory belongs to. For a mount that sends no message to its server.
+    pub fn of(directory: impl AsFd) -> io::Result<FilesystemNumber> {
+        let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+        let found = statx(directory, "", flags, StatxFlags::TYPE)?;
+        Ok(FilesystemNumber { major: found.stx_dev_major, minor: found.stx_dev_minor })
+    }
+
+    /// That of what stands on a directory.
+    pub fn on(directory: &Path) -> io::Result<FilesystemNumber> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        FilesystemNumber::of(rustix::fs::open(directory, flags, Mode::empty())?)
+    }
+}
+
+impl fmt::Display for FilesystemNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
 }
 
 /// The mode of the directory to mount on, for the kernel.

@@ -12,6 +12,8 @@ use std::time::Duration;
 use fuser::{InitFlags, KernelConfig};
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 
+use crate::device::FilesystemNumber;
+
 /// How long names, their absence and attributes may be kept: for ever, as far as a mount goes.
 pub const KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -41,16 +43,11 @@ pub struct Wishes {
     pub access_control_lists: bool,
 }
 
-/// Has the kernel read ahead on the mount on `directory` as far as one message carries, once the
+/// Has the kernel read ahead on a mount as far as one message carries, once the
 /// first message is answered. Worth speed alone: where nobody but the machine's root may ask
 /// for it, it stays as it is.
-pub fn read_ahead(directory: &Path) {
-    // What is asked for the mount itself sends no message.
-    let Ok(found) = statx(CWD, directory, AtFlags::STATX_DONT_SYNC, StatxFlags::TYPE) else {
-        return;
-    };
-    let (major, minor) = (found.stx_dev_major, found.stx_dev_minor);
-    let _ = std::fs::write(format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb"), READ_AHEAD_KIB);
+pub fn read_ahead(number: FilesystemNumber) {
+    let _ = std::fs::write(format!("/sys/class/bdi/{number}/read_ahead_kb"), READ_AHEAD_KIB);
 }
 
 /// Looks at a mount as the first program in it would: the kernel has the attributes of its root then, and

@@ -9,7 +9,7 @@ use sapwood::{Error, ErrorKind, Result};
 
 use crate::awake::Awake;
 use crate::control::Control;
-use crate::device::{self, Access, Unmount};
+use crate::device::{self, Access, FilesystemNumber, Unmount};
 use crate::kernel;
 use crate::live::Live;
 use crate::options::MountOptions;
@@ -27,12 +27,14 @@ pub struct Mount {
     live: Live,
     tree: Tree,
     directory: PathBuf,
+    number: FilesystemNumber,
 }
 
 /// Unmounts, from any thread.
 #[derive(Clone, Debug)]
 pub struct Unmounter {
     directory: PathBuf,
+    number: FilesystemNumber,
     live: Live,
 }
 
@@ -82,10 +84,11 @@ impl Mount {
         drop(awake);
         // Who may come in, the kernel decides: it also sends what nobody asked for, under root's
         // number, as when it writes times back.
-        let session = Session::from_fd(server, device, SessionACL::All, config)
+        let (session, number) = Session::from_fd(server, device, SessionACL::All, config)
             .and_then(|session| {
-                kernel::read_ahead(&directory);
-                session.spawn()
+                let number = FilesystemNumber::on(&directory)?;
+                kernel::read_ahead(number);
+                Ok((session.spawn()?, number))
             })
             .map_err(|error| {
                 // The device is closed by now, so this finds nobody inside.
@@ -100,7 +103,7 @@ impl Mount {
             Tree::View(_) => None,
             Tree::Live(files) => Some(files.clone()),
         });
-        Ok(Mount { session, control: None, live, tree, directory })
+        Ok(Mount { session, control: None, live, tree, directory, number })
     }
 
     /// Lets other processes ask for commits and snapshots through a socket in `folder`, which is
@@ -108,7 +111,7 @@ impl Mount {
     ///
     /// Errors: what the host says; nothing is mounted any more then.
     pub fn listening_in(mut self, folder: &Path) -> Result<Mount> {
-        match Control::listen(folder, self.live.clone(), &self.directory) {
+        match Control::listen(folder, self.live.clone(), &self.directory, self.number) {
             Ok(control) => {
                 self.control = Some(control);
                 Ok(self)
@@ -128,7 +131,8 @@ impl Mount {
 
     /// A handle that unmounts.
     pub fn unmounter(&self) -> Unmounter {
-        Unmounter { directory: self.directory.clone(), live: self.live.clone() }
+        let Mount { directory, number, live, .. } = self;
+        Unmounter { directory: directory.clone(), number: *number, live: live.clone() }
     }
 
     /// Waits until the mount has ended, then commits what came last and closes the volume.
@@ -169,7 +173,7 @@ impl Mount {
         close: impl FnOnce(Option<Files>) -> Result<()>,
         then: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let Mount { session, control, live, tree, directory } = self;
+        let Mount { session, control, live, tree, directory, .. } = self;
         let served = session.join().map_err(|error| Error::io("serve a mount", error));
         if served.is_err() {
             // What is left of it answers nobody. It may be gone already.
@@ -193,21 +197,42 @@ impl Mount {
 impl Unmounter {
     /// Unmounts. Where somebody is in the mount, it goes from its directory all the same, what was
     /// written so far is committed, and the mount ends when the last file in it is closed.
+    ///
+    /// Errors: [`ErrorKind::Stale`] where another mount lies on it, or it was moved: then it goes on, with
+    /// what was written so far committed.
     pub fn unmount(&self) -> Result<Ended> {
+        let found = FilesystemNumber::on(&self.directory);
+        if found.is_ok_and(|found| found != self.number) {
+            self.commit()?;
+            return Err(covered("unmount", &self.directory));
+        }
         match device::detach(&self.directory, Unmount::WhenFree) {
             Ok(()) => Ok(Ended::Now),
             Err(error) if error.kind() == ErrorKind::Locked => {
                 device::detach(&self.directory, Unmount::Detach)?;
-                match self.live.with("commit", Files::flush) {
-                    // Read only, or at its end.
-                    Err(error) if error.kind() == ErrorKind::Unsupported => {}
-                    flushed => flushed?,
-                }
+                self.commit()?;
                 Ok(Ended::WhenClosed)
             }
             Err(error) => Err(error),
         }
     }
+
+    fn commit(&self) -> Result<()> {
+        match self.live.with("commit", Files::flush) {
+            // Read only, or at its end.
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(()),
+            flushed => flushed,
+        }
+    }
+}
+
+/// The mount that is meant is not what its directory shows.
+pub fn covered(operation: &str, directory: &Path) -> Error {
+    Error::new(ErrorKind::Stale, operation).in_file(directory).about(
+        "directory",
+        "something else on it",
+        "the mount: unmount what lies on it",
+    )
 }
 
 /// When an unmounted tree is no longer served.

@@ -70,7 +70,7 @@ fn find(directory: &Path) -> Result<Option<RunningMount>> {
         let Ok(name) = Name::new(&source[at + 1..]) else { continue };
         let folder = control_folder(Path::new(&source[..at]), &name);
         if let Some(mount) = RunningMount::find(&folder)?
-            && mount.directory() == directory
+            && mount.is_shown_on(directory)
         {
             return Ok(Some(mount));
         }

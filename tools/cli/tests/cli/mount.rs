@@ -143,7 +143,26 @@ fn a_dead_mount_is_told_and_taken_away() {
     place.ok(&["umount", "mnt"]);
     place.ok(&["mount", "web", "mnt"]);
     assert_eq!(fs::read(mount.join("file")).unwrap(), b"flushed");
+}
+
+/// The same volume to write, and its last commit to read on top: each unmount takes the one away that is seen,
+/// and a signal none but its own.
+#[test]
+fn mounts_on_one_directory_are_told_apart() {
+    let Some(place) = place("mounts_on_one_directory_are_told_apart") else { return };
+    let mount = place.path("mnt");
+    let (_below, _above) = (Mounted(mount.clone()), Mounted(mount.clone()));
+    place.ok(&["mount", "web", "mnt"]);
+    fs::write(mount.join("file"), "below").unwrap();
+    place.ok(&["mount", "--read-only", "web", "mnt"]);
+    expect(&place.run(&["flush", "web"]), 10, "unmount what lies on it");
+    kill_process(holder(&place, "web"), Signal::TERM).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    assert!(fs::write(mount.join("file"), "x").is_err(), "the one on top has gone");
     place.ok(&["umount", "mnt"]);
+    assert_eq!(fs::read(mount.join("file")).unwrap(), b"below");
+    place.ok(&["umount", "mnt"]);
+    assert_eq!(fs::read_dir(&mount).unwrap().count(), 0);
 }
 
 /// Nobody syncs, nobody asks: a kill loses no more than the interval.

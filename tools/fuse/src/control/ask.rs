@@ -13,6 +13,8 @@ use sapwood::{Annotations, Error, ErrorKind, LayerId, Result};
 use super::SOCKET;
 use super::message::Message;
 use crate::barrier;
+use crate::device::FilesystemNumber;
+use crate::mount::covered;
 
 /// A mount that another process serves.
 #[derive(Debug)]
@@ -20,6 +22,9 @@ pub struct RunningMount {
     stream: BufReader<UnixStream>,
     folder: PathBuf,
     directory: PathBuf,
+    /// The number of its filesystem.
+    filesystem: String,
+    calls: usize,
 }
 
 impl RunningMount {
@@ -44,12 +49,15 @@ impl RunningMount {
             stream: BufReader::new(stream),
             folder: folder.to_owned(),
             directory: PathBuf::new(),
+            filesystem: String::new(),
+            calls: 0,
         };
         let place = match mount.first_reply().map_err(|error| mount.failed(error))? {
             Some(reply) => mount.understood(reply)?,
             None => return Ok(None),
         };
         mount.directory = OsStr::from_bytes(place.get("directory").unwrap_or_default()).into();
+        mount.filesystem = place.text("filesystem").unwrap_or_default().to_owned();
         Ok(Some(mount))
     }
 
@@ -58,13 +66,28 @@ impl RunningMount {
         &self.directory
     }
 
+    /// Whether it is what a directory shows, and not another one that lies on it.
+    pub fn is_shown_on(&self, directory: &Path) -> bool {
+        FilesystemNumber::on(directory).is_ok_and(|found| found.to_string() == self.filesystem)
+    }
+
+    /// How often the kernel was asked in all to hand over what it kept back. Others who write meanwhile
+    /// make it more, but not much.
+    pub fn calls(&self) -> usize {
+        self.calls
+    }
+
     /// Has all that was written through the mount so far committed.
+    ///
+    /// Errors: [`ErrorKind::Stale`] where another mount lies on it, through which the kernel cannot be asked.
     pub fn flush(&mut self) -> Result<()> {
         self.write_back()?;
         self.ask(&Message::new("flush")).map(drop)
     }
 
     /// Has a snapshot taken of all that was written through the mount so far; its layer.
+    ///
+    /// Errors: as [`RunningMount::flush`].
     pub fn snapshot(&mut self, annotations: &Annotations) -> Result<LayerId> {
         let mut request = Message::new("snapshot");
         if let Some(created) = annotations.created {
@@ -99,9 +122,14 @@ impl RunningMount {
     }
 
     /// Has the kernel hand the server what it has kept back, and waits until it has arrived.
-    fn write_back(&self) -> Result<()> {
+    fn write_back(&mut self) -> Result<()> {
         let failed = |error| Error::io("write back a mount", error).in_file(&self.directory);
-        barrier::write_back(&self.directory).map_err(failed)
+        let mount = File::open(&self.directory).map_err(failed)?;
+        if FilesystemNumber::of(&mount).map_err(failed)?.to_string() != self.filesystem {
+            return Err(covered("write back a mount", &self.directory));
+        }
+        self.calls += barrier::write_back(&mount).map_err(failed)?;
+        Ok(())
     }
 
     fn ask(&mut self, request: &Message) -> Result<Message> {

@@ -16,7 +16,7 @@ use sapwood::{Annotations, Error, Result};
 
 use super::SOCKET;
 use super::message::Message;
-use crate::device::path_bytes;
+use crate::device::{FilesystemNumber, path_bytes};
 use crate::live::Live;
 
 /// Askers at a time; further ones are turned away.
@@ -35,6 +35,7 @@ pub struct Control {
 struct Shared {
     live: Live,
     directory: PathBuf,
+    number: FilesystemNumber,
     /// What the mount ended with, once it has.
     ended: Mutex<Option<Message>>,
     has_ended: Condvar,
@@ -43,13 +44,19 @@ struct Shared {
 
 impl Control {
     /// Listens in `folder`.
-    pub fn listen(folder: &Path, live: Live, directory: &Path) -> Result<Control> {
+    pub fn listen(
+        folder: &Path,
+        live: Live,
+        directory: &Path,
+        number: FilesystemNumber,
+    ) -> Result<Control> {
         let failed = |error| Error::io("listen for askers", error).in_file(folder);
         let (listener, socket) = bind(folder).map_err(failed)?;
         let listener = Arc::new(listener);
         let shared = Arc::new(Shared {
             live,
             directory: directory.to_owned(),
+            number,
             ended: Mutex::default(),
             has_ended: Condvar::new(),
             askers: Mutex::default(),
@@ -129,7 +136,9 @@ fn serve(stream: &UnixStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some(request) = Message::receive(&mut reader)? {
         let reply = match request.word.as_str() {
-            "where" => Message::new("ok").with("directory", path_bytes(&shared.directory)),
+            "where" => Message::new("ok")
+                .with("directory", path_bytes(&shared.directory))
+                .with("filesystem", shared.number.to_string()),
             "flush" => reply(shared.live.with("commit", Files::flush).map(|()| Message::new("ok"))),
             "snapshot" => reply(snapshot(&request, &shared.live)),
             "wait" => {

@@ -49,6 +49,7 @@ impl Filesystem for Server {
     }
 
     fn forget(&self, _: &Request, number: INodeNo, count: u64) {
+        self.barrier.forget(number);
         self.forget(number, count);
     }
 
@@ -79,6 +80,10 @@ impl Filesystem for Server {
         reply: ReplyAttr,
     ) {
         let _message = self.awake.message();
+        if let Some(attributes) = self.barrier.attributes(number) {
+            // The times of a mark.
+            return reply.attr(&KEPT, &attributes);
+        }
         let change = Change { mode, user, group, size, accessed, modified, changed };
         reply_attributes(reply, self.set_attributes(request, number, &change));
     }
@@ -235,9 +240,10 @@ impl Filesystem for Server {
         reply: ReplyWrite,
     ) {
         let _message = (data.len() < LARGE_BYTES as usize).then(|| self.awake.message());
-        let written = self.write(number, offset, data, flags);
-        self.barrier.write();
-        reply_written(reply, written);
+        if self.barrier.mark(number) {
+            return reply.written(data.len() as u32);
+        }
+        reply_written(reply, self.write(number, offset, data, flags));
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {

@@ -125,6 +125,8 @@ pub struct Served {
     /// Kept open: the test runner in that process goes on printing.
     _stdout: ChildStdout,
     pub directory: PathBuf,
+    /// Until it is unmounted here: what is on the directory then is not its own.
+    is_mounted: bool,
 }
 
 impl Served {
@@ -159,7 +161,7 @@ impl Served {
             }
             said.push_str(&String::from_utf8_lossy(&bytes[..length]));
         }
-        Ok(Served { child, _stdout: stdout, directory: directory.to_owned() })
+        Ok(Served { child, _stdout: stdout, directory: directory.to_owned(), is_mounted: true })
     }
 
     /// A path in the mount.
@@ -185,6 +187,7 @@ impl Served {
             Err(error) if error.kind() == ErrorKind::Locked => false,
             done => done.map(|()| true).expect("to unmount"),
         });
+        self.is_mounted = false;
         self.expect_good_end();
     }
 
@@ -199,9 +202,9 @@ impl Drop for Served {
     fn drop(&mut self) {
         let has_ended = matches!(self.child.try_wait(), Ok(Some(_)));
         // After a panic the mount may be in use, and after a kill it is dead.
-        let detached = detach(&self.directory, Unmount::Detach);
+        let is_detached = !self.is_mounted || detach(&self.directory, Unmount::Detach).is_ok();
         if !has_ended {
-            if detached.is_err() {
+            if !is_detached {
                 drop(self.child.kill());
             }
             drop(self.child.wait());

@@ -17,3 +17,4 @@ mod pressure;
 mod programs;
 mod random;
 mod suites;
+mod writers;

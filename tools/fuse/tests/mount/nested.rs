@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use sapwood::{Store, StoreOptions};
+use sapwood::{Annotations, ErrorKind, Store, StoreOptions};
 
 use crate::harness::{Place, Served, can_mount};
 
@@ -20,6 +20,34 @@ fn a_mount_stands_on_a_folder_of_a_mount() {
     inner.unmount();
     assert!(!outer.path("inner/file").exists());
     outer.unmount();
+    place.check();
+}
+
+/// A question to a mount that another one lay on went to that one, and was answered well; so did the signal that
+/// should have ended the mount below.
+#[test]
+fn a_mount_that_another_lies_on_is_not_taken_for_it() {
+    if !can_mount("a_mount_that_another_lies_on_is_not_taken_for_it") {
+        return;
+    }
+    let place = Place::new();
+    let below = place.serve_as("below", "mnt", &[]);
+    fs::write(below.path("file"), "below").unwrap();
+    let above = place.serve_as("above", "mnt", &[]);
+    fs::write(above.path("file"), "above").unwrap();
+    let mut mount = place.ask("below");
+    assert!(!mount.is_shown_on(&below.directory));
+    for error in [mount.flush().unwrap_err(), mount.snapshot(&Annotations::default()).unwrap_err()]
+    {
+        assert_eq!(error.kind(), ErrorKind::Stale, "{error}");
+    }
+    assert!(place.ask("above").is_shown_on(&below.directory));
+    place.ask("above").flush().unwrap();
+    above.unmount();
+    assert!(mount.is_shown_on(&below.directory));
+    mount.flush().unwrap();
+    assert_eq!(fs::read(below.path("file")).unwrap(), b"below");
+    below.unmount();
     place.check();
 }
 
