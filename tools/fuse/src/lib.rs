@@ -33,7 +33,7 @@ mod points;
 mod server;
 mod tree;
 
-pub use control::{RunningMount, control_folder, remove_stale_sockets};
+pub use control::{RunningMount, control_folder, remove_stale_socket, remove_stale_sockets};
 pub use device::{Unmount, detach};
 pub use ids::{IdMap, IdRange, UNMAPPED_ID};
 pub use mount::{Ended, Mount, Unmounter};

@@ -5,8 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sapwood::files::Paths;
-use sapwood::store::{GivenUp, Store};
+use sapwood::store::{GivenUp, Name, Store};
 use sapwood_container::{Status, container};
+use sapwood_fuse::remove_stale_socket;
 use serde::Serialize;
 
 use super::stop::kill;
@@ -92,6 +93,9 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
         }
         // What runs over a volume, and what is remembered of it, goes before the volume does.
         sapwood_container::remove_record(&store, &name)?;
+        if let Ok(name) = Name::new(&name) {
+            remove_stale_socket(&store, &name)?;
+        }
         let report = store.remove(&name)?;
         let layers_removed =
             report.snapshots.iter().chain(&report.top).map(|layer| layer.to_string()).collect();

@@ -143,6 +143,10 @@ fn a_dead_mount_is_told_and_taken_away() {
     place.ok(&["umount", "mnt"]);
     place.ok(&["mount", "web", "mnt"]);
     assert_eq!(fs::read(mount.join("file")).unwrap(), b"flushed");
+    kill_process(holder(&place, "web"), Signal::KILL).unwrap();
+    place.ok(&["umount", "mnt"]);
+    place.ok(&["rm", "web"]);
+    assert_eq!(fs::read_dir(place.store().join("mounts")).unwrap().count(), 0);
 }
 
 /// The same volume to write, and its last commit to read on top: each unmount takes the one away that is seen,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use ask::RunningMount;
 pub use listen::Control;
-pub use stale::remove_stale_sockets;
+pub use stale::{remove_stale_socket, remove_stale_sockets};
 
 /// The folder of a store for the sockets of its mounts.
 const MOUNTS: &str = "mounts";

@@ -35,18 +35,37 @@ pub fn remove_stale_sockets(store: &Store, dry_run: bool) -> Result<u64> {
         if RunningMount::find(&folder)?.is_some() {
             continue;
         }
-        if !dry_run {
-            // Whoever has the volume may be about to listen.
-            let held = match volumes.get(&folder).map(|volume| store.open_volume(volume)) {
-                Some(Err(error)) if error.kind() == ErrorKind::Locked => continue,
-                held => held.transpose()?,
-            };
-            remove(&folder)?;
-            held.map_or(Ok(()), sapwood::Volume::close)?;
+        let volume = volumes.get(&folder).map(String::as_str);
+        if !dry_run && !remove_if_free(store, volume, &folder)? {
+            continue;
         }
         removed += 1;
     }
     Ok(removed)
+}
+
+/// Removes what the mount of a volume left whose server was killed: before the volume itself is removed,
+/// as nothing would lead there afterwards. Nothing where it is served.
+///
+/// Errors: what the host says.
+pub fn remove_stale_socket(store: &Store, name: &Name) -> Result<()> {
+    let folder = control_folder(store.path(), name);
+    if !folder.exists() || RunningMount::find(&folder)?.is_some() {
+        return Ok(());
+    }
+    remove_if_free(store, Some(name.as_str()), &folder).map(drop)
+}
+
+/// Whoever has the volume may be about to listen: whether it was free.
+fn remove_if_free(store: &Store, volume: Option<&str>, folder: &Path) -> Result<bool> {
+    let held = match volume.map(|volume| store.open_volume(volume)) {
+        Some(Err(error)) if error.kind() == ErrorKind::Locked => return Ok(false),
+        // One that is damaged nobody can serve.
+        held => held.and_then(Result::ok),
+    };
+    remove(folder)?;
+    held.map_or(Ok(()), sapwood::Volume::close)?;
+    Ok(true)
 }
 
 fn remove(folder: &Path) -> Result<()> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sapwood::files::{FilesView, Inode, ReadFiles};
 use sapwood::{Annotations, ErrorKind};
-use sapwood_fuse::{RunningMount, control_folder, remove_stale_sockets};
+use sapwood_fuse::{RunningMount, control_folder, remove_stale_socket, remove_stale_sockets};
 
 use crate::harness::{Place, can_mount};
 
@@ -160,6 +160,7 @@ fn a_mount_that_was_killed_is_no_running_mount() {
     assert!(!folder.exists());
     let served = place.serve(&[]);
     assert_eq!(remove_stale_sockets(&store, false).unwrap(), 0);
+    remove_stale_socket(&store, &sapwood::store::Name::new("web").unwrap()).unwrap();
     place.ask("web").flush().unwrap();
     let error = place.store().open_volume("web").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Locked);

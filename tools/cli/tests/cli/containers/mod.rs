@@ -120,6 +120,9 @@ pub fn left_of(place: &Place) -> Vec<String> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
     let mut left = processes_of(place);
     left.extend(mounts.lines().filter(|line| line.contains(store)).map(str::to_owned));
+    for socket in fs::read_dir(format!("{store}/mounts")).into_iter().flatten() {
+        left.push(socket.unwrap().path().display().to_string());
+    }
     for container in fs::read_dir(format!("{store}/containers")).into_iter().flatten() {
         for entry in fs::read_dir(container.unwrap().path()).into_iter().flatten() {
             let path = entry.unwrap().path();
