@@ -5,6 +5,7 @@
 mod basics;
 mod control;
 mod crash;
+mod handles;
 mod harness;
 mod lists;
 mod many;
