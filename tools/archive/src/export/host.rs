@@ -281,6 +281,7 @@ fn failed(errno: Errno) -> Error {
     let error = Error::io(OPERATION, io::Error::from(errno));
     match errno {
         Errno::PERM | Errno::ACCESS => error.with_kind(ErrorKind::NotPermitted),
+        Errno::NOTDIR => error.with_kind(ErrorKind::NotADirectory),
         Errno::XDEV | Errno::LOOP | Errno::EXIST => error.with_kind(ErrorKind::Stale),
         _ => error,
     }

@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use sapwood::files::Paths;
+use sapwood::files::{FileKind, Paths};
+use sapwood::{Error, ErrorKind};
 use serde::Serialize;
 
 use crate::args::LnArgs;
@@ -41,7 +42,12 @@ pub fn run(args: &LnArgs, context: &Context<'_>) -> Result<Verdict> {
     } else {
         let original = original(&args.target, link)?;
         change(&store, &link.reference, |files| {
-            link.named(Paths::new(files).hard_link(&original.path, &link.path))
+            let paths = Paths::new(files);
+            let attributes = original.named(paths.symlink_metadata(&original.path))?;
+            if attributes.kind == FileKind::Directory {
+                return original.named(Err(Error::new(ErrorKind::IsADirectory, "link a file")));
+            }
+            link.named(paths.hard_link(&original.path, &link.path))
         })?;
         original.to_string()
     };

@@ -265,9 +265,12 @@ fn what_asks_for_a_disk_refuses_a_tree_and_the_other_way_round() {
         &["cp", "-", "box:/etc"],
         &["ln", "elsewhere", "box:/x"],
         &["ln", "box:1:/etc/hosts", "box:/x"],
+        &["ln", "box:/usr", "box:/x"],
+        &["export", "box:1", "a-file"],
         &["rm", "box:/usr"],
         &["rm", "-r", "box:/"],
     ];
+    std::fs::write(place.path("a-file"), "").unwrap();
     let before = place.ok(&["ls", "-R", "box:/"]);
     for words in misuses {
         let said = place.run(words);
@@ -281,6 +284,12 @@ fn what_asks_for_a_disk_refuses_a_tree_and_the_other_way_round() {
     place.ok(&["rm", "box:/loop"]);
     assert_eq!(place.run(&["cat", "box:/etc/hosts", "box:/missing"]).code, 8);
     assert_eq!(place.run(&["ln", "-s", "x", "box:/etc"]).code, 9);
+    // What is wrong is named as it was typed.
+    for (original, code) in [("box:/missing", 8), ("box:/usr", 2)] {
+        let said = place.run(&["ln", original, "box:/x"]);
+        assert_eq!(said.code, code);
+        assert!(said.stderr.trim_end().ends_with(original), "{}", said.stderr);
+    }
     assert_eq!(place.ok(&["ls", "-R", "box:/"]), before);
     assert_eq!(place.run(&["check", "--data"]).code, 0);
 }
