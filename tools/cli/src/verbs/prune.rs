@@ -10,6 +10,7 @@ use sapwood_fuse::remove_stale_sockets;
 use sapwood_oci::{PruneOptions, prune, usage};
 use serde::Serialize;
 
+use super::mount;
 use crate::args::PruneArgs;
 use crate::container::container_names;
 use crate::context::Context;
@@ -27,6 +28,7 @@ struct Gone {
     kept_directories: Directories,
     stale_containers: u64,
     stale_mounts: u64,
+    temporary_forks: u64,
     layers: Part,
     containers: Part,
     images: Part,
@@ -77,6 +79,10 @@ impl Report for Gone {
             let sockets = counted(self.stale_mounts, "socket");
             writeln!(text, "{verb} {sockets} of mounts that are gone")?;
         }
+        if self.temporary_forks > 0 {
+            let forks = counted(self.temporary_forks, "fork");
+            writeln!(text, "{verb} {forks} of temporary mounts that are gone")?;
+        }
         if self.garbage_bytes > 0 {
             writeln!(text, "of what was removed before: {}", units.size(self.garbage_bytes))?;
         }
@@ -100,6 +106,7 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
         remove_abandoned(&store)?;
     }
     let stale_containers = sapwood_container::remove_stale(&store, dry_run)?;
+    let temporary_forks = mount::remove_abandoned(&store, dry_run)?;
     let stale_mounts = remove_stale_sockets(&store, dry_run)?;
     let made_before = args.made_before;
     let directories = match keep_cache {
@@ -124,6 +131,7 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
         },
         stale_containers,
         stale_mounts,
+        temporary_forks,
         garbage_bytes: pruned.garbage_bytes,
         build_cache: part(&pruned.cache),
         layers: Part { removed, freed_bytes: *freed_bytes },

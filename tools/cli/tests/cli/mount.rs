@@ -99,6 +99,20 @@ fn a_temporary_mount_leaves_nothing() {
     place.ok(&["mount", "web:1", "mnt"]);
     assert_eq!(fs::read(place.path("mnt/file")).unwrap(), b"kept");
     place.ok(&["umount", "mnt"]);
+
+    // One whose server is killed stays until somebody clears up; one that is served stays then, too.
+    place.ok(&["mount", "--temporary", "web:1", "mnt"]);
+    let told = place.json(&["prune"], 0);
+    assert_eq!(told["temporary_forks"], 0);
+    fs::write(place.path("mnt/file"), "still there").unwrap();
+    let listed = String::from_utf8(place.ok(&["ls"])).unwrap();
+    let fork = listed.split_whitespace().find(|word| word.starts_with("temporary-")).unwrap();
+    kill_process(holder(&place, fork), Signal::KILL).unwrap();
+    place.ok(&["umount", "mnt"]);
+    for (words, count) in [(&["prune", "--dry-run"][..], 1), (&["prune"], 1), (&["prune"], 0)] {
+        assert_eq!(place.json(words, 0)["temporary_forks"], count, "{words:?}");
+    }
+    assert_eq!(place.ok(&["ls"]), before);
 }
 
 #[test]
@@ -158,6 +172,7 @@ fn mounts_on_one_directory_are_told_apart() {
     let (_below, _above) = (Mounted(mount.clone()), Mounted(mount.clone()));
     place.ok(&["mount", "web", "mnt"]);
     fs::write(mount.join("file"), "below").unwrap();
+    place.ok(&["flush", "web"]);
     place.ok(&["mount", "--read-only", "web", "mnt"]);
     expect(&place.run(&["flush", "web"]), 10, "unmount what lies on it");
     kill_process(holder(&place, "web"), Signal::TERM).unwrap();

@@ -2,6 +2,7 @@
 
 mod serve;
 mod signals;
+mod temporary;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,6 +14,8 @@ use crate::context::Context;
 use crate::daemon;
 use crate::error::{CliError, Result, Verdict};
 use crate::output::{Report, Text};
+
+pub use temporary::remove_abandoned;
 
 /// What is mounted, once it is.
 #[derive(Serialize)]

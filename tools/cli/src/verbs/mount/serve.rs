@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sapwood::Volume;
 use sapwood::files::{Files, FilesOptions, FilesView};
 use sapwood::store::{Name, Resolved, Store};
-use sapwood::{LayerId, Volume};
 use sapwood_fuse::{AccessTimes, Audience, Durability, IdMap, Mount, MountOptions, control_folder};
 
-use super::{Mounted, signals};
+use super::{Mounted, signals, temporary};
 use crate::args::MountArgs;
 use crate::context::Context;
 use crate::daemon;
@@ -73,7 +73,7 @@ enum Kept {
 
 fn open(store: &Store, args: &MountArgs, resolved: &Resolved) -> Result<Behind> {
     if args.temporary {
-        let name = temporary_name()?;
+        let name = temporary::name()?;
         if resolved.is_live() {
             let text = format!("{} is a volume: --temporary forks a snapshot", args.reference);
             return Err(CliError::usage(text));
@@ -151,10 +151,4 @@ fn options(store: &Store, args: &MountArgs) -> Result<MountOptions> {
         report: Arc::new(|text| eprintln!("sapwood mount: {text}")),
         ..MountOptions::default()
     })
-}
-
-/// A name that no other mount has.
-fn temporary_name() -> Result<String> {
-    let random = LayerId::random()?.to_string();
-    Ok(format!("temporary-{}-{}", std::process::id(), &random[..8]))
 }
