@@ -110,7 +110,7 @@ pub struct Global {
     /// Print sizes in bytes instead of KiB, MiB, ...
     #[arg(long, global = true, help_heading = OF_EVERY_VERB)]
     pub bytes: bool,
-    /// Print no progress and no confirmations
+    /// Print no progress and no confirmations; `images` and `ps` print names alone
     #[arg(short, long, global = true, help_heading = OF_EVERY_VERB)]
     pub quiet: bool,
     /// Use a store on a network filesystem, where locks and syncs may promise less

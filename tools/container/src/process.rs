@@ -56,7 +56,8 @@ impl Process {
         Ok(process)
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether there can be such a process at all.
+    pub(crate) fn check(&self) -> Result<()> {
         let bad = |field, found: String, expected| {
             Err(Error::invalid("run a process", field, found, expected))
         };

@@ -1,6 +1,6 @@
 //! `images`: lists the tags that are images, with what they take.
 
-use std::io;
+use std::io::{self, Write};
 
 use sapwood_oci::{TagUsage, usage_of_tags};
 use serde::Serialize;
@@ -17,6 +17,9 @@ struct Images {
     images: Vec<Row>,
     /// Tags of which not all can be read: whether they are images may not be known.
     damaged: Vec<DamageReport>,
+    /// For `rm $(sapwood images -q)`.
+    #[serde(skip)]
+    names_alone: bool,
 }
 
 #[derive(Serialize)]
@@ -32,6 +35,10 @@ struct Row {
 
 impl Report for Images {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
+        if self.names_alone {
+            // Of damage the exit code speaks: whatever stands here is taken for a name.
+            return self.images.iter().try_for_each(|row| writeln!(text, "{}", row.tag));
+        }
         let units = text.units;
         let mut table = Table::new(&[
             Column::Left("TAG"),
@@ -84,5 +91,7 @@ pub fn run(args: &ImagesArgs, context: &Context<'_>) -> Result<Verdict> {
     }
     images.sort_by(|a, b| a.tag.cmp(&b.tag));
     let (is_whole, damaged) = (damaged.is_empty(), damaged.into_iter().map(DamageReport::new));
-    context.print_what_is_left(&Images { images, damaged: damaged.collect() }, is_whole)
+    let names_alone = context.output.is_quiet();
+    let images = Images { images, damaged: damaged.collect(), names_alone };
+    context.print_what_is_left(&images, is_whole)
 }

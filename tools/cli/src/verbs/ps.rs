@@ -1,6 +1,6 @@
 //! `ps`: lists containers.
 
-use std::io;
+use std::io::{self, Write};
 
 use sapwood_container::{Container, Status, list};
 use serde::Serialize;
@@ -18,6 +18,9 @@ const COMMAND_CHARACTERS_MAX: usize = 40;
 #[derive(Serialize)]
 struct Containers {
     containers: Vec<Row>,
+    /// For `rm $(sapwood ps -aq)`.
+    #[serde(skip)]
+    names_alone: bool,
 }
 
 #[derive(Serialize)]
@@ -60,6 +63,9 @@ impl Row {
 
 impl Report for Containers {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
+        if self.names_alone {
+            return self.containers.iter().try_for_each(|row| writeln!(text, "{}", row.name));
+        }
         let columns = ["NAME", "IMAGE", "COMMAND", "CREATED", "STATUS"].map(Column::Left);
         let mut table = Table::new(&columns);
         for row in &self.containers {
@@ -84,7 +90,8 @@ pub fn run(args: &PsArgs, context: &Context<'_>) -> Result<Verdict> {
     let mut containers = list(&store)?;
     containers.retain(|container| args.all || container.status == Status::Running);
     containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
-    context.print(&Containers { containers: containers.into_iter().map(Row::new).collect() })
+    let containers = containers.into_iter().map(Row::new).collect();
+    context.print(&Containers { containers, names_alone: context.output.is_quiet() })
 }
 
 fn shown_command(words: &[String]) -> String {

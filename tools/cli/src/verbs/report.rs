@@ -11,6 +11,7 @@ use crate::args::ReportArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::image::{FileTarget, StreamTarget, Target};
+use crate::output::size::counted;
 use crate::output::{Report, Text};
 
 #[derive(Serialize)]
@@ -27,8 +28,11 @@ impl Report for Reported<'_> {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
         writeln!(
             text,
-            "wrote {} of {}: {} names in {} layers",
-            self.file, self.image, self.entries, self.layers
+            "wrote {} of {}: {} in {}",
+            self.file,
+            self.image,
+            counted(self.entries, "name"),
+            counted(self.layers, "layer")
         )
     }
 }

@@ -44,13 +44,18 @@ pub struct HeldContainer {
 /// Makes a container: a fork of an image, and a record. It lasts once it was committed, as it is
 /// when its process ends.
 ///
-/// Errors: [`sapwood::ErrorKind::AlreadyExists`] where the name is taken.
+/// Errors: [`sapwood::ErrorKind::AlreadyExists`] where the name is taken;
+/// [`sapwood::ErrorKind::InvalidInput`] for a process that there cannot be.
 pub fn create(store: &Store, new: &NewContainer<'_>) -> sapwood::Result<HeldContainer> {
     let name = match new.name {
         Some(name) => Name::new(name)?,
         None => Name::new(format!("container-{}", &LayerId::random()?.to_string()[..8]))?,
     };
     store.expect_free(name.as_str())?;
+    let config = new.configuration.and_then(|configuration| configuration.config().as_ref());
+    let process = new.settings.process(config);
+    // Before there is a container that no process could ever run in.
+    process.check()?;
     let folder = folder::of(store, &name);
     let lock = Lock::take(&folder, &name)?;
     let volume = store.fork_snapshot(new.snapshot, name.as_str())?;
@@ -61,12 +66,11 @@ pub fn create(store: &Store, new: &NewContainer<'_>) -> sapwood::Result<HeldCont
         removed => removed
             .map_err(|error| sapwood::Error::io("make a container", error).in_file(&folder))?,
     }
-    let config = new.configuration.and_then(|configuration| configuration.config().as_ref());
     let record = Record {
         image: new.image.to_owned(),
         image_layer: new.snapshot.layer_id().to_string(),
         settings: new.settings.clone(),
-        process: new.settings.process(config),
+        process,
         stop_signal: config.and_then(|config| config.stop_signal().clone()),
         created: now(),
         started: None,

@@ -46,6 +46,11 @@ fn a_run_is_what_the_image_says_unless_told_otherwise() {
     expect(&place.run(&["run", "--rm", "nowhere:1"]), 125, "nowhere:1");
     expect(&place.run(&["run", "--rm", "-u", "no\nbody", "base:1"]), 125, "no\\nbody");
     expect(&place.run(&["run", "--rm", "--runtime", "docker", "base:1"]), 125, "runc, crun, youki");
+    // What can never run is told before there is a container that would have to be removed.
+    expect(&place.run(&["run", "base:1", ""]), 125, "command");
+    expect(&place.run(&["run", "-e", "=x", "base:1"]), 125, "=x");
+    let left = text(place.run(&["ps", "-a", "--json"]).stdout);
+    assert!(left.contains("\"containers\":[]"), "{left}");
     let input = place.feed(&["run", "--rm", "base:1", "cat"], b"through\nand through");
     assert_eq!(input.stdout, b"through\nand through");
 
@@ -76,6 +81,9 @@ fn a_container_stays_is_listed_compared_committed_and_started_again() {
     let listed = text(place.ok(&["ps", "-a"]));
     assert!(listed.contains("web") && listed.contains("exited (3)"), "{listed}");
     assert!(!text(place.ok(&["ps"])).contains("web"));
+    assert_eq!(text(place.ok(&["ps", "-aq"])), "web\n");
+    assert_eq!(text(place.ok(&["ps", "-q"])), "");
+    assert_eq!(text(place.ok(&["images", "-q"])), "base:1\n");
 
     let said = place.run(&["diff", "web"]);
     let expected =
