@@ -272,3 +272,35 @@ fn a_root_is_made_with_the_folders_above_it_and_must_be_a_folder() {
     let file = FileHost::open_root(deep.join("name"), Network::Refuse).unwrap_err();
     assert_eq!(file.kind(), Kind::Io);
 }
+
+/// Whoever was on the machine read `/etc/shadow` of all images in root's store.
+#[test]
+fn folders_are_their_owners_alone_and_one_that_was_given_stays_as_it_is() {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| metadata(path).unwrap().permissions().mode() & 0o7777;
+    let made = folder.path().join("above/made");
+    let host = FileHost::create_root(&made, Network::Refuse).unwrap();
+    host.create_folder(Path::new("inside")).unwrap();
+    assert_eq!((mode(&made), mode(&made.join("inside"))), (0o700, 0o700));
+    let beside = made.join("beside/deep");
+    super::create_private_folders(&beside).unwrap();
+    super::create_private_folders(&beside).unwrap();
+    assert_eq!((mode(&made.join("beside")), mode(&beside)), (0o700, 0o700));
+
+    let given = folder.path().join("given");
+    std::fs::create_dir(&given).unwrap();
+    set_permissions(&given, Permissions::from_mode(0o2775)).unwrap();
+    let host = FileHost::create_root(&given, Network::Refuse).unwrap();
+    host.create_folder(Path::new("inside")).unwrap();
+    assert_eq!(mode(&given), 0o2775);
+    assert_eq!(mode(&given.join("inside")) & 0o777, 0o700);
+}
+
+#[test]
+fn a_host_is_known_by_a_path_that_means_the_same_everywhere() {
+    let here = FileHost::open_root(".", Network::Refuse).unwrap();
+    let expected = std::env::current_dir().unwrap().join("name");
+    assert_eq!(here.display_path(Path::new("name")), expected);
+}

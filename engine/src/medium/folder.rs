@@ -1,10 +1,11 @@
 //! A [`Host`] on a directory of a Linux host.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +41,10 @@ const NETWORK_FILESYSTEMS: [(u32, &str); 9] = [
     (0x0bd0_0bd0, "Lustre"),
 ];
 
+/// Folders of a store are their owner's alone: who can read its files reads all of every tree in it,
+/// whatever the permissions are there.
+const FOLDER_PERMISSIONS: u32 = 0o700;
+
 /// A directory of the host. Every path given is walked from its descriptor, so
 /// that renaming the directory, or changing the working directory, changes nothing.
 #[derive(Debug)]
@@ -64,11 +69,16 @@ impl FileHost {
                     .about("filesystem", name, "a local one, or an option that allows this one"));
             }
         }
-        Ok(FileHost { root, path: path.to_owned() })
+        // What stands beside the store's files is found by this path, whatever becomes of the working
+        // directory, and by programs that have another one.
+        let path = std::path::absolute(path)
+            .map_err(|error| Error::io("open the directory", error).in_file(path))?;
+        Ok(FileHost { root, path })
     }
 
     /// Makes the directory at `path` with those above it that are missing, durably,
-    /// and opens it. One that is there already is opened.
+    /// and opens it: nobody but its owner may look into it. One that is there already is opened, and
+    /// keeps its permissions.
     pub fn create_root(path: impl AsRef<Path>, network: Network) -> Result<FileHost> {
         let path = path.as_ref();
         let host_says = |error: io::Error| Error::io("make the directory", error).in_file(path);
@@ -76,7 +86,13 @@ impl FileHost {
             .ancestors()
             .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
             .collect();
-        std::fs::create_dir_all(path).map_err(host_says)?;
+        if let Some(parent) = path.parent().filter(|_| !missing.is_empty()) {
+            std::fs::create_dir_all(parent).map_err(host_says)?;
+        }
+        match DirBuilder::new().mode(FOLDER_PERMISSIONS).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+            made => made.map_err(host_says)?,
+        }
         for folder in missing {
             let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
             let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(host_says)?;
@@ -90,6 +106,12 @@ impl FileHost {
         let path = inside(path)?;
         Ok(retry_on_intr(|| rustix::fs::openat(&self.root, path, FOLDER, Mode::empty()))?)
     }
+}
+
+/// Makes the folder at `path` with those above it that are missing, each for its owner alone: for what
+/// others keep beside the files of a store.
+pub fn create_private_folders(path: impl AsRef<Path>) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(FOLDER_PERMISSIONS).create(path)
 }
 
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -135,7 +157,7 @@ impl Host for FileHost {
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
-        let (path, permissions) = (inside(path)?, Mode::from_raw_mode(0o777));
+        let (path, permissions) = (inside(path)?, Mode::from_raw_mode(FOLDER_PERMISSIONS));
         Ok(retry_on_intr(|| rustix::fs::mkdirat(&self.root, path, permissions))?)
     }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 pub use crate::raw::{Map, fork_generation, install_guard};
 pub use file::FileMedium;
-pub use folder::{FileHost, Network};
+pub use folder::{FileHost, Network, create_private_folders};
 pub use memory::{MemoryHost, MemoryMedium};
 
 /// How a file is opened.

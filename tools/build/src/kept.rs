@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use sapwood::medium::create_private_folders;
 use sapwood::{Error, ErrorKind, Result, Store};
 use sapwood_oci::{KEPT_DIRECTORIES, allocated_bytes};
 
@@ -144,7 +145,7 @@ fn lock_of(directory: &Path) -> PathBuf {
 /// The lock of a directory in a folder, which is made; none where somebody else has it.
 fn lock_in(folder: &Path, path: &Path, operation: FlockOperation) -> io::Result<Option<File>> {
     loop {
-        fs::create_dir_all(folder)?;
+        create_private_folders(folder)?;
         match lock(path, operation) {
             // It was removed meanwhile.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -11,6 +11,7 @@ use oci_spec::runtime as oci;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::MountFlags;
 use sapwood::files::FileKind;
+use sapwood::medium::create_private_folders;
 use sapwood::{Error, Result};
 use sapwood_fuse::MountPoint;
 
@@ -40,7 +41,7 @@ struct Planned {
 pub fn write(job: &Job, account: &Account, place: &Place, id: &str) -> Result<Vec<MountPoint>> {
     let folder = place.bundle();
     let failed = |error: io::Error| Error::io("write a bundle", error).in_file(&folder);
-    fs::create_dir_all(&folder).map_err(failed)?;
+    create_private_folders(&folder).map_err(failed)?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     rustix::mount::mount("sapwood", &folder, "tmpfs", flags, Some(BUNDLE_OPTIONS))
         .map_err(|error| failed(error.into()))?;

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sapwood::files::{Files, Paths};
+use sapwood::medium::create_private_folders;
 use sapwood::{ErrorKind, LayerId};
 use sapwood_fuse::{AccessTimes, Audience, Ended, Mount, MountOptions};
 
@@ -261,7 +262,7 @@ fn serve(
     }
     let rootfs = place.rootfs();
     let failed = |error| sapwood::Error::io("make a folder", error).in_file(&rootfs);
-    fs::create_dir_all(&rootfs).map_err(failed)?;
+    create_private_folders(&rootfs).map_err(failed)?;
     let account = Accounts::of(&files)?.find(&job.process.user)?;
     let mount_points = bundle::write(job, &account, place, id)?;
     let options = MountOptions {

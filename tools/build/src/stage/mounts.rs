@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sapwood::medium::create_private_folders;
 use sapwood::{Error, ErrorKind, Result};
 use sapwood_container::{Access, Content, Job, Mount as JobMount, Place};
 use sapwood_fuse::{AccessTimes, Audience, Mount as Served, MountOptions};
@@ -225,7 +226,7 @@ impl Mounted {
         access: Access,
         directory: PathBuf,
     ) -> Result<Content> {
-        fs::create_dir_all(&directory)
+        create_private_folders(&directory)
             .map_err(|error| Error::io("mount files", error).in_file(&directory))?;
         let options = MountOptions {
             source: "sapwood".to_owned(),

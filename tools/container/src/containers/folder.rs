@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use sapwood::medium::create_private_folders;
 use sapwood::store::Name;
 use sapwood::{Error, ErrorKind, Result, Store};
 use sapwood_fuse::{Durability, control_folder};
@@ -69,7 +70,7 @@ impl Lock {
     pub fn take_if_free(folder: &Path) -> Result<Option<Lock>> {
         let failed = |error: io::Error| Error::io("lock a container", error).in_file(folder);
         loop {
-            fs::create_dir_all(folder).map_err(failed)?;
+            create_private_folders(folder).map_err(failed)?;
             let opened = match File::open(folder) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 opened => opened.map_err(failed)?,

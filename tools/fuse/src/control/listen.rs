@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 use sapwood::files::Files;
+use sapwood::medium::create_private_folders;
 use sapwood::{Annotations, Error, Result};
 
 use super::SOCKET;
@@ -95,7 +96,7 @@ impl Control {
 
 /// A socket in `folder`, reached through a descriptor: paths of sockets end at 108 bytes.
 fn bind(folder: &Path) -> io::Result<(UnixListener, PathBuf)> {
-    fs::create_dir_all(folder)?;
+    create_private_folders(folder)?;
     let socket = folder.join(SOCKET);
     match fs::remove_file(&socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
