@@ -43,12 +43,19 @@ impl Image {
         let is_image = |label: &str| label == IMAGE_LABEL;
         let filesystem_layers =
             layers.iter().filter(|layer| !layer.annotations.labels.keys().any(|l| is_image(l)));
-        let top = filesystem_layers.clone().next().map(|layer| layer.id.to_string());
-        let configuration = match read_configuration(&view)? {
-            Some(read) => serde_json::from_value(read.to_value()).map_err(|error| {
-                let expected = "an image configuration";
-                Error::invalid("build", "configuration", format!("{reference}: {error}"), expected)
-            })?,
+        let newest = filesystem_layers.clone().next();
+        let mut configuration = match read_configuration(&view)? {
+            Some(read) => {
+                serde_json::from_value::<Configuration>(read.to_value()).map_err(|error| {
+                    let expected = "an image configuration";
+                    Error::invalid(
+                        "build",
+                        "configuration",
+                        format!("{reference}: {error}"),
+                        expected,
+                    )
+                })?
+            }
             None => {
                 let steps = filesystem_layers.map(|layer| History {
                     created: layer.annotations.created.map(rfc3339),
@@ -60,6 +67,11 @@ impl Image {
                 Configuration { history, ..Configuration::default() }
             }
         };
+        // Whatever is built on it is as old as that at least, whenever it is built.
+        if configuration.created.is_none() {
+            configuration.created = newest.and_then(|layer| layer.annotations.created).map(rfc3339);
+        }
+        let top = newest.map(|layer| layer.id.to_string());
         let top = top.map(|top| store.snapshot_of(&top)).transpose()?;
         Ok(Image { top, configuration })
     }

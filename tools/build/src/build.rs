@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use sapwood::store::ResolvedKind;
 use sapwood::{Error as EngineError, ErrorKind, LayerId, Replace, Snapshot, Store};
 use sapwood_container::Runtime;
 use sapwood_oci::{Sha256, complete, note_diff_ids, publish};
@@ -47,6 +48,7 @@ pub struct Report {
 pub fn build(store: &Store, options: &Options, listener: &Listener<'_>) -> Result<Report> {
     let file = parse(&options.containerfile)
         .map_err(|error| Error::in_file(error, &options.file, &options.containerfile))?;
+    check_tags(store, &options.tags)?;
     remove_abandoned(store)?;
     let plan = plan(store, &file, options)?;
     let mut cache = match options.cache {
@@ -69,6 +71,24 @@ pub fn build(store: &Store, options: &Options, listener: &Listener<'_>) -> Resul
         runtime: OnceLock::new(),
     };
     build.all()
+}
+
+/// That the image can have these tags, before anything runs in vain.
+fn check_tags(store: &Store, tags: &[String]) -> Result<()> {
+    for tag in tags {
+        match store.expect_free(tag) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                // The name of a tag, which moves, or of a volume.
+                if store.resolve(tag)?.kind == ResolvedKind::Volume {
+                    return Err(error
+                        .about("name", "a volume", "a tag, or a name that is free")
+                        .into());
+                }
+            }
+            free => free?,
+        }
+    }
+    Ok(())
 }
 
 /// A stage that was built.
@@ -166,7 +186,7 @@ impl Build<'_> {
         let target = self.done(self.plan.target);
         let State { top, configuration, created, .. } = &target.state;
         let mut configuration = configuration.clone();
-        configuration.created = Some(created.clone());
+        configuration.created.clone_from(created);
         let labels = self.options.labels.iter().cloned();
         configuration.config.labels.extend(labels);
         let mut steps = Vec::new();

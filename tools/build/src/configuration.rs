@@ -171,9 +171,9 @@ impl Configuration {
     }
 
     /// Notes a step that made no layer.
-    pub fn note(&mut self, created: &str, created_by: impl Into<String>) {
+    pub fn note(&mut self, created: Option<&str>, created_by: impl Into<String>) {
         self.history.push(History {
-            created: Some(created.to_owned()),
+            created: created.map(str::to_owned),
             created_by: Some(created_by.into()),
             empty_layer: true,
             ..History::default()
@@ -182,9 +182,16 @@ impl Configuration {
 
     /// Notes a step that made a layer.
     pub fn note_layer(&mut self, created: &str, created_by: impl Into<String>) {
-        self.note(created, created_by);
+        self.note(Some(created), created_by);
         if let Some(step) = self.history.last_mut() {
             step.empty_layer = false;
+        }
+    }
+
+    /// Gives the steps that have no time this one.
+    pub fn date_steps(&mut self, created: &str) {
+        for step in self.history.iter_mut().filter(|step| step.created.is_none()) {
+            step.created = Some(created.to_owned());
         }
     }
 

@@ -40,10 +40,23 @@ pub struct State {
     /// The arguments that were declared, with their values.
     pub arguments: Vec<(String, Option<String>)>,
     /// When the topmost layer was made, as RFC 3339 writes it: also the time of later steps that make
-    /// none, so that what is built again from the same layers is the same image.
-    pub created: String,
+    /// none, so that what is built again from the same layers is the same image. None before there is
+    /// one: steps until then have the time of the first.
+    pub created: Option<String>,
     /// Whether `CMD` was said here, and not in the base.
     has_command: bool,
+}
+
+impl State {
+    /// Goes on with a layer on top, made at this time.
+    fn put(&mut self, layer: Snapshot, created_nanoseconds: i64, created_by: String) {
+        let created = rfc3339(created_nanoseconds);
+        if self.created.is_none() {
+            self.configuration.date_steps(&created);
+        }
+        self.configuration.note_layer(&created, created_by);
+        (self.top, self.created) = (Some(layer), Some(created));
+    }
 }
 
 /// A layer of the image that was made.
@@ -129,10 +142,8 @@ fn beginning(build: &Build<'_>, stage: &PlannedStage) -> State {
         configuration.set_variable("PATH", DEFAULT_PATH);
     }
     let variables = variables(&configuration);
-    let created = match (build.options.epoch_nanoseconds(), &configuration.created) {
-        (None, Some(created)) => created.clone(),
-        (epoch, _) => rfc3339(epoch.unwrap_or_else(now_nanoseconds)),
-    };
+    let epoch = build.options.epoch_nanoseconds();
+    let created = epoch.map(rfc3339).or_else(|| configuration.created.clone());
     State { top, configuration, variables, arguments: Vec::new(), created, has_command: false }
 }
 
@@ -237,7 +248,7 @@ impl StageBuild<'_> {
             return Err(error.about("path", directory, "a directory").into());
         }
         if found.is_some() {
-            self.state.configuration.note(&self.state.created, created_by);
+            self.state.configuration.note(self.state.created.as_deref(), created_by);
             return Ok(Outcome::Configured);
         }
         let user = self.state.configuration.config.user.clone();
@@ -272,9 +283,7 @@ impl StageBuild<'_> {
         self.state.configuration.note_cache_key(layers, key.as_str());
         if let Some(found) = self.find(parent, &key, &inputs)? {
             let created = found.annotations()?.created;
-            self.state.created = rfc3339(created.unwrap_or_else(now_nanoseconds));
-            self.state.top = Some(found);
-            self.state.configuration.note_layer(&self.state.created, created_by);
+            self.state.put(found, created.unwrap_or_else(now_nanoseconds), created_by);
             return Ok(Outcome::Cached);
         }
         make(self)?;
@@ -288,9 +297,7 @@ impl StageBuild<'_> {
             // Where nobody listens any more, the build has failed.
             let _ = self.made.send(MadeLayer { stage, step, layer: layer.layer_id() });
         }
-        self.state.top = Some(layer);
-        self.state.created = rfc3339(annotations.created.unwrap_or_else(now_nanoseconds));
-        self.state.configuration.note_layer(&self.state.created, created_by);
+        self.state.put(layer, annotations.created.unwrap_or_else(now_nanoseconds), created_by);
         Ok(Outcome::Made)
     }
 

@@ -106,7 +106,7 @@ impl StageBuild<'_> {
                 return Ok(());
             }
         };
-        self.state.configuration.note(&self.state.created, created_by);
+        self.state.configuration.note(self.state.created.as_deref(), created_by);
         Ok(())
     }
 

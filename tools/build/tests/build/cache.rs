@@ -48,6 +48,56 @@ fn what_did_not_change_is_not_made_again() {
     assert_ne!(changed.layer, first.layer);
 }
 
+/// Steps before the first layer, and those on a tree without a configuration, had the time of each build.
+#[test]
+fn what_is_built_again_of_the_same_layers_is_the_same_image() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    let files = Files::open(bench.store.create_tree("make").unwrap(), FilesOptions::default());
+    let files = files.unwrap();
+    Paths::new(&files).write("/base", b"1").unwrap();
+    let created = Some(1_000_000_000_000_000_000);
+    files.snapshot(&Annotations { created, ..Annotations::default() }).unwrap();
+    files.close().unwrap();
+    bench.store.tag("make@1", "tree:1", Replace::Refuse).unwrap();
+    for text in [
+        "FROM scratch\nENV x=y\nCOPY a /a\nCMD [\"/a\"]\n",
+        "FROM scratch\nCMD [\"/a\"]\n",
+        "FROM tree:1\nENV x=y\nCOPY a /a\n",
+        "FROM tree:1\nCMD [\"/a\"]\n",
+    ] {
+        let first = bench.build(text);
+        assert_eq!(bench.build(text).image, first.image, "{text}");
+    }
+    let first = bench.build("FROM scratch\nENV x=y\nCOPY a /a\n").configuration;
+    let [env, copy] = &first.history[..] else { panic!("{:?}", first.history) };
+    assert!(copy.created.is_some() && env.created == copy.created && first.created == copy.created);
+    let on_tree = bench.build("FROM tree:1\nCMD [\"/a\"]\n").configuration;
+    assert_eq!(on_tree.created.as_deref(), Some("2001-09-09T01:46:40.000000000Z"));
+    let nothing = bench.build("FROM scratch\nCMD [\"/a\"]\n").configuration;
+    assert_eq!((nothing.created, &nothing.history[0].created), (None, &None));
+}
+
+/// The whole build ran before its tag was looked at.
+#[test]
+fn a_tag_that_cannot_be_is_refused_before_the_first_step() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    bench.store.create_tree("volume").unwrap().close().unwrap();
+    let layers = bench.store.layer_ids().unwrap().len();
+    for (tag, kind) in [("a b", ErrorKind::InvalidInput), ("volume", ErrorKind::AlreadyExists)] {
+        let tags = vec!["fine:1".to_owned(), tag.to_owned()];
+        let options = Options { tags, ..bench.options("FROM scratch\nCOPY a /a\n") };
+        let error = build(&bench.store, &options, &silent).unwrap_err();
+        assert_eq!(error.engine().unwrap().kind(), kind, "{error}");
+        assert_eq!(bench.store.layer_ids().unwrap().len(), layers);
+    }
+    let tags = vec!["fine:1".to_owned()];
+    let options = Options { tags, ..bench.options("FROM scratch\nCOPY a /a\n") };
+    build(&bench.store, &options, &silent).unwrap();
+    build(&bench.store, &options, &silent).unwrap();
+}
+
 #[test]
 fn linked_layers_are_put_on_a_changed_base_by_sharing() {
     let bench = Bench::new();
