@@ -61,6 +61,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod compressed;
 mod device;
 mod export;
 mod import;
@@ -70,6 +71,7 @@ mod report;
 mod residue;
 pub mod tar;
 
+pub use compressed::{decompressed, is_archive};
 pub use device::pack as pack_device;
 pub use export::{export_directory, export_file, export_layer, export_tar, member_of};
 pub use import::{HostDirectory, HostFile, Identity};

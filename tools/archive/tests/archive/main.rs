@@ -1,6 +1,7 @@
 //! Trees in and out: what goes in comes out, what is hostile stays out.
 
 mod attacks;
+mod compressed;
 mod copies;
 mod differences;
 mod hosts;

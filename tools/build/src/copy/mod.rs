@@ -11,5 +11,5 @@ pub use self::digest::{Looked, digest};
 pub use self::owner::Owner;
 pub use self::permissions::Permissions;
 pub use self::place::{Document, Placing, Target};
-pub use self::unpack::{is_archive, unpack};
+pub use self::unpack::unpack;
 pub use self::way::make_directories;

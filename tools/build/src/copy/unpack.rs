@@ -1,34 +1,18 @@
 //! `ADD` of archives: what a tar stream holds, compressed or not.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use sapwood::files::{Files, Inode};
 use sapwood::{Error, ErrorKind, Result};
-use sapwood_archive::{ImportOptions, Ownership, import_tar};
+use sapwood_archive::{ImportOptions, Ownership, decompressed, import_tar};
 
 use super::owner::Owner;
 use crate::origin::{Found, Origin};
 
-/// The unit of a tar stream in bytes.
-const RECORD_BYTES: usize = 512;
-/// Where in a header its checksum stands, and how long it is.
-const CHECKSUM: std::ops::Range<usize> = 148..156;
-/// How much of a stream is read at once.
-const BUFFER_BYTES: usize = 256 << 10;
 /// How many pieces are read ahead.
 const CHUNKS_AHEAD: usize = 8;
-/// How much memory a decoder may take: as much as the compressors' own defaults need at most.
-const DECODER_BYTES_MAX: u64 = 256 << 20;
-
-/// Whether a file is a tar stream, perhaps compressed; judged by its beginning.
-pub fn is_archive(input: &mut dyn Read) -> bool {
-    // What cannot be read as one is none.
-    let Ok(mut stream) = decompressed(input) else { return false };
-    let mut record = [0; RECORD_BYTES];
-    stream.read_exact(&mut record).is_ok() && is_header(&record)
-}
 
 /// Puts what an archive of an origin holds into a directory.
 ///
@@ -105,38 +89,4 @@ fn put(files: &Files, into: Inode, input: &mut dyn Read, owner: Option<Owner>) -
     let mut stream = decompressed(input)?;
     import_tar(files, into, &mut stream, &options, &mut |_| {})?;
     Ok(())
-}
-
-/// The stream without its compression: gzip, bzip2, xz or Zstandard, told by its first bytes.
-fn decompressed<'a>(input: &'a mut dyn Read) -> Result<Box<dyn Read + 'a>> {
-    let failed = |error| Error::io("read an archive", error);
-    let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
-    let begin = input.fill_buf().map_err(failed)?;
-    Ok(match begin {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-        [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
-        [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => {
-            let flags = liblzma::stream::CONCATENATED;
-            let stream = liblzma::stream::Stream::new_stream_decoder(DECODER_BYTES_MAX, flags);
-            let stream = stream.map_err(|error| failed(error.into()))?;
-            Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
-        }
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            Box::new(zstd::Decoder::with_buffer(input).map_err(failed)?)
-        }
-        _ => Box::new(input),
-    })
-}
-
-/// Whether a record is the header of a member: its checksum is right.
-fn is_header(record: &[u8; RECORD_BYTES]) -> bool {
-    let text = String::from_utf8_lossy(&record[CHECKSUM]);
-    let text = text.trim_matches(['\0', ' ']);
-    let Ok(told) = u32::from_str_radix(text, 8) else { return false };
-    let sum: u32 = record
-        .iter()
-        .enumerate()
-        .map(|(at, byte)| if CHECKSUM.contains(&at) { 32 } else { u32::from(*byte) })
-        .sum();
-    sum == told
 }

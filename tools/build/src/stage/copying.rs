@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use sapwood::files::{Files, FilesView};
 use sapwood::{Error, ErrorKind};
+use sapwood_archive::is_archive;
 use sapwood_archive::tar::MemberKind;
 
 use super::{StageBuild, absolute};
 use crate::cache::Inputs;
 use crate::containerfile::{CopyFiles, Instruction, Kind, Mode, Problem, Word, expand};
 use crate::copy::{Document, Looked, Owner, Permissions, Placing, Target};
-use crate::copy::{digest, is_archive, unpack};
+use crate::copy::{digest, unpack};
 use crate::error::Stop;
 use crate::event::Outcome;
 use crate::origin::{Group, Origin, Selection, TreeOrigin, select};

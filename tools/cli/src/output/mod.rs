@@ -139,6 +139,14 @@ impl Output {
         buffered.flush().map_err(CliError::report)
     }
 
+    /// Prints a line on standard error beside what was done: what somebody may not have meant.
+    pub fn note(&self, text: &str) {
+        if !self.json && !self.quiet {
+            // Nothing hangs on it.
+            let _ = writeln!(io::stderr().lock(), "sapwood: {}", printable(text));
+        }
+    }
+
     /// Prints an error on standard error.
     pub fn print_error(&self, verb: Option<&str>, error: &CliError) {
         if error.is_silent() {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use super::support::{Place, files_in, pattern};
 
@@ -55,6 +56,35 @@ fn place_with_files() -> Place {
     fs::create_dir(place.path("files")).unwrap();
     make_files(&place.path("files"));
     place
+}
+
+/// The checksum of a header was said to be wrong; a tar that was to be a tree became a disk without a word.
+#[test]
+fn a_tar_stream_may_be_compressed_and_is_not_taken_for_a_disk_in_silence() {
+    let place = place_with_files();
+    place.ok(&["import", "files", "files:1"]);
+    place.ok(&["export", "files:1", "files.tar", "--format", "tar"]);
+    let tar = fs::read(place.path("files.tar")).unwrap();
+    let zipped = Command::new("gzip").arg("-c").arg(place.path("files.tar")).output().unwrap();
+    assert!(zipped.status.success());
+    fs::write(place.path("files.tar.gz"), &zipped.stdout).unwrap();
+    place.ok(&["import", "files.tar.gz", "zipped:1", "--format", "tar"]);
+    assert_eq!(place.ok(&["export", "zipped:1", "-", "--format", "tar"]), tar);
+    let said = place.feed(&["import", "-", "layer:1", "--format", "layer"], &zipped.stdout);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(place.ok(&["export", "layer:1", "-", "--format", "tar"]), tar);
+    let cut = &zipped.stdout[..zipped.stdout.len() - 4];
+    assert_eq!(place.feed(&["import", "-", "cut:1", "--format", "tar"], cut).code, 10);
+
+    for file in ["files.tar", "files.tar.gz"] {
+        let disk = place.run(&["import", file, &format!("{file}:1")]);
+        assert_eq!(disk.code, 0, "{}", disk.stderr);
+        assert!(disk.stderr.contains("--format tar makes a tree"), "{}", disk.stderr);
+        let told = place.run(&["import", file, &format!("{file}:2"), "--format", "raw"]);
+        assert_eq!((told.code, told.stderr.as_str()), (0, ""));
+    }
+    let disk = place.run(&["import", "files/large", "large:1"]);
+    assert_eq!((disk.code, disk.stderr.as_str()), (0, ""));
 }
 
 #[test]

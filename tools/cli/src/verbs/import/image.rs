@@ -1,11 +1,13 @@
 //! Raw disk images.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
 use sapwood::Replace;
 use sapwood::chain::Snapshot;
 use sapwood::volume::Volume;
+use sapwood_archive::is_archive;
 use serde::Serialize;
 
 use super::super::annotate::annotations;
@@ -60,8 +62,18 @@ pub fn import(args: &ImportArgs, context: &Context<'_>) -> Result<Verdict> {
         let data_bytes = store.layer(layer)?.data_blocks * store.block_size().bytes();
         let layer = layer.to_string();
         let file = args.file.display().to_string();
+        if args.format.is_none() && source.is_some() && is_tar(&args.file) {
+            let how =
+                format!("{file} is a tar: imported as a disk image; --format tar makes a tree");
+            context.output.note(&how);
+        }
         context.print(&Imported { file, tag: &args.tag, layer, size_bytes, data_bytes })
     })
+}
+
+/// Whether a file is a tar stream; one that cannot be read is none.
+fn is_tar(path: &Path) -> bool {
+    File::open(path).is_ok_and(|mut file| is_archive(&mut file))
 }
 
 fn fill_from_file(source: &RawSource, volume: &Volume, progress: &Progress) -> Result<()> {

@@ -1,12 +1,13 @@
 //! Directories, tar streams and image layers: trees of files.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use sapwood::files::{Files, FilesOptions, Inode};
 use sapwood::store::{Replace, Store};
-use sapwood_archive::{Progress, Report as Counts, import_directory, import_layer, import_tar};
+use sapwood_archive::{Progress, Report as Counts};
+use sapwood_archive::{decompressed, import_directory, import_layer, import_tar};
 use serde::Serialize;
 
 use super::super::annotate::annotations;
@@ -16,9 +17,6 @@ use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
-
-/// How much of a stream is read ahead.
-const STREAM_BUFFER_BYTES: usize = 1 << 20;
 
 /// What a tree is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,12 +126,12 @@ impl Source<'_> {
 
 fn open_stream(path: &Path) -> Result<Box<dyn Read>> {
     if path == Path::new("-") {
-        return Ok(Box::new(BufReader::with_capacity(STREAM_BUFFER_BYTES, io::stdin())));
+        return Ok(decompressed(io::stdin())?);
     }
     if path.is_dir() {
         let path = path.display();
         return Err(CliError::usage(format!("{path} is a directory, not a tar stream")));
     }
     let file = File::open(path).map_err(CliError::file("open", path))?;
-    Ok(Box::new(BufReader::with_capacity(STREAM_BUFFER_BYTES, file)))
+    Ok(decompressed(file)?)
 }
