@@ -2,6 +2,7 @@
 
 mod build;
 pub mod container;
+mod elsewhere;
 mod help;
 mod image;
 mod life;
@@ -183,8 +184,8 @@ pub enum Verb {
     Write(WriteArgs),
     /// Picture which layer owns what, and list the extents
     Map(MapArgs),
-    /// List the ranges that differ, from metadata alone, or the files of trees; a range rewritten
-    /// with the same bytes counts
+    /// List the ranges that differ, from metadata alone, one rewritten with the same bytes too; or
+    /// the files of trees
     Diff(DiffArgs),
     /// Tell which layer wrote which range of a file in a tree, and when
     Blame(BlameArgs),
@@ -245,7 +246,7 @@ impl Command {
         let mut grammar = <Command as CommandFactory>::command();
         let matches = match read_one_verb(&grammar, &words) {
             Some(matches) => matches,
-            None => grammar.try_get_matches_from_mut(words)?,
+            None => grammar.try_get_matches_from_mut(words).map_err(elsewhere::explain)?,
         };
         let verb = matches.subcommand_name().expect("clap asks for a verb").to_owned();
         let command = Command::from_arg_matches(&matches);

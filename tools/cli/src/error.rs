@@ -97,6 +97,8 @@ pub enum CliError {
     Engine(sapwood::Error),
     /// A build's: a place in a Containerfile, a step, a program.
     Build(Box<sapwood_build::Error>),
+    /// A volume that is in use, and what uses it.
+    InUse { volume: String, holder: String, user: String },
     /// The arguments fit the grammar, but not each other or the world.
     Usage(String),
     /// A file of the user, by name or a standard stream.
@@ -152,6 +154,7 @@ impl CliError {
             },
             CliError::NotRun(cause) => cause.kind(),
             _ => match self.exit() {
+                Exit::Locked => ErrorKind::Locked.as_str(),
                 Exit::Usage => "usage",
                 Exit::NoSpace => "no space",
                 Exit::NotFound => "not found",
@@ -175,6 +178,7 @@ impl CliError {
                 ErrorKind::NotPermitted => Exit::Io,
                 kind => exit_of_kind(kind),
             },
+            CliError::InUse { .. } => Exit::Locked,
             CliError::Usage(_) => Exit::Usage,
             CliError::ReaderGone => Exit::Done,
             CliError::Told(code) => Exit::of_code(Some((*code).into())),
@@ -244,6 +248,11 @@ fn exit_of_kind(kind: ErrorKind) -> Exit {
     }
 }
 
+/// Whether a store was looked for that is not there, by who makes none.
+fn is_of_missing_store(error: &sapwood::Error) -> bool {
+    error.kind() == ErrorKind::NoStore && error.field().is_none()
+}
+
 impl From<sapwood::Error> for CliError {
     fn from(error: sapwood::Error) -> CliError {
         CliError::Engine(error)
@@ -268,8 +277,14 @@ impl From<sapwood_container::Error> for CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            CliError::Engine(error) if is_of_missing_store(error) => {
+                write!(f, "{error} (`init` makes one; --store and SAPWOOD_STORE name another)")
+            }
             CliError::Engine(error) | CliError::Registry(error) => error.fmt(f),
             CliError::Build(error) => error.fmt(f),
+            CliError::InUse { volume, holder, user } => {
+                write!(f, "{}: {volume} is {holder}: {user}", ErrorKind::Locked.as_str())
+            }
             CliError::Usage(text) => f.write_str(text),
             CliError::File { operation, path, source } => {
                 write!(f, "{operation}: {}: {source}", path.display())

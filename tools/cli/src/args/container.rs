@@ -1,7 +1,7 @@
 //! The words of the verbs that run processes over trees.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use sapwood_container::{Access, HostMount, MemoryMount, Network};
@@ -67,6 +67,9 @@ pub struct RunArgs {
     /// Mount a file or directory of the host, as often as needed
     #[arg(short, long = "volume", value_name = "HOST:DIR[:ro]", value_parser = parse_volume)]
     pub volumes: Vec<HostMount>,
+    /// Known to others, and refused with what is there instead
+    #[arg(short, long = "publish", hide = true, value_parser = refuse_ports)]
+    pub publish: Vec<Refused>,
     /// Mount an empty directory in memory, as often as needed
     #[arg(long = "tmpfs", value_name = "DIR[:size=SIZE,mode=MODE]", value_parser = parse_tmpfs)]
     pub memory_folders: Vec<MemoryMount>,
@@ -206,20 +209,50 @@ pub fn lines_of_file(text: &str) -> Vec<String> {
     lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect()
 }
 
+/// What no word can mean.
+#[derive(Clone, Debug)]
+pub enum Refused {}
+
+fn refuse_ports(_: &str) -> Result<Refused, String> {
+    Err("ports are not published: what a container listens on is the host's, with --network=host \
+         as without it, and nobody's with --network=none"
+        .to_owned())
+}
+
 fn parse_volume(text: &str) -> Result<HostMount, String> {
     let expected = || "a volume is HOST:DIR or HOST:DIR:ro".to_owned();
     let (rest, access) = match text.rsplit_once(':') {
-        Some((rest, "ro")) => (rest, Access::ReadOnly),
-        Some((rest, "rw")) => (rest, Access::ReadWrite),
+        Some((rest, options)) if !options.starts_with('/') => (rest, access(options)?),
         _ => (text, Access::ReadWrite),
     };
     match rest.rsplit_once(':') {
         Some((source, target)) if !source.is_empty() && target.starts_with('/') => {
+            // Others take one word for the name of a volume that they keep.
+            if !source.contains('/') && !Path::new(source).exists() {
+                return Err(format!(
+                    "volumes by name are not kept: HOST is a path, and {source:?} is not there"
+                ));
+            }
             let source = std::path::absolute(source).map_err(|error| error.to_string())?;
             Ok(HostMount { source, target: target.into(), access })
         }
         _ => Err(expected()),
     }
+}
+
+/// What stands behind the directory. That files are labelled anew for SELinux is asked for with `z` and
+/// `Z` on every machine, and nothing has to be done for it: a container is not confined by labels.
+fn access(options: &str) -> Result<Access, String> {
+    let mut access = Access::ReadWrite;
+    for option in options.split(',') {
+        match option {
+            "ro" => access = Access::ReadOnly,
+            "rw" => access = Access::ReadWrite,
+            "z" | "Z" => {}
+            _ => return Err(format!("found {option:?}, expected HOST:DIR or HOST:DIR:ro")),
+        }
+    }
+    Ok(access)
 }
 
 fn parse_tmpfs(text: &str) -> Result<MemoryMount, String> {
@@ -261,7 +294,12 @@ mod tests {
         assert_eq!(parse("/a:/b"), is("/a", "/b", Access::ReadWrite));
         assert_eq!(parse("/a:/b:ro"), is("/a", "/b", Access::ReadOnly));
         assert_eq!(parse("/a:c:/b:rw"), is("/a:c", "/b", Access::ReadWrite));
-        for bad in ["", "/a", "/a:", ":/b", "/a:b", "/a:ro", "/a:/b:rx"] {
+        assert_eq!(parse("/a:/b:z"), is("/a", "/b", Access::ReadWrite));
+        assert_eq!(parse("/a:/b:Z,ro"), is("/a", "/b", Access::ReadOnly));
+        let named = parse("data:/b").unwrap_err();
+        assert!(named.contains("volumes by name") && named.contains("\"data\""), "{named}");
+        assert!(parse("src:/b").is_ok() && parse("./data:/b").is_ok(), "a folder here");
+        for bad in ["", "/a", "/a:", ":/b", "/a:b", "/a:ro", "/a:/b:rx", "/a:/b:ro,", "/a:/b:"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

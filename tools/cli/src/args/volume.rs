@@ -80,7 +80,7 @@ pub struct RmArgs {
     /// Remove directories in trees with all below them
     #[arg(short, long)]
     pub recursive: bool,
-    /// Kill what runs in containers that are to be removed
+    /// Kill what runs in containers that are to be removed, and leave out what is not there
     #[arg(short, long)]
     pub force: bool,
     /// Give up names and layers that `check` says cannot be read, and that stop `gc`; what stood on

@@ -22,6 +22,7 @@ mod gc;
 mod history;
 mod images;
 mod import;
+mod in_use;
 mod init;
 mod inspect;
 mod ln;
@@ -66,7 +67,11 @@ use crate::output::Output;
 /// Runs a command, whose verb was typed so.
 pub fn run(command: &Command, verb: &str, output: &Output) -> Result<Verdict> {
     let context = &Context::new(&command.global, verb, output);
-    match &command.verb {
+    run_verb(&command.verb, context).map_err(|error| in_use::explain(error, context))
+}
+
+fn run_verb(verb: &Verb, context: &Context<'_>) -> Result<Verdict> {
+    match verb {
         Verb::Init(args) => init::run(args, context),
         Verb::Create(args) => create::run(args, context),
         Verb::Import(args) => import::run(args, context),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::stop::kill;
 use crate::args::RmArgs;
 use crate::context::Context;
-use crate::error::{CliError, Result, Verdict};
+use crate::error::{CliError, Exit, Result, Verdict};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::tree::{TreePath, Word, as_reference, change, open_view, runs_of_one_tree};
@@ -69,18 +69,19 @@ impl Report for Removals {
 
 pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let (places, names) = sort(&args.words)?;
+    let (mut places, mut names) = sort(&args.words)?;
     if args.damaged {
         return give_up(&store, &places, &names, context);
     }
     // A word that is mistyped stops the whole line before anything is gone.
-    for name in &names {
+    keep_those_there(&mut names, args.force, context, |name| {
         store.resolve(name)?;
-    }
-    for place in &places {
+        Ok(())
+    })?;
+    keep_those_there(&mut places, args.force, context, |place| {
         let view = open_view(&store, &place.reference)?;
-        place.named(Paths::new(&view).resolve_link(&place.path))?;
-    }
+        place.named(Paths::new(&view).resolve_link(&place.path)).map(drop)
+    })?;
     for places in runs_of_one_tree(&places) {
         remove_files(&store, places, args.recursive)?;
     }
@@ -104,6 +105,30 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
         removed.push(Removal { reference: name, layers_removed, layers_lost, left });
     }
     context.print(&Removals { removed })
+}
+
+/// Looks for what is to be removed. What is not there is told and left out with `force`, as by others,
+/// and an error without.
+fn keep_those_there<T>(
+    words: &mut Vec<T>,
+    force: bool,
+    context: &Context<'_>,
+    look: impl Fn(&T) -> Result<()>,
+) -> Result<()> {
+    let mut there = Vec::new();
+    for word in words.drain(..) {
+        match look(&word) {
+            Err(error) if force && error.exit() == Exit::NotFound => {
+                context.output.note(&error.to_string());
+            }
+            found => {
+                found?;
+                there.push(word);
+            }
+        }
+    }
+    *words = there;
+    Ok(())
 }
 
 fn give_up(

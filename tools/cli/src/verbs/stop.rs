@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use sapwood::Store;
-use sapwood_container::{container, signal, wait_for_end};
+use sapwood_container::{Status, container, signal, wait_for_end};
 use serde::Serialize;
 
 use crate::args::StopArgs;
@@ -31,7 +31,12 @@ impl Report for Stopped<'_> {
 pub fn run(args: &StopArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     for name in &args.names {
-        let of_image = container(&store, name)?.record.stop_signal;
+        let container = container(&store, name)?;
+        // One that has ended is what was asked for.
+        if container.status != Status::Running {
+            continue;
+        }
+        let of_image = container.record.stop_signal;
         let asked = args.signal.as_deref().or(of_image.as_deref()).unwrap_or("TERM");
         signal(&store, name, asked)?;
     }

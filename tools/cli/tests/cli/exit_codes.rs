@@ -84,6 +84,7 @@ fn no_store_is_3_and_makes_none() {
         let said = place.run(words);
         assert_eq!(said.code, 3, "{words:?}: {}", said.stderr);
         assert!(said.stderr.contains("no store"), "{}", said.stderr);
+        assert!(said.stderr.contains("`init` makes one"), "{}", said.stderr);
     }
     std::fs::create_dir(place.store()).unwrap();
     assert_eq!(place.run(&["ls"]).code, 3);
@@ -95,6 +96,48 @@ fn no_store_is_3_and_makes_none() {
     // A path with a mistyped folder is no store for those who make stores, either.
     assert_eq!(place.run(&["create", "a", "1M", "--store", "mistyped/store"]).code, 3);
     assert!(!place.path("mistyped").exists());
+}
+
+#[test]
+fn what_others_have_and_this_has_not_is_told_with_what_there_is() {
+    let place = Place::with_fork();
+    for (words, code, text) in [
+        (&["volume", "ls"][..], 2, "`run -v HOST:DIR`"),
+        (&["network", "ls"], 2, "`run --network`"),
+        (&["kill", "vm"], 2, "`stop --signal KILL`"),
+        (&["run", "-p", "80:80", "base:1"], 125, "ports are not published"),
+        (&["run", "--publish", "80", "base:1"], 125, "ports are not published"),
+    ] {
+        let said = place.run(words);
+        assert_eq!(said.code, code, "{words:?}: {}", said.stderr);
+        assert!(said.stderr.contains(text), "{words:?}: {}", said.stderr);
+        assert!(!said.stderr.contains("similar"), "{words:?}: {}", said.stderr);
+    }
+    std::fs::create_dir(place.path("tree")).unwrap();
+    place.ok(&["import", "tree", "tree:1"]);
+    for words in [&["inspect", "tree:1"][..], &["save", "tree:1", "x.tar"]] {
+        let said = place.run(words);
+        assert_eq!(said.code, 2, "{words:?}: {}", said.stderr);
+        assert!(said.stderr.contains("`build` makes one on any tree"), "{}", said.stderr);
+    }
+}
+
+/// A line of a script that cleans up failed where there was nothing to clean up.
+#[test]
+fn what_is_not_there_is_left_out_by_force() {
+    let place = Place::with_fork();
+    assert_eq!(place.run(&["rm", "missing", "vm"]).code, 8);
+    let said = place.run(&["rm", "-f", "missing", "vm"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(said.stdout, b"removed vm\n");
+    assert!(
+        said.stderr.contains("not found") && said.stderr.contains("missing"),
+        "{}",
+        said.stderr
+    );
+    let said = place.run(&["rm", "-f", "vm"]);
+    assert_eq!((said.code, said.stdout.len()), (0, 0));
+    assert_eq!(place.run(&["rm", "-f", "a b"]).code, 2, "what can be no name is a mistake");
 }
 
 #[test]

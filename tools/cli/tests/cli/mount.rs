@@ -56,6 +56,8 @@ fn a_volume_is_mounted_asked_and_unmounted() {
     assert_eq!(said, format!("mounted web on {}, read and write\n", mount.display()));
     fs::write(mount.join("file"), "before").unwrap();
     expect(&place.run(&["mount", "web", "store"]), 4, "process");
+    let told = format!("mounted on {}; write there, or `umount", mount.display());
+    expect(&place.run(&["rm", "web"]), 4, &told);
     place.ok(&["snapshot", "web", "--tag", "web:1", "--comment", "of a mount"]);
     fs::write(mount.join("file"), "after").unwrap();
     place.ok(&["flush", "web"]);

@@ -34,7 +34,9 @@ impl Image {
             }
             None => {
                 let found = format!("{reference}, a tree without a configuration");
-                Err(Error::invalid("open an image", "reference", found, "an image"))
+                let expected =
+                    "an image: `build` makes one on any tree, `commit` one of a container";
+                Err(Error::invalid("open an image", "reference", found, expected))
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -73,8 +74,38 @@ fn what_cannot_be_mounted_is_told_before_anything_runs() {
     expect(&run("host:/etc/passwd", "/etc/passwd"), 125, "/etc/passwd");
     expect(&run("host:/", "/"), 125, "\"/\"");
     expect(&run("host:data", "/data"), 125, "HOST:DIR");
+    expect(&run("data:/data", "/data"), 125, "volumes by name are not kept");
+    expect(&place.run(&["run", "-p", "80:80", "base:1"]), 125, "ports are not published");
     assert_eq!(left_of(&place), [] as [String; 0]);
     assert_eq!(place.ok(&["ls"]), before);
+}
+
+/// The runtime was told the path from the working directory, and looked for it in another one.
+#[test]
+fn the_path_of_the_store_may_begin_where_the_command_does() {
+    let Some(place) = place("the_path_of_the_store_may_begin_where_the_command_does") else {
+        return;
+    };
+    let run = |store: &str, words: &[&str]| {
+        place.ok(&[&["--store", store, "run", "-u", "0"], words].concat())
+    };
+    assert_eq!(text(run("store", &["--rm", "base:1", "echo", "hi"])), "hi\n");
+    run("./store", &["-d", "--name", "web", "base:1", "sleep", "1000"]);
+    assert_eq!(text(place.ok(&["--store", "store", "exec", "web", "id", "-u"])), "0\n");
+    // What holds the name is told, and not only that it is held.
+    fs::write(place.path("file"), "").unwrap();
+    expect(&place.run(&["cp", "file", "web:/file"]), 4, "a container that runs; `exec web` works");
+    place.ok(&["--store", "store", "rm", "-f", "web"]);
+    fs::create_dir(place.path("context")).unwrap();
+    let build = "FROM base:1\nUSER 0\nRUN --mount=type=cache,target=/kept echo built > /made\n";
+    fs::write(place.path("context/Containerfile"), build).unwrap();
+    place.ok(&["--store", "store/../store", "build", "-t", "made:1", "context"]);
+    assert_eq!(place.ok(&["cat", "made:1:/made"]), b"built\n");
+    // Nobody else looks into any folder that all this made.
+    let mode = |path: &str| fs::metadata(place.store().join(path)).unwrap().mode() & 0o7777;
+    for folder in ["", "layers", "names", "containers", "mounts", "build-caches"] {
+        assert_eq!(mode(folder), 0o700, "{folder}");
+    }
 }
 
 #[test]
