@@ -249,6 +249,9 @@ fn a_disk_may_be_so_large_and_no_larger() {
     }
 }
 
+/// A way to read from a byte of a block on.
+type ReadBlocks<'a> = dyn Fn(BlockAddress, u64, &mut [u8]) -> Result<()> + 'a;
+
 /// By block addresses: any address of a tree, and of a snapshot also those past its disk.
 #[test]
 fn blocks_are_reached_up_to_the_last_address_and_ranges_of_them_end_there() {
@@ -290,7 +293,7 @@ fn blocks_are_reached_up_to_the_last_address_and_ranges_of_them_end_there() {
         }
     }
     let snapshot = volume.snapshot(&Annotations::default()).unwrap();
-    let read: [&dyn Fn(BlockAddress, u64, &mut [u8]) -> Result<()>; 4] = [
+    let read: [&ReadBlocks<'_>; 4] = [
         &|address, offset, buffer| {
             volume.read_blocks_many(&mut [ReadRequest { address, offset, buffer }])
         },
