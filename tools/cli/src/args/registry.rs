@@ -37,7 +37,7 @@ pub struct PushArgs {
     pub registry: RegistryArgs,
 }
 
-/// How a registry is spoken to.
+// How a registry is spoken to. No comment that documents: a flattened group would give it to the verb.
 #[derive(Args, Debug)]
 pub struct RegistryArgs {
     /// Whether the registry needs a certificate that verifies [default: yes; plain HTTP to this

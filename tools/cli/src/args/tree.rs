@@ -54,7 +54,8 @@ pub struct BlameArgs {
     pub path: TreePath,
 }
 
-/// What of a tree is left behind on its way in or out; all else is taken along, or an error.
+// What of a tree is left behind on its way in or out; all else is taken along, or an error. No comment
+// that documents: a flattened group would give it to the verb.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct TreeOptions {
     /// Of a tree: leave owners out. In the store all belong to user and group 0 then, on the host

@@ -1,9 +1,11 @@
 //! `rm`: removes tags, volumes or snapshots, or files in trees.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sapwood::LayerId;
 use sapwood::files::Paths;
 use sapwood::store::{GivenUp, Name, Store};
 use sapwood_container::{Status, container};
@@ -87,8 +89,10 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     }
     let mut removed: Vec<Removal> =
         places.iter().map(|place| Removal::without_layers(place.to_string())).collect();
-    for name in names {
-        if args.force && !end(&store, &name)? {
+    let mut gone = HashSet::new();
+    for Meant { word: name, reference, snapshot } in meant(&store, names)? {
+        let went_with_another = snapshot.is_some_and(|snapshot| gone.contains(&snapshot));
+        if went_with_another || args.force && !end(&store, &name)? {
             removed.push(Removal::without_layers(name));
             continue;
         }
@@ -97,7 +101,8 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
         if let Ok(name) = Name::new(&name) {
             remove_stale_socket(&store, &name)?;
         }
-        let report = store.remove(&name)?;
+        let report = store.remove(&reference)?;
+        gone.extend(report.snapshots.iter().copied());
         let layers_removed =
             report.snapshots.iter().chain(&report.top).map(|layer| layer.to_string()).collect();
         let layers_lost = report.lost.iter().map(ToString::to_string).collect();
@@ -105,6 +110,31 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
         removed.push(Removal { reference: name, layers_removed, layers_lost, left });
     }
     context.print(&Removals { removed })
+}
+
+/// What a word of the line means.
+struct Meant {
+    word: String,
+    /// The same for as long as it is there, whatever else goes: `NAME@1` is another snapshot once the
+    /// newest is gone.
+    reference: String,
+    /// The snapshot, where it is one and no name.
+    snapshot: Option<LayerId>,
+}
+
+/// What all words mean before anything is gone, each thing once.
+fn meant(store: &Store, words: Vec<String>) -> Result<Vec<Meant>> {
+    let (mut meant, mut seen) = (Vec::new(), HashSet::new());
+    for word in words {
+        let resolved = store.resolve(&word)?;
+        let is_name = resolved.name.is_some() && resolved.index == 0;
+        let snapshot = (!is_name).then_some(resolved.layer);
+        let reference = snapshot.map_or_else(|| word.clone(), |snapshot| snapshot.to_string());
+        if seen.insert((resolved.name.filter(|_| is_name), snapshot)) {
+            meant.push(Meant { word, reference, snapshot });
+        }
+    }
+    Ok(meant)
 }
 
 /// Looks for what is to be removed. What is not there is told and left out with `force`, as by others,

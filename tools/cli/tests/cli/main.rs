@@ -13,6 +13,7 @@ mod load;
 mod mount;
 mod real_image;
 mod registries;
+mod removals;
 mod saves;
 mod support;
 mod tour;

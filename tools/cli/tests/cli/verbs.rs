@@ -8,6 +8,31 @@ fn help_names_every_verb_and_exit_code() {
     insta::assert_snapshot!("help", place.transcript(&[&["--help"]]));
 }
 
+/// What several verbs have in common described itself in the place of the verb.
+#[test]
+fn the_help_of_a_verb_begins_as_the_list_of_verbs_tells_it() {
+    let place = Place::empty();
+    let text = |words: &[&str]| String::from_utf8(place.ok(words)).unwrap();
+    let list = text(&["--help"]);
+    let (_, list) = list.split_once("Commands:\n").unwrap();
+    let (list, _) = list.split_once("\n\n").unwrap();
+    // What does not fit into a line goes on in the next one, under it.
+    let list = list.replace("\n               ", " ");
+    let words =
+        |text: &str| text.replace('\\', "").split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut verbs = 0;
+    for line in list.lines().filter(|line| !line.starts_with("  help ")) {
+        let (verb, told) = line.trim().split_once(' ').unwrap();
+        let told = words(told);
+        verbs += 1;
+        for help in [text(&[verb, "--help"]), text(&[verb, "-h"])] {
+            assert!(words(&help).starts_with(&told), "{verb}: {told}\n{help}");
+        }
+        assert!(words(&text(&["man", verb])).contains(&told), "{verb}: {told}");
+    }
+    assert!(verbs > 50, "{verbs} verbs");
+}
+
 #[test]
 fn making_and_listing() {
     let place = Place::empty();

@@ -45,7 +45,7 @@ fn a_thousand_containers_of_an_image_share_its_blocks_and_its_memory() {
     let image = store.snapshot_of("base:1").unwrap();
     each(|number| {
         let name = name(number);
-        let settings = Settings::default();
+        let settings = Settings { command: vec!["true".to_owned()], ..Settings::default() };
         let new = NewContainer {
             name: Some(&name),
             image: "base:1",

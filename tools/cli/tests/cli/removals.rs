@@ -1,0 +1,51 @@
+//! Several things removed by one command line: what each word means.
+
+use serde_json::{Value, json};
+
+use super::support::Place;
+
+/// A volume with five snapshots, by their ids, the newest first.
+fn with_five_snapshots() -> (Place, Vec<String>) {
+    let place = Place::with_store();
+    place.ok(&["create", "vm", "1M"]);
+    let snapshot = || place.json(&["snapshot", "vm"], 0)["layer"].as_str().unwrap().to_owned();
+    let mut ids: Vec<String> = (0..5).map(|_| snapshot()).collect();
+    ids.reverse();
+    (place, ids)
+}
+
+/// The snapshots of a volume that are kept.
+fn logged(place: &Place, reference: &str) -> Vec<String> {
+    let log = place.json(&["log", reference], 0);
+    let layers = log["layers"].as_array().unwrap().iter();
+    let kept = layers.filter(|layer| layer["removed"] == json!(false));
+    kept.map(|layer| layer["layer"].as_str().unwrap().to_owned()).collect()
+}
+
+/// `rm vm@1 vm@2` removed the newest snapshot and the third: with the newest gone, the next word was
+/// looked up.
+#[test]
+fn all_words_mean_what_they_do_before_anything_is_gone() {
+    for (words, gone) in [
+        (["vm@1", "vm@2"], vec![0, 1]),
+        (["vm@2", "vm@3"], vec![1, 2]),
+        (["vm@2", "vm@1"], vec![1, 0]),
+        (["vm@1", "vm@1"], vec![0]),
+    ] {
+        let (place, ids) = with_five_snapshots();
+        let removed = place.json(&["rm", words[0], words[1]], 0);
+        let layers = removed["removed"].as_array().unwrap().iter();
+        let layers: Vec<Value> = layers.map(|one| one["layers_removed"].clone()).collect();
+        let expected: Vec<Value> = gone.iter().map(|index| json!([ids[*index]])).collect();
+        assert_eq!(layers, expected, "{words:?}");
+        let log = logged(&place, "vm");
+        for (index, id) in ids.iter().enumerate() {
+            assert_eq!(log.contains(id), !gone.contains(&index), "{words:?}: {index}");
+        }
+    }
+    // The same thing under two names, and what goes with a volume.
+    let (place, ids) = with_five_snapshots();
+    let removed = place.json(&["rm", &ids[2], "vm", "vm@3", "vm@1", "vm"], 0);
+    assert_eq!(removed["removed"].as_array().unwrap().len(), 3, "{removed}");
+    assert_eq!(place.json(&["ls"], 0)["names"], json!([]));
+}
