@@ -43,33 +43,18 @@ impl Descriptors {
             *used = clock;
             return Ok(Arc::clone(medium));
         }
-        let medium = self.open(path)?;
-        self.insert(&mut pool, path, &medium);
-        Ok(medium)
-    }
-
-    /// The file of `path`, opened for reading, which the pool does not have.
-    pub fn open(&self, path: &Path) -> Result<Arc<dyn Medium>> {
-        self.host
+        let medium = self
+            .host
             .open(path, OpenMode::Read)
-            .map_err(|error| Error::of_opening("open a layer", &*self.host, path, error))
-    }
-
-    /// Takes a file into the pool that was [opened](Descriptors::open) before.
-    pub fn put(&self, path: &Path, medium: &Arc<dyn Medium>) {
-        let mut pool = self.pool.lock();
-        pool.clock += 1;
-        self.insert(&mut pool, path, medium);
-    }
-
-    fn insert(&self, pool: &mut Pool, path: &Path, medium: &Arc<dyn Medium>) {
+            .map_err(|error| Error::of_opening("open a layer", &*self.host, path, error))?;
         if pool.open.len() >= self.limit {
             let oldest = pool.open.iter().min_by_key(|(_, (used, _))| *used);
             if let Some(oldest) = oldest.map(|(path, _)| path.clone()) {
                 pool.open.remove(&oldest);
             }
         }
-        pool.open.insert(path.to_owned(), (pool.clock, Arc::clone(medium)));
+        pool.open.insert(path.to_owned(), (clock, Arc::clone(&medium)));
+        Ok(medium)
     }
 
     /// Closes the file of `path`, if it is open.

@@ -3,7 +3,6 @@
 mod collect;
 mod crash;
 mod damage;
-mod descriptors;
 mod making;
 mod many_layers;
 mod names;
