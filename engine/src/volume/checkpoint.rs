@@ -72,8 +72,7 @@ impl Volume {
             return self.fail(error);
         }
         self.counts.checkpoints.fetch_add(1, Ordering::Relaxed);
-        self.punch_free(&taken.top)?;
-        self.give_back_left_behind()
+        self.punch_free(&taken.top)
     }
 
     fn take_committed(&self) -> Result<Taken> {
