@@ -18,5 +18,4 @@ mod saves;
 mod support;
 mod tour;
 mod trees;
-mod unreadable;
 mod verbs;

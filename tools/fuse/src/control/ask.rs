@@ -198,7 +198,6 @@ fn kind(name: &str) -> ErrorKind {
     let kinds = [
         ErrorKind::Locked,
         ErrorKind::Corrupt,
-        ErrorKind::Unreadable,
         ErrorKind::NoSpace,
         ErrorKind::InvalidInput,
         ErrorKind::Poisoned,

@@ -62,7 +62,7 @@ impl Row {
 }
 
 fn is_damage(error: &Error) -> bool {
-    error.is_damage() || error.kind() == ErrorKind::NotFound
+    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound)
 }
 
 impl Report for Listing {
