@@ -94,7 +94,7 @@ fn a_snapshot_beside_endless_writers_has_what_was_written_before_and_comes_soon(
             // Before marks it was 64 calls, and 13 s, whatever was done.
             let calls = mount.calls();
 
-            assert!(calls < 64, "question {question}: {calls} calls");
+            assert!(calls <= 40, "question {question}: {calls} calls");
             let view = FilesView::open(store.snapshot_of(&layer.to_string()).unwrap()).unwrap();
             for number in 0..QUIET_FILES {
                 let content = read(&view, &format!("quiet-{number}"));
@@ -103,18 +103,18 @@ fn a_snapshot_beside_endless_writers_has_what_was_written_before_and_comes_soon(
                     "question {question}, {number}"
                 );
             }
-            let mut stale = 0;
             for (writer, before) in before.iter().enumerate() {
                 let content = read(&view, &format!("endless-{writer}"));
                 for (page, &before) in before.iter().enumerate() {
                     let at = page * PAGE;
                     let found = content.get(at..at + 8).unwrap_or(&[0; 8]);
                     let found = u64::from_le_bytes(found.try_into().unwrap());
-                    stale += u64::from(found < before);
+                    assert!(
+                        found >= before,
+                        "question {question}, writer {writer}, page {page}: {found} < {before}"
+                    );
                 }
             }
-            // The kernel may hand over a page that is being written anew a moment later than its mark.
-            assert!(stale * 20 <= WRITERS * PAGES, "question {question}: {stale} pages are older");
         }
     });
     drop(files);
