@@ -51,8 +51,11 @@ fn use_a_store(folder: &std::path::Path) {
     store.remove("disk@5").unwrap();
     store.remove("fork-100").unwrap();
     store.collect(&GcOptions::default()).unwrap();
-    let host: Arc<dyn Host> =
-        Arc::new(FileHost::open_root(folder.join("store"), Network::Refuse).unwrap());
+    expect_sound(&folder.join("store"));
+}
+
+fn expect_sound(store: &std::path::Path) {
+    let host: Arc<dyn Host> = Arc::new(FileHost::open_root(store, Network::Refuse).unwrap());
     let report = check(&host, "".as_ref(), &CheckOptions { data: true }, &mut |_| ()).unwrap();
     assert!(report.is_sound(), "{:?}", report.findings);
 }
@@ -102,10 +105,7 @@ fn use_a_store_alone(folder: &std::path::Path) {
     flat.read_at(39 * BLOCK, &mut byte).unwrap();
     assert_eq!(byte, [40]);
     store.collect(&GcOptions::default()).unwrap();
-    let host: Arc<dyn Host> =
-        Arc::new(FileHost::open_root(folder.join("store"), Network::Refuse).unwrap());
-    let report = check(&host, "".as_ref(), &CheckOptions { data: true }, &mut |_| ()).unwrap();
-    assert!(report.is_sound(), "{:?}", report.findings);
+    expect_sound(&folder.join("store"));
 }
 
 /// Where a user or a control group had no thread left, the first work on all cores once ended the

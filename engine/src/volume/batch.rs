@@ -18,10 +18,21 @@ use crate::units::BlockAddress;
 /// to the batch: a write through the volume itself waits while a commit does, and that waits for the
 /// batch. A call of the batch that fails leaves what the calls before it did.
 ///
-/// ```compile_fail
+/// ```
+/// # fn of(volume: &sapwood::Volume) -> sapwood::Result<()> {
+/// let batch = volume.batch();
+/// std::thread::scope(|scope| {
+///     let helper = scope.spawn(|| batch.write_at(0, b"head"));
+///     batch.write_at(1 << 20, b"tail")?;
+///     helper.join().expect("a helper that does not panic")
+/// })
+/// # }
+/// ```
+///
+/// ```compile_fail,E0277
 /// # fn of(volume: &sapwood::Volume) {
 /// let batch = volume.batch();
-/// std::thread::scope(|scope| scope.spawn(move || drop(batch)).join());
+/// std::thread::scope(|scope| scope.spawn(move || drop(batch)).join().expect("not compiled"));
 /// # }
 /// ```
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 mod collect;
 mod crash;
 mod damage;
+mod failures;
 mod making;
 mod many_layers;
 mod names;
