@@ -3,6 +3,7 @@
 //! A break with a whole record at the second place named is damage, and so is one up to the
 //! number known durable. Only the very last record may be torn.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::commit::UNSYNCED_BYTES_MAX;
 use super::level::{Level, own_blocks};
 use super::top::Source;
 use crate::error::{Error, Result};
-use crate::extent::{BlockChecksums, ExtentMap, Target};
+use crate::extent::{BlockChecksums, Extent, ExtentMap, Target};
 use crate::format::page::PageKind;
 use crate::format::{Header, PieceRef, Record, checksum, record, sources};
 use crate::layer::{LayerFile, read_blob, read_run};
@@ -336,16 +337,19 @@ impl Device<'_> {
         // Only what the record maps in the end is judged: a block of one run that a newer run,
         // or the head, maps elsewhere may have been used again since the commit.
         let mut map = ExtentMap::new();
-        let mut known = BlockChecksums::new();
+        // By address, and not by block: a record that gives one block two checksums is no commit.
+        let mut known = BTreeMap::new();
+        let mut note = |extent: &Extent, checksums: &[u32]| {
+            known.extend((extent.start.0..).zip(checksums.iter().copied()));
+        };
         let mut left = UNSYNCED_BYTES_MAX;
         for piece in &record.runs {
             left = left.checked_sub(piece.bytes).ok_or_else(|| self.too_much())?;
             let run = self.run(header, piece)?;
             for extent in run.extents() {
                 let extent = extent?;
-                if let Target::Data { source, block } = extent.target {
-                    let checksums = run.checksums(extent.start, extent.length)?;
-                    set_checksums(&mut known, source, block, checksums);
+                if own_blocks(&extent).is_some() {
+                    note(&extent, run.checksums(extent.start, extent.length)?);
                 }
                 map.insert(extent, &mut |_| {});
             }
@@ -357,29 +361,28 @@ impl Device<'_> {
         }
         let mut checksums = &record.checksums[..];
         for &extent in &record.extents {
-            if let Target::Data { source, block } = extent.target {
+            if let Target::Data { .. } = extent.target {
                 let (own, rest) = checksums.split_at(extent.length as usize);
                 checksums = rest;
-                set_checksums(&mut known, source, block, own);
+                note(&extent, own);
             }
             map.insert(extent, &mut |_| {});
         }
-        map.iter()
-            .filter_map(|extent| own_blocks(&extent))
-            .try_for_each(|(first, count)| self.judge_blocks(header, &known, first, count))
+        map.iter().try_for_each(|extent| self.judge_blocks(header, &known, &extent))
     }
 
     fn judge_blocks(
         &self,
         header: &Header,
-        known: &BlockChecksums,
-        first: FileBlock,
-        count: u64,
+        known: &BTreeMap<u64, u32>,
+        extent: &Extent,
     ) -> Result<()> {
+        let Some((first, count)) = own_blocks(extent) else { return Ok(()) };
         let size = self.block_size.bytes();
         let mut block = vec![0; size as usize];
-        for at in (first.0..first.0 + count).map(FileBlock) {
-            let expected = known.get(SourceIndex::OWN, at).ok_or_else(|| {
+        for into in 0..count {
+            let at = FileBlock(first.0 + into);
+            let expected = *known.get(&(extent.start.0 + into)).ok_or_else(|| {
                 Error::corrupt("judge the last commit", "checksums", "none", "one for each block")
                     .in_file(self.path)
             })?;

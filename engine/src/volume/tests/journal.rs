@@ -1,6 +1,7 @@
 //! What opening takes for a journal that ends, and what for one that is damaged.
 
 use super::*;
+use crate::extent::Extent;
 use crate::format::{Record, header::HEADER_BYTES};
 use crate::layer::HeaderSlots;
 use crate::units::{BlockAddress, FileBlock};
@@ -68,6 +69,26 @@ fn a_record_that_does_not_follow_the_one_before_is_no_commit() {
     assert_eq!(change(&|record| record.previous ^= 1), Ok((1, 1)));
     assert_eq!(change(&|record| record.next.0 += 1), Ok((1, 1)));
     assert_eq!(change(&|record| record.sequence = 3), Ok((1, 0)));
+}
+
+/// One block at two addresses, with another checksum at each: the last one alone was looked at, and a
+/// check of the same file found the commit torn.
+#[test]
+fn a_commit_that_gives_a_block_two_checksums_is_none() {
+    let again = |change: &dyn Fn(&mut u32)| {
+        let left = Left::new();
+        let mut record = left.record(1);
+        let [extent] = record.extents[..] else { panic!("{record:?}") };
+        record.extents.push(Extent { start: BlockAddress(9), ..extent });
+        let mut checksum = record.checksums[0];
+        change(&mut checksum);
+        // That of the last address is right.
+        record.checksums.insert(0, checksum);
+        left.write_record(1, &record);
+        left.open()
+    };
+    assert_eq!(again(&|_| ()), Ok((2, 0)), "as after a clone");
+    assert_eq!(again(&|checksum| *checksum ^= 1), Ok((1, 1)));
 }
 
 #[test]
