@@ -49,7 +49,7 @@ const ATTEMPTS_MAX: usize = 300;
 
 /// How many marks follow each other. With three, one snapshot in some tens missed a page of a file of 64 MiB
 /// that was written over and over on a busy machine.
-const ROUNDS: usize = 6;
+const ROUNDS: usize = 5;
 /// How often `syncfs` is called for a mark at most. Each call gets past one file at least, and as a rule past
 /// as many pages as there are; who has so many endless writers is told.
 const CALLS_MAX: usize = 1000;
