@@ -134,7 +134,7 @@ fn forks(place: &Place, sizes: &Sizes) {
 fn created(place: &Place, name: &str) -> Duration {
     let store = Store::open(place.path("store"), &StoreOptions::default()).expect("a store");
     let snapshot = store.snapshot_of("base:1").expect("the image");
-    let settings = Settings::default();
+    let settings = Settings { command: vec!["true".to_owned()], ..Settings::default() };
     let new = NewContainer {
         name: Some(name),
         image: "base:1",
