@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::medium::Host;
+
 /// What every fallible call of the engine returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -18,6 +20,9 @@ pub enum ErrorKind {
     Locked,
     /// Stored bytes do not verify. Nothing of them was returned as data.
     Corrupt,
+    /// The host cannot give what this one file holds: a bad sector, a mode that keeps us out, or
+    /// something else in its place. Other files may be sound.
+    Unreadable,
     /// A layer is not the parent that its child recorded (INV-04).
     WrongParent,
     /// The host has no room. Nothing committed is lost; the call can be tried again.
@@ -65,6 +70,7 @@ impl ErrorKind {
             ErrorKind::NoStore => "no store",
             ErrorKind::Locked => "locked",
             ErrorKind::Corrupt => "corrupt",
+            ErrorKind::Unreadable => "unreadable",
             ErrorKind::WrongParent => "wrong parent",
             ErrorKind::NoSpace => "no space",
             ErrorKind::NotFound => "not found",
@@ -155,6 +161,42 @@ impl Error {
         Error { source: Some(source), ..Error::new(kind, operation) }
     }
 
+    /// As [`Error::io`], where `source` came of opening or reading a stored file: what it says of that
+    /// file alone is [`ErrorKind::Unreadable`].
+    pub(crate) fn of_reading(operation: impl Into<String>, source: io::Error) -> Error {
+        let is_unreadable = is_about_one_file(&source);
+        let error = Error::io(operation, source);
+        if is_unreadable { error.with_kind(ErrorKind::Unreadable) } else { error }
+    }
+
+    /// As [`Error::of_reading`], of a file of `host` that cannot be opened.
+    ///
+    /// That a file may not be read is about it alone where its folder lets us look at it; where the
+    /// folder keeps us out, so are all others, and nothing is known of any.
+    pub(crate) fn of_opening(
+        operation: impl Into<String>,
+        host: &dyn Host,
+        path: &Path,
+        source: io::Error,
+    ) -> Error {
+        let is_refused = source.kind() == io::ErrorKind::PermissionDenied;
+        let error = Error::of_reading(operation, source).in_file(host.display_path(path));
+        match is_refused && host.facts(path).is_ok() {
+            true => error.with_kind(ErrorKind::Unreadable),
+            false => error,
+        }
+    }
+
+    /// Of a layer that something stands on: one that is not there is lost, not a name that nobody
+    /// gave.
+    #[must_use]
+    pub(crate) fn into_lost(self) -> Error {
+        match self.kind {
+            ErrorKind::NotFound => self.with_kind(ErrorKind::Corrupt),
+            _ => self,
+        }
+    }
+
     /// Names the field, what it held and what it should hold.
     #[must_use]
     pub fn about(
@@ -213,6 +255,12 @@ impl Error {
         self.kind
     }
 
+    /// Whether what is stored in one file does not verify or cannot be read, which says nothing of any
+    /// other file: who looks at many goes on.
+    pub fn is_damage(&self) -> bool {
+        matches!(self.kind, ErrorKind::Corrupt | ErrorKind::Unreadable)
+    }
+
     /// The operation that failed.
     pub fn operation(&self) -> &str {
         &self.context.operation
@@ -255,6 +303,24 @@ impl Error {
     }
 }
 
+/// Whether what the host said while it opened or read a file is about that file and no other.
+///
+/// Want of descriptors or memory (`EMFILE`, `ENFILE`, `ENOMEM`) would meet any file, and passes. That
+/// permission is denied (`EACCES`) may be about the folder, which [`Error::of_opening`] looks at.
+fn is_about_one_file(source: &io::Error) -> bool {
+    match source.raw_os_error() {
+        // The device cannot read a sector, or notices itself that what it read is wrong.
+        Some(libc::EIO | libc::EREMOTEIO | libc::EILSEQ | libc::ENODATA) => true,
+        // The filesystem has found its own structures of the file damaged.
+        Some(libc::EUCLEAN | libc::EBADMSG) => true,
+        // Something else is in its place: a symlink, a directory, a socket, a device that is not there.
+        Some(libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENODEV) => true,
+        Some(_) => false,
+        // As the host of this engine calls what is no regular file.
+        None => source.kind() == io::ErrorKind::InvalidData,
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let context = &self.context;
@@ -275,5 +341,36 @@ impl fmt::Display for Error {
             write!(f, ": {source}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::medium::{FileHost, Network};
+
+    #[test]
+    fn what_is_about_one_file_is_told_from_what_would_meet_any() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let host = FileHost::open_root(folder.path(), Network::Refuse).unwrap();
+        let kind = |path: &str, code: i32| {
+            let source = io::Error::from_raw_os_error(code);
+            Error::of_opening("open", &host, Path::new(path), source).kind()
+        };
+        for code in [libc::EIO, libc::ELOOP, libc::EISDIR, libc::ENXIO, libc::EUCLEAN] {
+            assert_eq!(kind("file", code), ErrorKind::Unreadable, "{code}");
+        }
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EINTR] {
+            assert_eq!(kind("file", code), ErrorKind::Io, "{code}");
+        }
+        // The mode of the file, and of its folder.
+        assert_eq!(kind("file", libc::EACCES), ErrorKind::Unreadable);
+        assert_eq!(kind("nowhere/file", libc::EACCES), ErrorKind::Io);
+        assert_eq!(kind("file", libc::ENOENT), ErrorKind::NotFound);
+        assert_eq!(
+            Error::io("write", io::Error::from_raw_os_error(libc::EIO)).kind(),
+            ErrorKind::Io
+        );
     }
 }

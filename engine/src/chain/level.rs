@@ -147,7 +147,8 @@ impl Level {
     fn fault(&self, level: usize, error: Error, kinds: &[ErrorKind]) -> Fault {
         match !self.index_files.is_empty() && kinds.contains(&error.kind()) {
             true => Fault::Index { level, error },
-            false => Fault::Other(error),
+            // Views keep what they stand on from going.
+            false => Fault::Other(error.into_lost()),
         }
     }
 

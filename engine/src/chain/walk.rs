@@ -75,7 +75,7 @@ impl Walk<'_> {
         if wanted.id == self.tip.header().layer {
             return Ok(Level::of_layer(Arc::clone(self.tip)));
         }
-        let layer = open_verified(self.layers, wanted)?;
+        let layer = open_verified(self.layers, wanted).map_err(Error::into_lost)?;
         self.check_geometry(&layer)?;
         // A layer that was sealed when it was recorded may have come back under another id.
         let found = layer.reference();

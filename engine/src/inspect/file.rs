@@ -26,7 +26,7 @@ impl InspectedFile {
         let shown = host.display_path(path);
         let medium = host
             .open(path, OpenMode::Read)
-            .map_err(|error| Error::io("open a file to inspect", error).in_file(&shown))?;
+            .map_err(|error| Error::of_opening("open a file to inspect", host, path, error))?;
         let facts = medium
             .facts()
             .map_err(|error| Error::io("look at a file to inspect", error).in_file(&shown))?;
@@ -47,14 +47,16 @@ impl InspectedFile {
     pub fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let end = offset.checked_add(buffer.len() as u64);
         if end.is_none_or(|end| end > self.length) {
-            return Err(self.ends_before(offset, buffer.len()));
+            return Err(self.ends_before(offset, buffer.len() as u64));
         }
         match self.medium.read_at(offset, buffer) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.ends_before(offset, buffer.len()))
+                Err(self.ends_before(offset, buffer.len() as u64))
             }
-            Err(error) => Err(Error::io("read", error).in_file(&self.path).at_offset(offset)),
+            Err(error) => {
+                Err(Error::of_reading("read", error).in_file(&self.path).at_offset(offset))
+            }
         }
     }
 
@@ -69,7 +71,7 @@ impl InspectedFile {
     pub fn bytes(&self, offset: u64, length: u64) -> Result<Vec<u8>> {
         let end = offset.checked_add(length);
         if end.is_none_or(|end| end > self.length) {
-            return Err(self.ends_before(offset, usize::MAX));
+            return Err(self.ends_before(offset, length));
         }
         let mut bytes =
             buffer_of(length).map_err(|error| Error::io("read", error).in_file(&self.path))?;
@@ -82,7 +84,7 @@ impl InspectedFile {
         move |error| error.shifted_by(base).in_file(&self.path)
     }
 
-    fn ends_before(&self, offset: u64, length: usize) -> Error {
+    fn ends_before(&self, offset: u64, length: u64) -> Error {
         let expected = format!("{length} bytes from byte {offset} on");
         Error::corrupt("read", "file length", self.length, expected)
             .in_file(&self.path)

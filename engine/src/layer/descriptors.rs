@@ -43,9 +43,10 @@ impl Descriptors {
             *used = clock;
             return Ok(Arc::clone(medium));
         }
-        let medium = self.host.open(path, OpenMode::Read).map_err(|error| {
-            Error::io("open a layer", error).in_file(self.host.display_path(path))
-        })?;
+        let medium = self
+            .host
+            .open(path, OpenMode::Read)
+            .map_err(|error| Error::of_opening("open a layer", &*self.host, path, error))?;
         if pool.open.len() >= self.limit {
             let oldest = pool.open.iter().min_by_key(|(_, (used, _))| *used);
             if let Some(oldest) = oldest.map(|(path, _)| path.clone()) {

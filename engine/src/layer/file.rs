@@ -451,7 +451,7 @@ impl LayerFile {
         if error.kind() == std::io::ErrorKind::UnexpectedEof {
             return self.beyond(block);
         }
-        Error::io(format!("{operation} of layer {}", self.id), error)
+        Error::of_reading(format!("{operation} of layer {}", self.id), error)
             .in_file(&self.path)
             .at_offset(block.0.saturating_mul(self.block_size.bytes()))
     }

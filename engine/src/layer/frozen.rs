@@ -26,7 +26,8 @@ impl Layer {
     /// Opens the layer file at `path` of the host behind `descriptors`.
     ///
     /// Errors: [`ErrorKind::Corrupt`] where anything does not verify or the file has not exactly
-    /// the length that its header says; [`ErrorKind::Unsupported`] where it is still open.
+    /// the length that its header says; [`ErrorKind::WrongParent`] where it is open: who recorded it
+    /// recorded a frozen one.
     pub fn open(
         descriptors: &Arc<Descriptors>,
         path: &Path,
@@ -38,20 +39,11 @@ impl Layer {
             medium.facts().map_err(|error| Error::io("look at a layer", error).in_file(&shown))?;
         let header = read_header(&*medium, &shown)?.header;
         if header.state != LayerState::Frozen {
-            return Err(Error::new(ErrorKind::Unsupported, "open a layer as a snapshot")
+            return Err(Error::new(ErrorKind::WrongParent, "open a layer as a snapshot")
                 .in_file(&shown)
                 .about("state", "open", "frozen"));
         }
-        if facts.length != header.file_bytes {
-            return Err(Error::corrupt(
-                "open a layer",
-                "file length",
-                facts.length,
-                header.file_bytes,
-            )
-            .in_file(&shown)
-            .at_offset(facts.length.min(header.file_bytes)));
-        }
+        expect_length(facts.length, &header, &shown)?;
         let source = FileSource::Pooled {
             descriptors: Arc::clone(descriptors),
             path: path.to_owned(),
@@ -177,6 +169,16 @@ impl Layer {
             piece,
         )?;
         annotations::Annotations::decode(&body).map_err(|error| error.in_file(self.file.path()))
+    }
+}
+
+/// That the file of a frozen layer has exactly the length that its header says.
+pub fn expect_length(found: u64, header: &Header, path: &Path) -> Result<()> {
+    match found == header.file_bytes {
+        true => Ok(()),
+        false => Err(Error::corrupt("open a layer", "file length", found, header.file_bytes)
+            .in_file(path)
+            .at_offset(found.min(header.file_bytes))),
     }
 }
 

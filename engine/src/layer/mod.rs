@@ -19,7 +19,7 @@ mod tests;
 
 pub use descriptors::{Descriptors, FileSource};
 pub use file::LayerFile;
-pub use frozen::Layer;
+pub use frozen::{Layer, expect_length};
 pub use pieces::{read_blob, read_run};
 pub(crate) use pieces::{run_in_heap, run_just_written};
 pub use policy::{MapPolicy, ReadPolicy, VerifyPolicy};

@@ -78,7 +78,7 @@ fn read_piece(
     };
     let read = |at: u64, part: &mut [u8]| {
         medium.read_at(at, part).map_err(|error| {
-            Error::io("read a piece of metadata", error).in_file(path).at_offset(at)
+            Error::of_reading("read a piece of metadata", error).in_file(path).at_offset(at)
         })
     };
     // The head first: where it is none, a length that was made up, over a file that is all hole,

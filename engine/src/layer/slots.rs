@@ -59,7 +59,7 @@ pub fn mend_header(medium: &dyn Medium, path: &Path, header: &Header) -> Result<
         let page = header.encode(slot);
         let mut held = [0; PAGE_BYTES as usize];
         medium.read_at(offset, &mut held).map_err(|error| {
-            Error::io("read a header slot", error).in_file(path).at_offset(offset)
+            Error::of_reading("read a header slot", error).in_file(path).at_offset(offset)
         })?;
         if held != page {
             medium.write_at(offset, &page).map_err(|error| {
@@ -116,7 +116,7 @@ fn choose(bytes: &[u8; HEADER_BYTES as usize], path: &Path) -> Result<HeaderSlot
 
 fn short_or_io(medium: &dyn Medium, path: &Path, error: std::io::Error) -> Error {
     if error.kind() != std::io::ErrorKind::UnexpectedEof {
-        return Error::io("read header slots", error).in_file(path).at_offset(0);
+        return Error::of_reading("read header slots", error).in_file(path).at_offset(0);
     }
     let length =
         medium.facts().map_or_else(|_| "less".to_owned(), |facts| facts.length.to_string());

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::file::{FileMedium, facts_of};
@@ -144,10 +144,16 @@ impl Host for FileHost {
             OpenMode::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
             OpenMode::OpenOrCreate => OFlags::RDWR | OFlags::CREATE,
         };
-        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // To open a FIFO in the place of a file would else wait for somebody who writes into it.
+        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let permissions = Mode::from_raw_mode(0o666);
         let open = || rustix::fs::openat(&self.root, path, flags, permissions);
-        Ok(Arc::new(FileMedium::new(File::from(retry_on_intr(open)?))))
+        let file = retry_on_intr(open)?;
+        let mode = retry_on_intr(|| rustix::fs::fstat(&file))?.st_mode;
+        match FileType::from_raw_mode(mode) {
+            FileType::RegularFile => Ok(Arc::new(FileMedium::new(File::from(file)))),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file")),
+        }
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
@@ -187,7 +193,12 @@ impl Host for FileHost {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let path = inside(path)?;
-        Ok(retry_on_intr(|| rustix::fs::unlinkat(&self.root, path, AtFlags::empty()))?)
+        let remove = |flags| retry_on_intr(|| rustix::fs::unlinkat(&self.root, path, flags));
+        match remove(AtFlags::empty()) {
+            // One that somebody put in the place of a file.
+            Err(Errno::ISDIR) => Ok(remove(AtFlags::REMOVEDIR)?),
+            done => Ok(done?),
+        }
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {

@@ -138,7 +138,8 @@ pub trait Medium: Send + Sync + fmt::Debug {
 
 /// A tree of named files. Paths are relative to its root, in normal form.
 pub trait Host: Send + Sync + fmt::Debug {
-    /// Opens a file.
+    /// Opens a file, without waiting for anybody; what is no regular file is
+    /// [`io::ErrorKind::InvalidData`].
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn Medium>>;
 
     /// Makes a folder; its parent must be there.
@@ -154,7 +155,7 @@ pub trait Host: Send + Sync + fmt::Debug {
     /// [`io::ErrorKind::Unsupported`] where the host knows one name for a file only.
     fn link(&self, file: &Path, name: &Path) -> io::Result<()>;
 
-    /// Removes a file's name.
+    /// Removes a file's name, or an empty folder that stands in the place of one.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
     /// Makes the names in a folder durable (`fsync` of the directory).

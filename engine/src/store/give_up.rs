@@ -3,12 +3,13 @@
 use super::Name;
 use super::collect::expect_known;
 use super::handle::{Inner, Store};
+use super::headers;
 use super::locks::{NameLock, StoreLock};
 use super::names::{self, failed, list_folder};
 use super::paths::{self, LayersEntry};
 use super::reference::Reference;
 use crate::error::{Error, ErrorKind, Result};
-use crate::medium::{LockMode, LockWait, OpenMode};
+use crate::medium::{LockMode, LockWait};
 use crate::units::LayerId;
 
 const GIVE_UP: &str = "give up what is damaged";
@@ -34,7 +35,8 @@ impl Store {
     ///
     /// Errors, before anything is changed: [`ErrorKind::NotFound`]; [`ErrorKind::Ambiguous`];
     /// [`ErrorKind::InvalidInput`] for what is not damaged so, and for a layer that a name leads to
-    /// (the name is removed first); [`ErrorKind::Locked`] where somebody has it open.
+    /// (the name is removed first); [`ErrorKind::Locked`] where somebody has it open;
+    /// [`ErrorKind::Io`] for a file that we may not read, of which others may know better.
     pub fn give_up(&self, reference: &str) -> Result<GivenUp> {
         let inner = self.inner()?;
         let parsed = Reference::parse(reference)?;
@@ -44,7 +46,7 @@ impl Store {
             match names::read(host, name) {
                 Ok(None) => {}
                 Ok(Some(_)) => return Err(sound("name", name)),
-                Err(error) if error.kind() == ErrorKind::Corrupt => {
+                Err(error) if error.is_damage() && !is_refused(&error) => {
                     return give_up_name(inner, name);
                 }
                 Err(error) => return Err(error),
@@ -62,7 +64,7 @@ fn give_up_name(inner: &Inner, name: &Name) -> Result<GivenUp> {
     let _lock = NameLock::try_take(host, name)?;
     let _alone = StoreLock::exclusive(host)?;
     match names::read(host, name) {
-        Err(error) if error.kind() == ErrorKind::Corrupt => names::remove(host, name)?,
+        Err(error) if error.is_damage() => names::remove(host, name)?,
         Err(error) => return Err(error),
         // Whoever had the name before has given it up, or made another of it.
         Ok(_) => return Err(sound("name", name)),
@@ -75,8 +77,16 @@ fn give_up_layer(inner: &Inner, id: LayerId) -> Result<GivenUp> {
     let _alone = StoreLock::exclusive(host)?;
     let path = paths::layer(id);
     let host_says = |error| failed(host, GIVE_UP, &path)(error);
-    let medium = host.open(&path, OpenMode::Read).map_err(host_says)?;
-    if !medium.lock(LockMode::Exclusive, LockWait::Try).map_err(host_says)? {
+    let medium = match headers::open_existing(host, id) {
+        Ok(medium) => Some(medium),
+        // Whoever may read it may find it sound, and may have it open.
+        Err(error) if is_refused(&error) => return Err(error.with_kind(ErrorKind::Io)),
+        Err(error) if error.is_damage() => None,
+        Err(error) => return Err(error),
+    };
+    if let Some(medium) = &medium
+        && !medium.lock(LockMode::Exclusive, LockWait::Try).map_err(host_says)?
+    {
         return Err(Error::new(ErrorKind::Locked, GIVE_UP)
             .in_file(host.display_path(&path))
             .about("lock", "held by another process", "free"));
@@ -90,7 +100,7 @@ fn give_up_layer(inner: &Inner, id: LayerId) -> Result<GivenUp> {
     }
     match expect_known(host, id) {
         Ok(()) => return Err(sound("layer", id)),
-        Err(error) if error.kind() == ErrorKind::Corrupt => {}
+        Err(error) if error.is_damage() => {}
         Err(error) => return Err(error),
     }
     let folder = paths::LAYERS.as_ref();
@@ -98,6 +108,11 @@ fn give_up_layer(inner: &Inner, id: LayerId) -> Result<GivenUp> {
     host.sync_folder(folder).map_err(failed(host, "sync the folder", folder))?;
     inner.cache.forget(id);
     Ok(GivenUp::Layer(id))
+}
+
+/// Whether it is only we who may not read a file.
+fn is_refused(error: &Error) -> bool {
+    error.io_source().is_some_and(|source| source.kind() == std::io::ErrorKind::PermissionDenied)
 }
 
 /// The one layer file whose name begins with `prefix`: what it holds cannot be asked.

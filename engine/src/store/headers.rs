@@ -1,25 +1,39 @@
 //! Headers of single layer files, without opening the layers: what listings and walks need.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::names::failed;
 use super::paths;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::Header;
-use crate::layer::read_header;
+use crate::format::{Header, LayerState};
+use crate::layer::{expect_length, read_header};
 use crate::medium::{Host, Medium, OpenMode};
 use crate::units::LayerId;
 
-/// The header of the layer `id`; `None` where the store has no such file.
+/// The file of the layer `id`, for reading; `None` where the store has no such file.
 ///
-/// Errors: [`ErrorKind::Corrupt`] where it does not verify, or the file holds another layer.
-pub fn read(host: &dyn Host, id: LayerId) -> Result<Option<Header>> {
+/// Errors: [`ErrorKind::Unreadable`] where it is this file alone that cannot be opened.
+pub fn open(host: &dyn Host, id: LayerId) -> Result<Option<Arc<dyn Medium>>> {
     let path = paths::layer(id);
     match host.open(&path, OpenMode::Read) {
-        Ok(medium) => read_open(host, &*medium, &path, id).map(Some),
+        Ok(medium) => Ok(Some(medium)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(host, "open a layer", &path)(error)),
+        Err(error) => Err(Error::of_opening("open a layer", host, &path, error)),
     }
+}
+
+/// As [`open`], where a layer that is not there is [`ErrorKind::NotFound`].
+pub fn open_existing(host: &dyn Host, id: LayerId) -> Result<Arc<dyn Medium>> {
+    open(host, id)?.ok_or_else(|| missing(host, id))
+}
+
+/// The header of the layer `id`; `None` where the store has no such file.
+///
+/// Errors: as [`open`] and [`read_open`].
+pub fn read(host: &dyn Host, id: LayerId) -> Result<Option<Header>> {
+    let medium = open(host, id)?;
+    medium.map(|medium| read_open(host, &*medium, &paths::layer(id), id)).transpose()
 }
 
 /// As [`read`], where a layer that is not there is [`ErrorKind::NotFound`].
@@ -28,14 +42,21 @@ pub fn read_existing(host: &dyn Host, id: LayerId) -> Result<Header> {
 }
 
 /// The header in an open layer file that is expected to hold the layer `id`.
+///
+/// Errors: [`ErrorKind::Corrupt`] where it does not verify, the file holds another layer, or has lost
+/// or won bytes since the layer was frozen; [`ErrorKind::Unreadable`].
 pub fn read_open(host: &dyn Host, medium: &dyn Medium, path: &Path, id: LayerId) -> Result<Header> {
     let shown = host.display_path(path);
     let header = read_header(medium, &shown)?.header;
-    match header.layer == id {
-        true => Ok(header),
+    if header.layer != id {
         // A copy of a file under another name: a store has one file of each layer.
-        false => Err(Error::corrupt("open a layer", "layer id", header.layer, id).in_file(shown)),
+        return Err(Error::corrupt("open a layer", "layer id", header.layer, id).in_file(shown));
     }
+    if header.state == LayerState::Frozen {
+        let length = medium.facts().map_err(failed(host, "look at a layer", path))?.length;
+        expect_length(length, &header, &shown)?;
+    }
+    Ok(header)
 }
 
 /// Makes sure that a frozen layer is durably so, before something durable refers to it: who
@@ -43,7 +64,7 @@ pub fn read_open(host: &dyn Host, medium: &dyn Medium, path: &Path, id: LayerId)
 pub fn settle(host: &dyn Host, id: LayerId) -> Result<()> {
     let path = paths::layer(id);
     let host_says = |error| failed(host, "sync a layer", &path)(error);
-    let medium = host.open(&path, OpenMode::Read).map_err(host_says)?;
+    let medium = open_existing(host, id)?;
     match read_header(&*medium, &host.display_path(&path))?.slots_agree {
         true => Ok(()),
         false => medium.sync().map_err(host_says),

@@ -21,9 +21,9 @@ pub fn locate(host: &dyn Host, wanted: &LayerRef) -> Result<Header> {
     Err(headers::missing(host, wanted.id))
 }
 
-/// Whether an error says that a layer is lost or damaged, for good: not that the host failed.
+/// Whether an error says that a layer is lost or damaged: not that the host failed.
 pub fn is_lost(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound | ErrorKind::WrongParent)
+    error.is_damage() || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::WrongParent)
 }
 
 /// A walk from a layer through its ancestors, newest first.
@@ -55,11 +55,13 @@ impl Iterator for History<'_> {
         self.met = Some(wanted.id);
         let header = match locate(self.host, &wanted) {
             Ok(header) => header,
-            Err(error) => return Some(Err(error)),
+            Err(error) => return Some(Err(error.into_lost())),
         };
         let path = || self.host.display_path(&paths::layer(header.layer));
         if header.state != LayerState::Frozen {
-            let error = Error::corrupt("walk a chain", "state of an ancestor", "open", "frozen");
+            // What was recorded of it is of a frozen one: this is an older copy of its file.
+            let error = Error::new(ErrorKind::WrongParent, "walk a chain");
+            let error = error.about("state of an ancestor", "open", "frozen");
             return Some(Err(error.in_file(path())));
         }
         if let Err(error) = wanted.verify(&header.layer_ref()) {

@@ -252,7 +252,7 @@ impl Home for VolumeHome {
                 "a layer or a parent",
             ));
         };
-        let header = history::locate(host, parent)?;
+        let header = history::locate(host, parent).map_err(Error::into_lost)?;
         Ok(Shape {
             kind: header.kind,
             block_size: header.block_size,

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::collect::was_never_durable;
 use super::handle::{Inner, Store};
+use super::history::is_lost;
 use super::names::{self, DamagedName, FoundName, failed, list_folder};
 use super::paths::{self, LayersEntry};
-use super::resolve::{find_name, newest_frozen, resolve};
+use super::resolve::{Resolved, find_name, header_of, newest_frozen, not_there, resolve};
 use super::{Name, headers, history};
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,7 +17,6 @@ use crate::format::{
     Annotations, Header, LayerKind, LayerRef, LayerState, NameEntry, NameKind, PageKind,
 };
 use crate::layer::read_blob;
-use crate::medium::OpenMode;
 use crate::units::{BlockAddress, Digest, LayerId, SourceIndex};
 
 /// What is known of one layer.
@@ -77,6 +77,27 @@ impl NamesLeft {
     }
 }
 
+/// A layer and its ancestors, as far as they can be read.
+#[derive(Debug, Default)]
+pub struct LineageLeft {
+    /// What can be read, newest first.
+    pub layers: Vec<LayerInfo>,
+    /// What is lost or damaged, newest first, and what is wrong with it. What lies below one whose
+    /// header cannot be read is not known.
+    pub lost: Vec<(LayerId, Error)>,
+}
+
+impl LineageLeft {
+    fn take(&mut self, id: LayerId, layer: Result<LayerInfo>) -> Result<()> {
+        match layer {
+            Ok(layer) => self.layers.push(layer),
+            Err(error) if error.is_damage() => self.lost.push((id, error)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
 impl Store {
     /// All names, in order.
     ///
@@ -105,7 +126,8 @@ impl Store {
     }
 
     /// The names that stand for each of `layers`, in order: its tags, and of an open layer its
-    /// volume. Layers without a name are left out. Volumes are read only where a layer is open.
+    /// volume. Layers without a name are left out, and so are names that are damaged. Volumes are
+    /// read only where a layer is open.
     pub fn names_of(&self, layers: &BTreeSet<LayerId>) -> Result<BTreeMap<LayerId, Vec<String>>> {
         let host = self.inner()?.host();
         let is_frozen = |id: &LayerId| match headers::read(host, *id) {
@@ -115,8 +137,11 @@ impl Store {
         };
         let open: BTreeSet<_> = layers.iter().filter(|id| !is_frozen(id)).collect();
         let entries = match open.is_empty() {
-            true => names::list_tags(host)?,
-            false => names::list(host)?.into_iter().map(|found| found.entry).collect(),
+            true => NamesLeft::new(names::list_tags_left(host)?).names,
+            false => {
+                let (names, _) = names::list_what_is_left(host)?;
+                names.into_iter().map(|found| found.entry).collect()
+            }
         };
         let mut names: BTreeMap<LayerId, Vec<String>> = BTreeMap::new();
         for entry in entries {
@@ -172,13 +197,13 @@ impl Store {
         for file in list_folder(inner.host(), paths::LAYERS.as_ref())? {
             let Some(LayersEntry::Layer(id)) = paths::parse_layers_entry(&file) else { continue };
             let header = match headers::read(inner.host(), id) {
-                Err(error) if error.kind() == ErrorKind::Corrupt => continue,
+                Err(error) if error.is_damage() => continue,
                 header => header?,
             };
             let is_kept = |header: &Header| header.state == LayerState::Frozen && !header.removed;
             if let Some(header) = header.filter(is_kept) {
                 let annotations = match annotations_of(inner, &header) {
-                    Err(error) if error.kind() == ErrorKind::Corrupt => continue,
+                    Err(error) if error.is_damage() => continue,
                     annotations => annotations?,
                 };
                 let Header { kind, parent, .. } = header;
@@ -195,36 +220,45 @@ impl Store {
         info(inner, id)?.ok_or_else(|| headers::missing(inner.host(), id))
     }
 
+    /// The layer that a reference was found to mean.
+    ///
+    /// Errors: [`ErrorKind::Corrupt`] where a name leads to a layer that is lost;
+    /// [`ErrorKind::NotFound`] where it went meanwhile, or was lost in a crash before anything of it
+    /// was promised.
+    pub fn layer_of(&self, resolved: &Resolved) -> Result<LayerInfo> {
+        let inner = self.inner()?;
+        info(inner, resolved.layer)?.ok_or_else(|| not_there(inner, resolved))
+    }
+
     /// The layer that `reference` means and all its ancestors, newest first.
+    ///
+    /// Errors: those of [`resolve`](Store::resolve); [`ErrorKind::Corrupt`],
+    /// [`ErrorKind::Unreadable`] and [`ErrorKind::WrongParent`] where one of them is lost or damaged.
+    /// Who wants to know of the others takes [`lineage_left`](Store::lineage_left).
     pub fn lineage(&self, reference: &str) -> Result<Vec<LayerInfo>> {
+        let LineageLeft { layers, lost } = self.lineage_left(reference)?;
+        match lost.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(layers),
+        }
+    }
+
+    /// As [`lineage`](Store::lineage), as far as it can be told, with what is lost or damaged of it.
+    pub fn lineage_left(&self, reference: &str) -> Result<LineageLeft> {
         let inner = self.inner()?;
         let resolved = resolve(inner, reference)?;
-        let mut lineage = Vec::new();
-        let mut next = match resolved.is_live() {
-            // The top itself may be lost in a crash; the name still knows its parent.
-            true => {
-                let name = Name::new(resolved.name.as_deref().unwrap_or(reference))?;
-                lineage.extend(info(inner, resolved.layer)?);
-                let found = find_name(inner, &name)?.map(|(_, found)| found);
-                let below = found.map(|found| newest_frozen(inner, &found)).transpose()?.flatten();
-                below
-                    .filter(|below| below.id != resolved.layer)
-                    .or_else(|| lineage.first().and_then(|top: &LayerInfo| top.parent))
-            }
-            false => Some(headers::read_existing(inner.host(), resolved.layer)?.layer_ref()),
-        };
-        if let Some(tip) = next.take() {
-            for header in history::history(inner.host(), Some(tip)) {
-                lineage.push(info_of(inner, header?)?);
-            }
+        let left = walk_lineage(inner, &resolved, reference)?;
+        if !left.lost.is_empty() {
+            // What was removed meanwhile is not there, and no loss.
+            resolve(inner, reference)?;
         }
-        Ok(lineage)
+        Ok(left)
     }
 
     /// How many ancestors the layer that `reference` means has.
     pub fn depth(&self, reference: &str) -> Result<u64> {
         let inner = self.inner()?;
-        let header = headers::read_existing(inner.host(), resolve(inner, reference)?.layer)?;
+        let header = header_of(inner, &resolve(inner, reference)?)?;
         let ancestors = history::history(inner.host(), header.parent);
         ancestors.map(|header| header.map(|_| 1)).sum()
     }
@@ -235,6 +269,52 @@ impl Store {
     pub fn expect_free(&self, name: &str) -> Result<()> {
         expect_free(self.inner()?, &Name::new(name)?)
     }
+}
+
+fn walk_lineage(inner: &Inner, resolved: &Resolved, reference: &str) -> Result<LineageLeft> {
+    let mut left = LineageLeft::default();
+    let next = match resolved.is_live() {
+        // The top itself may be lost; the name still knows its parent.
+        true => {
+            let name = Name::new(resolved.name.as_deref().unwrap_or(reference))?;
+            match info(inner, resolved.layer).transpose() {
+                Some(top) => left.take(resolved.layer, top)?,
+                None => match not_there(inner, resolved) {
+                    error if is_lost(&error) && error.kind() != ErrorKind::NotFound => {
+                        left.lost.push((resolved.layer, error));
+                    }
+                    error if error.kind() == ErrorKind::NotFound => {}
+                    error => return Err(error),
+                },
+            }
+            let found = find_name(inner, &name)?.map(|(_, found)| found);
+            let below = found.map(|found| newest_frozen(inner, &found)).transpose()?.flatten();
+            below
+                .filter(|below| below.id != resolved.layer)
+                .or_else(|| left.layers.first().and_then(|top: &LayerInfo| top.parent))
+        }
+        false => match header_of(inner, resolved) {
+            Ok(header) => Some(header.layer_ref()),
+            Err(error) if error.is_damage() => {
+                left.lost.push((resolved.layer, error));
+                None
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    let Some(tip) = next else { return Ok(left) };
+    let mut walk = history::history(inner.host(), Some(tip));
+    while let Some(header) = walk.next() {
+        match header {
+            Ok(header) => left.take(header.layer, info_of(inner, header))?,
+            Err(error) if is_lost(&error) => {
+                let met = walk.met().unwrap_or(tip.id);
+                left.lost.push((met, error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(left)
 }
 
 /// That nobody has taken `name`.
@@ -252,10 +332,8 @@ fn info(inner: &Inner, id: LayerId) -> Result<Option<LayerInfo>> {
     match headers::read(host, id) {
         Ok(header) => header.map(|header| info_of(inner, header)).transpose(),
         Err(error) if error.kind() == ErrorKind::Corrupt => {
-            let path = paths::layer(id);
-            let medium = host.open(&path, OpenMode::Read);
-            let medium = medium.map_err(failed(host, "look at a layer", &path))?;
-            match was_never_durable(&*medium).map_err(failed(host, "look at a layer", &path))? {
+            let Some(medium) = headers::open(host, id)? else { return Ok(None) };
+            match was_never_durable(&*medium, &host.display_path(&paths::layer(id)))? {
                 true => Ok(None),
                 false => Err(error),
             }
@@ -268,7 +346,7 @@ fn info_of(inner: &Inner, header: Header) -> Result<LayerInfo> {
     let host = inner.host();
     let path = paths::layer(header.layer);
     let host_says = |error| failed(host, "look at a layer", &path)(error);
-    let medium = host.open(&path, OpenMode::Read).map_err(host_says)?;
+    let medium = headers::open_existing(host, header.layer)?;
     let facts = medium.facts().map_err(host_says)?;
     let annotations = annotations_of(inner, &header)?;
     let data_blocks = match header.state {
@@ -295,8 +373,7 @@ fn annotations_of(inner: &Inner, header: &Header) -> Result<Annotations> {
     let Some(piece) = &header.annotations else { return Ok(Annotations::default()) };
     let host = inner.host();
     let path = paths::layer(header.layer);
-    let medium = host.open(&path, OpenMode::Read);
-    let medium = medium.map_err(failed(host, "read annotations", &path))?;
+    let medium = headers::open_existing(host, header.layer)?;
     let what = (PageKind::Annotations, "annotations");
     let shown = host.display_path(&path);
     let body = read_blob(&*medium, &shown, what, (header.layer, header.block_size), piece)?;

@@ -12,7 +12,7 @@ use super::names::failed;
 use super::{headers, paths};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerState};
-use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
+use crate::medium::{Host, LockMode, LockWait, Medium};
 use crate::units::LayerId;
 
 /// A shared lock on the file of a frozen layer, until the last clone is dropped.
@@ -62,11 +62,8 @@ impl Leases {
 
 fn take(host: &dyn Host, id: LayerId) -> Result<(Lease, Header)> {
     let path = paths::layer(id);
-    let host_says = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => headers::missing(host, id),
-        _ => failed(host, "lease a layer", &path)(error),
-    };
-    let medium = host.open(&path, OpenMode::Read).map_err(host_says)?;
+    let host_says = |error| failed(host, "lease a layer", &path)(error);
+    let medium = headers::open_existing(host, id)?;
     // An open layer's lock is its writer's, for as long as that one likes.
     expect_frozen(host, &headers::read_open(host, &*medium, &path, id)?)?;
     medium.lock(LockMode::Shared, LockWait::Block).map_err(host_says)?;

@@ -37,7 +37,7 @@ pub use flatten::Progress;
 pub use give_up::GivenUp;
 pub use handle::{Store, StoreOptions};
 pub use holdings::{HeldLayer, Holding, Holdings, Removal};
-pub use info::{KeptSnapshot, LayerInfo, NamesLeft};
+pub use info::{KeptSnapshot, LayerInfo, LineageLeft, NamesLeft};
 pub use making::{Making, TagOfMaking};
 pub use name::Name;
 pub use names::DamagedName;

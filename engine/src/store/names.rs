@@ -99,7 +99,7 @@ fn read_what_is_left(
     files: HashMap<String, NameFile>,
 ) -> Result<(Vec<FoundName>, Vec<DamagedName>)> {
     let read = |escaped: &str, file: NameFile| match read_listed(host, file, escaped) {
-        Err(error) if error.kind() == ErrorKind::Corrupt => {
+        Err(error) if error.is_damage() => {
             let name = Name::from_escaped(escaped);
             let name = name.map_or_else(|| escaped.to_owned(), |name| name.to_string());
             let damage = error.to_string();
@@ -302,7 +302,7 @@ fn open(host: &dyn Host, path: &Path) -> Result<Option<(Arc<dyn Medium>, u64)>> 
     let medium = match host.open(path, OpenMode::Read) {
         Ok(medium) => medium,
         Err(error) if error.kind() == NotFound => return Ok(None),
-        Err(error) => return Err(failed(host, operation, path)(error)),
+        Err(error) => return Err(Error::of_opening(operation, host, path, error)),
     };
     let length = medium.facts().map_err(failed(host, operation, path))?.length;
     Ok(Some((medium, length)))
@@ -323,7 +323,9 @@ fn read_page(
         return wrong("length", length.to_string(), PAGE_BYTES.to_string());
     }
     let mut page = [0; PAGE_BYTES as usize];
-    medium.read_at(0, &mut page).map_err(failed(host, operation, path))?;
+    medium
+        .read_at(0, &mut page)
+        .map_err(|error| Error::of_reading(operation, error).in_file(host.display_path(path)))?;
     let entry = NameEntry::decode(&page).map_err(|error| error.in_file(host.display_path(path)))?;
     if entry.kind != file.kind() {
         return wrong("kind", entry.kind.to_string(), file.kind().to_string());

@@ -14,7 +14,7 @@ use super::resolve::{find_name, newest_frozen, resolve};
 use super::{Name, paths};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerState, NameKind};
-use crate::medium::{LockMode, LockWait, OpenMode};
+use crate::medium::{LockMode, LockWait};
 use crate::units::LayerId;
 
 const MARK_REMOVED: &str = "mark a layer removed";
@@ -234,9 +234,12 @@ fn expect_no_writer(inner: &Inner, top: LayerId) -> Result<()> {
     let host = inner.host();
     let path = paths::layer(top);
     let host_says = |error| failed(host, "try the lock of a layer", &path)(error);
-    let medium = match host.open(&path, OpenMode::Read) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        opened => opened.map_err(host_says)?,
+    let medium = match headers::open(host, top) {
+        Ok(Some(medium)) => medium,
+        Ok(None) => return Ok(()),
+        // Nobody can ask, nor open it to write there.
+        Err(error) if error.is_damage() => return Ok(()),
+        Err(error) => return Err(error),
     };
     // Leases on a top that was frozen are shared.
     match medium.lock(LockMode::Shared, LockWait::Try).map_err(host_says)? {
@@ -253,7 +256,7 @@ pub(super) fn unlink_top(inner: &Inner, top: LayerId) -> Result<bool> {
         Ok(Some(header)) if header.state == LayerState::Frozen => return Ok(false),
         Ok(None) => return Ok(false),
         // Whatever is wrong with it, it goes.
-        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+        Err(error) if !error.is_damage() => return Err(error),
         _ => {}
     }
     let path = paths::layer(top);

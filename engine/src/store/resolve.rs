@@ -8,6 +8,7 @@ use super::reference::Reference;
 use super::{digests, headers, history};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerRef, LayerState, NameKind};
+use crate::medium::Host;
 use crate::units::LayerId;
 
 /// What a reference was resolved by.
@@ -94,11 +95,51 @@ pub(super) fn newest_frozen(inner: &Inner, found: &FoundName) -> Result<Option<L
                 return Ok(Some(header.layer_ref()));
             }
             // What is wrong with an open top is told by opening it, not by looking at its past.
-            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            Err(error) if !error.is_damage() => return Err(error),
             _ => {}
         }
     }
     Ok(found.entry.parent)
+}
+
+/// The header of what a reference means.
+///
+/// Errors: as [`Store::layer_of`].
+pub(super) fn header_of(inner: &Inner, resolved: &Resolved) -> Result<Header> {
+    let header = headers::read(inner.host(), resolved.layer)?;
+    header.ok_or_else(|| not_there(inner, resolved))
+}
+
+/// What it says that the file of `resolved` is not there, or was never written: a name does not lead
+/// to nothing.
+pub(super) fn not_there(inner: &Inner, resolved: &Resolved) -> Error {
+    let host = inner.host();
+    let missing = || headers::missing(host, resolved.layer);
+    let still_there = || match &resolved.name {
+        Some(name) => names::read(host, &Name::new(name.as_str())?),
+        None => Ok(None),
+    };
+    match still_there() {
+        Ok(Some(found)) if resolved.index == 0 && leads_to_lost(&found, resolved.layer) => {
+            match headers::read(host, resolved.layer) {
+                Err(error) => error,
+                Ok(_) => headers::lost_top(host, resolved.layer),
+            }
+        }
+        Ok(_) => missing(),
+        Err(error) => error,
+    }
+}
+
+/// Whether the name of a volume still leads to a top that could not be read and was durable.
+pub(super) fn is_lost_top(host: &dyn Host, found: &FoundName) -> Result<bool> {
+    let now = names::read(host, &Name::new(found.entry.name.as_str())?)?;
+    Ok(now.is_some_and(|now| leads_to_lost(&now, found.entry.top)))
+}
+
+/// A name that nothing was synced of may have lost its top in a crash, and goes on from its parent.
+fn leads_to_lost(found: &FoundName, top: LayerId) -> bool {
+    found.is_durable() && found.entry.top == top
 }
 
 fn step_back(inner: &Inner, text: &str, found: &FoundName, index: u64) -> Result<LayerId> {

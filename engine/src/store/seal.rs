@@ -1,13 +1,16 @@
 //! Sealing: a layer and its ancestors get the digest of their content.
 
+use std::sync::Arc;
+
 use super::collect::change_header;
 use super::handle::{Inner, Store};
+use super::lease::Lease;
 use super::locks::StoreLock;
-use super::resolve::resolve;
+use super::resolve::{Resolved, header_of, resolve};
 use super::{digests, headers, history};
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::LayerRef;
+use crate::format::{Header, LayerRef};
 use crate::layer::{compute_digest, verify_digest};
 use crate::units::{Digest, LayerId};
 
@@ -22,7 +25,7 @@ impl Store {
         if resolved.is_live() {
             return Err(Error::invalid("seal", "reference", reference, "a snapshot"));
         }
-        let (_lease, header) = inner.leases.take(inner.host(), resolved.layer)?;
+        let (_lease, header) = lease(inner, &resolved)?;
         seal_chain(inner, &header.layer_ref())
     }
 
@@ -39,7 +42,7 @@ impl Store {
         if resolved.is_live() {
             return Err(refused("a volume's current state"));
         }
-        let (_lease, header) = inner.leases.take(inner.host(), resolved.layer)?;
+        let (_lease, header) = lease(inner, &resolved)?;
         let digest = header.digest.ok_or_else(|| refused("a snapshot that is not sealed"))?;
         if header.thinned {
             return Err(refused("a snapshot whose unseen blocks were given back"));
@@ -53,6 +56,15 @@ impl Store {
         verify_digest(&layer, parent, &*inner.cache)?;
         Ok(digest)
     }
+}
+
+/// The lease of what a reference means, and its header.
+fn lease(inner: &Inner, resolved: &Resolved) -> Result<(Arc<Lease>, Header)> {
+    inner.leases.take(inner.host(), resolved.layer).map_err(|error| match error.kind() {
+        // A name does not lead to nothing.
+        ErrorKind::NotFound => header_of(inner, resolved).err().unwrap_or(error),
+        _ => error,
+    })
 }
 
 /// Seals a frozen layer and its ancestors. The caller holds no lock of the store.

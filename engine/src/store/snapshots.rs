@@ -41,7 +41,9 @@ impl Inner {
     /// Opens the frozen layer `id` with its ancestors under a lease, removed or not.
     pub fn open_snapshot(&self, id: LayerId) -> Result<(Snapshot, Header)> {
         let (lease, header) = self.leases.take(self.host(), id)?;
-        let view = View::open(Arc::clone(&self.layers), &header.layer_ref())?;
+        // Under the lease nothing goes that it stands on.
+        let view = View::open(Arc::clone(&self.layers), &header.layer_ref());
+        let view = view.map_err(Error::into_lost)?;
         let lease: Arc<dyn Any + Send + Sync> = lease;
         Ok((Snapshot::new(view, Some(lease))?, header))
     }
@@ -51,7 +53,18 @@ impl Inner {
     /// may have come between, and have taken blocks of its ancestors that nobody else could see.
     pub fn open_kept(&self, reference: &str, mut resolved: Resolved) -> Result<Snapshot> {
         for _ in 0..LOOKS_MAX {
-            let (snapshot, header) = self.open_snapshot(resolved.layer)?;
+            let (snapshot, header) = match self.open_snapshot(resolved.layer) {
+                Err(error) if error.kind() == ErrorKind::NotFound && resolved.name.is_some() => {
+                    let now = resolve(self, reference)?;
+                    if now == resolved {
+                        return Err(error.into_lost());
+                    }
+                    // The name was moved, and what it stood for collected.
+                    resolved = kept(reference, now)?;
+                    continue;
+                }
+                opened => opened?,
+            };
             match resolved.name {
                 Some(_) if !header.removed => return Ok(snapshot),
                 Some(_) => {}
@@ -61,10 +74,7 @@ impl Inner {
             if now == resolved {
                 return Ok(snapshot);
             }
-            if now.is_live() {
-                return Err(super::volumes::live(reference));
-            }
-            resolved = now;
+            resolved = kept(reference, now)?;
         }
         Err(Error::new(ErrorKind::Stale, format!("open {reference}")))
     }
@@ -76,6 +86,14 @@ impl Inner {
             .verify(&found.layer_ref())
             .map_err(|error| error.in_file(self.host.display_path(&paths::layer(found.layer))))?;
         Ok(self.open_snapshot(found.layer)?.0)
+    }
+}
+
+/// A reference may have come to mean a live volume meanwhile.
+fn kept(reference: &str, resolved: Resolved) -> Result<Resolved> {
+    match resolved.is_live() {
+        true => Err(super::volumes::live(reference)),
+        false => Ok(resolved),
     }
 }
 
@@ -92,7 +110,11 @@ fn look_into(inner: &Inner, name: &Name) -> Result<Snapshot> {
         if now.is_some_and(|now| now.entry == found.entry)
             && let Some(error) = last.take_if(|error| error.kind() != ErrorKind::Stale)
         {
-            return Err(error);
+            // One of which nothing was ever made durable stands on nothing that could be lost.
+            return Err(match found.is_durable() || found.entry.parent.is_some() {
+                true => error.into_lost(),
+                false => error,
+            });
         }
     }
     Err(last.unwrap_or_else(|| Error::new(ErrorKind::Stale, format!("look into {name}"))))

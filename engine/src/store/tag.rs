@@ -5,7 +5,7 @@ use super::locks::{NameLock, StoreLock};
 use super::marks::unmark;
 use super::names;
 use super::paths::{self, NameFile};
-use super::resolve::{ResolvedKind, resolve};
+use super::resolve::{ResolvedKind, header_of, resolve};
 use super::{Name, headers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, NameEntry, NameKind};
@@ -34,7 +34,7 @@ impl Store {
         }
         let lock = lock_tag(inner, &tag)?;
         let _adding = StoreLock::shared(inner.host())?;
-        let header = headers::read_existing(inner.host(), resolved.layer)?;
+        let header = header_of(inner, &resolved)?;
         if resolved.kind != ResolvedKind::Tag || resolved.index > 0 {
             expect_kept(inner, &header)?;
         }

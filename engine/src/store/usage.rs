@@ -8,9 +8,9 @@ use super::history::{history, is_lost};
 use super::locks::StoreLock;
 use super::names::{DamagedName, FoundName, failed, list_folder};
 use super::remove::{held_by_name_alone, whole_name};
-use super::resolve::{newest_frozen, resolve};
+use super::resolve::{header_of, is_lost_top, newest_frozen, resolve};
 use super::{headers, names, paths};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::format::{LayerRef, NameKind};
 use crate::units::LayerId;
 
@@ -59,8 +59,9 @@ impl Store {
     /// What `reference` takes. For all names there is [`usage_of_names`](Store::usage_of_names).
     ///
     /// A lost or damaged layer elsewhere, or a damaged name, counts as given up: as if nothing that is
-    /// sound needed to stay for it. Errors: [`ErrorKind::Corrupt`], [`ErrorKind::NotFound`] and
-    /// [`ErrorKind::WrongParent`] where one is in the history itself.
+    /// sound needed to stay for it. Errors: [`Corrupt`](crate::ErrorKind::Corrupt),
+    /// [`Unreadable`](crate::ErrorKind::Unreadable) and
+    /// [`WrongParent`](crate::ErrorKind::WrongParent) where one is in the history itself.
     pub fn usage_of(&self, reference: &str) -> Result<Usage> {
         let inner = self.inner()?;
         let resolved = resolve(inner, reference)?;
@@ -79,7 +80,7 @@ impl Store {
             match name {
                 Some(found) => usage_of_name(inner, census, &found, garbage_bytes),
                 None => {
-                    let header = headers::read_existing(inner.host(), resolved.layer)?;
+                    let header = header_of(inner, &resolved)?;
                     let assume = Assume { removed: [resolved.layer].into(), ..Assume::default() };
                     let history = (Some(resolved.layer), header.parent);
                     usage_without(inner, census, history, &assume, garbage_bytes)
@@ -106,9 +107,12 @@ impl Store {
             let mut size = None;
             if found.entry.kind == NameKind::Volume {
                 let top = match headers::read(host, found.entry.top) {
-                    Err(error) if error.kind() == ErrorKind::Corrupt => None,
+                    Err(error) if error.is_damage() => None,
                     other => other?,
                 };
+                if top.is_none() && is_lost_top(host, found)? {
+                    usage.lost.insert(found.entry.top);
+                }
                 size = top.map(|header| header.volume_bytes);
                 if tip.is_none_or(|tip| tip.id != found.entry.top) {
                     owners.insert(found.entry.top, Owner::One);

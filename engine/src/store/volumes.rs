@@ -98,7 +98,7 @@ impl Store {
         // Opened first: what it stands on, and its size, are as recovery finds them.
         let old = Volume::open(Arc::clone(&home) as _, &found.entry, inner.options.volume)?;
         let base = match old.parent() {
-            Some(parent) => Base::on(&inner.open_recorded(&parent)?),
+            Some(parent) => Base::on(&inner.open_recorded(&parent).map_err(Error::into_lost)?),
             None => Base::nothing(inner, old.kind(), old.size_bytes()),
         };
         let old_top = old.layer_id();

@@ -212,7 +212,8 @@ pub(super) fn view_of(
     block_size: BlockSize,
 ) -> Result<Arc<View>> {
     match parent {
-        Some(parent) => View::open(Arc::clone(home.layers()), parent),
+        // What an open layer stands on does not go.
+        Some(parent) => View::open(Arc::clone(home.layers()), parent).map_err(Error::into_lost),
         None => Ok(View::empty(Arc::clone(home.layers()), block_size)),
     }
 }

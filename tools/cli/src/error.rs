@@ -23,7 +23,7 @@ pub enum Exit {
     NoStore = 3,
     /// Somebody else writes there.
     Locked = 4,
-    /// Stored bytes do not verify.
+    /// Stored bytes do not verify, cannot be read, or are lost.
     Corrupt = 5,
     /// A layer is not the parent that its child recorded.
     WrongParent = 6,
@@ -228,7 +228,7 @@ fn exit_of_kind(kind: ErrorKind) -> Exit {
     match kind {
         ErrorKind::NoStore => Exit::NoStore,
         ErrorKind::Locked => Exit::Locked,
-        ErrorKind::Corrupt => Exit::Corrupt,
+        ErrorKind::Corrupt | ErrorKind::Unreadable => Exit::Corrupt,
         ErrorKind::WrongParent => Exit::WrongParent,
         ErrorKind::NoSpace => Exit::NoSpace,
         ErrorKind::NotFound => Exit::NotFound,
@@ -311,6 +311,7 @@ mod tests {
             (ErrorKind::NoStore, 3),
             (ErrorKind::Locked, 4),
             (ErrorKind::Corrupt, 5),
+            (ErrorKind::Unreadable, 5),
             (ErrorKind::WrongParent, 6),
             (ErrorKind::NoSpace, 7),
             (ErrorKind::NotFound, 8),

@@ -31,6 +31,7 @@ pub fn is_worth_a_report(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Corrupt
+            | ErrorKind::Unreadable
             | ErrorKind::WrongParent
             | ErrorKind::Poisoned
             | ErrorKind::Stale
@@ -45,8 +46,13 @@ mod tests {
 
     #[test]
     fn damage_is_an_io_error_and_is_told() {
-        for kind in [ErrorKind::Corrupt, ErrorKind::Poisoned, ErrorKind::WrongParent, ErrorKind::Io]
-        {
+        for kind in [
+            ErrorKind::Corrupt,
+            ErrorKind::Unreadable,
+            ErrorKind::Poisoned,
+            ErrorKind::WrongParent,
+            ErrorKind::Io,
+        ] {
             let error = Error::new(kind, "read");
             assert_eq!(errno(&error).code(), 5, "{kind:?}");
             assert!(is_worth_a_report(&error), "{kind:?}");

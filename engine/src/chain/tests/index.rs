@@ -169,7 +169,7 @@ fn layers_that_an_index_names_and_that_went_away_are_looked_for_anew() {
     let mut block = vec![0; SIZE];
     view.read(BlockAddress(2), 0, &mut block).unwrap();
     let error = view.read(BlockAddress(1), 0, &mut block).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert_eq!(view.index_counters().rebuilt, 1);
 }
 

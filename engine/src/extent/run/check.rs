@@ -87,7 +87,9 @@ impl Run {
     fn check_tree(&self, column: &[u32], found: &[Node], section: Section) -> Result<()> {
         let shape = TreeShape::over(column.len() as u32);
         let mut expected = filled(shape.nodes(), [0; NODE_KEYS]).map_err(|error| {
-            Error::io("check a run", error).in_file(&self.origin.path).at_offset(self.origin.offset)
+            Error::of_reading("check a run", error)
+                .in_file(&self.origin.path)
+                .at_offset(self.origin.offset)
         })?;
         build_tree(column, &mut expected);
         match as_bytes(found) == as_bytes(&expected) {

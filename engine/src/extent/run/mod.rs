@@ -237,7 +237,7 @@ impl Run {
     #[cold]
     fn faulted(&self) -> Error {
         let source = std::io::Error::from_raw_os_error(libc::EIO);
-        self.locate_error(Error::io("read a mapped run", source))
+        self.locate_error(Error::of_reading("read a mapped run", source))
     }
 
     #[cold]

@@ -106,7 +106,10 @@ fn open(
     };
     match run.bytes.faulted() {
         false => Ok(run),
-        true => Err(Error::io("read a mapped run", std::io::Error::from_raw_os_error(libc::EIO))),
+        true => Err(Error::of_reading(
+            "read a mapped run",
+            std::io::Error::from_raw_os_error(libc::EIO),
+        )),
     }
 }
 

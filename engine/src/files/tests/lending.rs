@@ -173,5 +173,5 @@ fn what_the_host_lost_is_an_error_and_not_lent() {
     let layer = path.join(format!("layers/{layer}.layer"));
     std::fs::File::options().write(true).open(layer).unwrap().set_len(0).unwrap();
     let error = shown(&files, inode, 0, 64 * BLOCK).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unreadable, "{error}");
 }

@@ -10,7 +10,7 @@ use crate::format::header::HEADER_BYTES;
 use crate::format::page::MAGIC;
 use crate::format::{Header, LayerState, NameKind, PageKind, sources};
 use crate::layer::read_blob;
-use crate::medium::{Host, LockMode, LockWait, Medium, OpenMode};
+use crate::medium::{Host, LockMode, LockWait, Medium};
 use crate::store::names::{self, DamagedName, FoundName, failed, list_folder};
 use crate::store::paths::{self, LayersEntry, NameFile, NamesEntry};
 use crate::store::{headers, name::Name};
@@ -72,8 +72,8 @@ impl Resident {
 
 /// Looks at every file.
 ///
-/// Errors: [`ErrorKind::Corrupt`] where a layer or a name does not verify, for what it needs is
-/// then unknown; where a layer's file has a name that is not its id.
+/// Errors: [`ErrorKind::Corrupt`] and [`ErrorKind::Unreadable`] of a layer or a name, for what it
+/// needs is then unknown; where a layer's file has a name that is not its id.
 pub fn census(host: &dyn Host) -> Result<Census> {
     let mut census = with_names(host, (names::list(host)?, Vec::new()))?;
     match census.damaged.pop_first() {
@@ -122,9 +122,7 @@ fn with_names(
     let named: BTreeSet<LayerId> = named.map(|found| found.entry.top).collect();
     for (id, in_use) in left {
         match look_at(host, id, in_use, named.contains(&id)) {
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                census.set_aside(host, id, error)?
-            }
+            Err(error) if error.is_damage() => census.set_aside(host, id, error)?,
             resident => census.layers.extend(resident?.map(|resident| (id, resident))),
         }
     }
@@ -216,7 +214,14 @@ fn marked_below(
 /// Whether somebody holds the lock of a layer file, and of a frozen layer all else that there is to
 /// know; `None` where there is none.
 fn try_lock(host: &dyn Host, id: LayerId) -> Result<Option<(bool, Option<Resident>)>> {
-    let Some(medium) = open(host, id)? else { return Ok(None) };
+    let medium = match headers::open(host, id) {
+        Ok(Some(medium)) => medium,
+        // The top of a volume that somebody has just reset or closed.
+        Ok(None) => return Ok(None),
+        // It is told when the file is looked at again; who has it open cannot be asked.
+        Err(error) if error.is_damage() => return Ok(Some((true, None))),
+        Err(error) => return Err(error),
+    };
     let path = paths::layer(id);
     let host_says = |error| failed(host, "try the lock of a layer", &path)(error);
     let in_use = !medium.lock(LockMode::Exclusive, LockWait::Try).map_err(host_says)?;
@@ -230,30 +235,19 @@ fn try_lock(host: &dyn Host, id: LayerId) -> Result<Option<(bool, Option<Residen
     });
     match frozen {
         // Whatever it is, it is told when the file is looked at again.
-        Err(error) if error.kind() == ErrorKind::Corrupt => Ok(Some((in_use, None))),
+        Err(error) if error.is_damage() => Ok(Some((in_use, None))),
         frozen => Ok(Some((in_use, frozen?))),
     }
 }
 
-fn open(host: &dyn Host, id: LayerId) -> Result<Option<Arc<dyn Medium>>> {
-    let path = paths::layer(id);
-    match host.open(&path, OpenMode::Read) {
-        Ok(medium) => Ok(Some(medium)),
-        // The top of a volume that somebody has just reset or closed.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(host, "look at a layer", &path)(error)),
-    }
-}
-
 fn look_at(host: &dyn Host, id: LayerId, in_use: bool, is_named: bool) -> Result<Option<Resident>> {
-    let Some(medium) = open(host, id)? else { return Ok(None) };
+    let Some(medium) = headers::open(host, id)? else { return Ok(None) };
     let path = paths::layer(id);
-    let host_says = |error| failed(host, "look at a layer", &path)(error);
     let header = match headers::read_open(host, &*medium, &path, id) {
         Ok(header) => Some(header),
         Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
         Err(error) if is_named => return Err(error),
-        Err(error) => match was_never_durable(&*medium).map_err(host_says)? {
+        Err(error) => match was_never_durable(&*medium, &host.display_path(&path))? {
             // Its writer is about to write the header, or died before it could sync it.
             true => None,
             false => return Err(error),
@@ -308,12 +302,12 @@ pub fn expect_known(host: &dyn Host, id: LayerId) -> Result<()> {
 /// never synced where it is shorter than its slots, or where each slot is none at all (nothing
 /// of it arrived, or what the device held before) or one of the first generation (it arrived in
 /// part). What was frozen once has a later generation, and is damaged.
-pub fn was_never_durable(medium: &dyn Medium) -> std::io::Result<bool> {
+pub fn was_never_durable(medium: &dyn Medium, path: &Path) -> Result<bool> {
     let mut slots = [0; HEADER_BYTES as usize];
     match medium.read_at(0, &mut slots) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(true),
-        Err(error) => return Err(error),
+        Err(error) => return Err(Error::of_reading("read header slots", error).in_file(path)),
     }
     let is_slot = |slot: &[u8]| slot[..4] == MAGIC.to_le_bytes();
     let is_first = |slot: &[u8]| slot[24..32] == 1_u64.to_le_bytes();

@@ -87,7 +87,7 @@ fn record_at(
         Ok(()) => Ok(Record::decode(&page, header.layer, place).ok()),
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => {
-            Err(Error::io("read a journal record", error).in_file(path).at_offset(offset))
+            Err(Error::of_reading("read a journal record", error).in_file(path).at_offset(offset))
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::census::{Census, what_is_left};
 use super::plan::unreadable;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::format::LayerRef;
 use crate::layer::ReadPolicy;
 use crate::medium::Host;
@@ -39,7 +39,7 @@ pub fn look_at_what_is_left<T>(
     look: impl Fn(&mut Census) -> Result<T>,
 ) -> Result<T> {
     let first = look(&mut what_is_left(&**host)?);
-    if first.as_ref().is_err_and(|error| error.kind() == ErrorKind::Corrupt) {
+    if first.as_ref().is_err_and(Error::is_damage) {
         let mut census = what_is_left(&**host)?;
         let unreadable = unreadable(host, policy, &census)?;
         if !unreadable.is_empty() {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::census::{Census, Resident};
 use super::reach::{Forest, Node, Reach, reach};
 use super::see::{Maps, Sight, see};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::extent::Extent;
 use crate::format::header::HEADER_BYTES;
 use crate::format::{Header, LayerRef, LayerState, NameEntry, NameKind};
@@ -124,7 +124,7 @@ pub fn unreadable(
     let mut unreadable = Vec::new();
     for (id, _) in census.layers.iter().filter(|(_, resident)| resident.is_frozen()) {
         match maps.extents(*id, &mut |_| Ok(())) {
-            Err(error) if error.kind() == ErrorKind::Corrupt => unreadable.push((*id, error)),
+            Err(error) if error.is_damage() => unreadable.push((*id, error)),
             read => read?,
         }
     }

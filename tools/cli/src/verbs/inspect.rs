@@ -94,7 +94,7 @@ pub fn run(args: &InspectArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let image = Image::open(&store, &args.image)?;
     let resolved = store.resolve(&args.image)?;
-    let names = store.names()?;
+    let names = store.names_left()?.names;
     let layer = image.snapshot().layer_id();
     let is_container = |name: &&str| {
         names.iter().any(|entry| entry.name == **name && entry.kind == NameKind::Volume)

@@ -1,11 +1,12 @@
 //! `log`: lists a layer and its ancestors, newest first, or draws the tree they stand in.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 
-use sapwood::ErrorKind;
-use sapwood::store::{LayerInfo, Store};
+use sapwood::format::LayerRef;
+use sapwood::store::{LayerInfo, LineageLeft, NamesLeft, Store};
 use sapwood::units::{Digest, LayerId};
+use sapwood::{ErrorKind, NameEntry, NameKind};
 use serde::Serialize;
 
 use crate::args::LogArgs;
@@ -14,7 +15,7 @@ use crate::error::{Result, Verdict};
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text, printable};
 use crate::picture::graph::{self, Node};
-use crate::reports::{LayerReport, names_of_layers, short, when};
+use crate::reports::{DamageReport, LayerReport, names_of_layers, short, when};
 
 /// So many small volumes on one layer are drawn as one.
 const ALIKE_MIN: usize = 4;
@@ -25,6 +26,8 @@ const SMALL_BYTES_MAX: u64 = 64 << 10;
 struct Lineage<'a> {
     reference: &'a str,
     layers: Vec<Entry>,
+    /// What is lost or damaged of it, newest first.
+    damaged: Vec<DamageReport>,
 }
 
 #[derive(Serialize)]
@@ -32,6 +35,12 @@ struct Entry {
     names: Vec<String>,
     #[serde(flatten)]
     layer: LayerReport,
+}
+
+impl Entry {
+    fn new(names: Vec<String>, info: &LayerInfo, store: &Store) -> Entry {
+        Entry { names, layer: LayerReport::new(info, store) }
+    }
 }
 
 impl Report for Lineage<'_> {
@@ -56,7 +65,10 @@ impl Report for Lineage<'_> {
                 printable(entry.layer.comment.as_deref().unwrap_or_default()),
             ]);
         }
-        table.write(text)
+        if !self.layers.is_empty() {
+            table.write(text)?;
+        }
+        DamageReport::write_all(&self.damaged, text)
     }
 }
 
@@ -64,28 +76,34 @@ impl Report for Lineage<'_> {
 struct Tree<'a> {
     reference: &'a str,
     layers: Vec<Entry>,
+    /// Those that others of the tree stand on, or a name leads to, and that are lost or damaged: they
+    /// are drawn, after `layers` in the order of places.
+    #[serde(skip)]
+    lost: Vec<Lost>,
     #[serde(skip)]
     parents: Vec<Option<usize>>,
     #[serde(skip)]
     tip: usize,
-    /// What is wrong with layers that cannot be read: which tree they stand in is not known.
-    damaged: Vec<Damaged>,
+    /// What is wrong with layers that are lost or cannot be read; which tree some stand in is not
+    /// known.
+    damaged: Vec<DamageReport>,
 }
 
-#[derive(Serialize)]
-struct Damaged {
-    layer: String,
-    damage: String,
+struct Lost {
+    layer: LayerId,
+    names: Vec<String>,
 }
 
 impl Report for Tree<'_> {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        let node = |(entry, parent): (&Entry, &Option<usize>)| Node {
-            parent: *parent,
-            is_open: entry.layer.state == "open",
-            label: label(entry, text),
-        };
-        let mut nodes: Vec<Node> = self.layers.iter().zip(&self.parents).map(node).collect();
+        let sound =
+            self.layers.iter().map(|entry| (entry.layer.state == "open", label(entry, text)));
+        let lost = self.lost.iter().map(|lost| (false, label_of_lost(lost, text)));
+        let mut nodes: Vec<Node> = sound
+            .chain(lost)
+            .zip(&self.parents)
+            .map(|((is_open, label), parent)| Node { parent: *parent, is_open, label })
+            .collect();
         for group in self.groups_of_small() {
             let first = &self.layers[group[0]].names[0];
             let last = &self.layers[group[group.len() - 1]].names[0];
@@ -95,17 +113,14 @@ impl Report for Tree<'_> {
             group[1..].iter().for_each(|&index| nodes[index].parent = None);
         }
         graph::draw(&nodes, self.tip, text)?;
-        for Damaged { layer, damage } in &self.damaged {
-            writeln!(text, "{}: {damage}", short(layer))?;
-        }
-        Ok(())
+        DamageReport::write_all(&self.damaged, text)
     }
 }
 
 impl Tree<'_> {
     /// Groups of small volumes on one layer, by name.
     fn groups_of_small(&self) -> impl Iterator<Item = Vec<usize>> {
-        let mut is_leaf = vec![true; self.layers.len()];
+        let mut is_leaf = vec![true; self.parents.len()];
         for parent in self.parents.iter().flatten() {
             is_leaf[*parent] = false;
         }
@@ -124,12 +139,21 @@ impl Tree<'_> {
     }
 }
 
+fn label_of_lost(lost: &Lost, text: &Text<'_>) -> String {
+    format!("{}  lost or damaged", label_of_names(&lost.layer.to_string(), &lost.names, text))
+}
+
+fn label_of_names(layer: &str, names: &[String], text: &Text<'_>) -> String {
+    let label = text.palette.faint(short(layer));
+    match names {
+        [] => label,
+        names => format!("{label}  {}", text.palette.bold(&names.join(", "))),
+    }
+}
+
 fn label(entry: &Entry, text: &Text<'_>) -> String {
     let palette = text.palette;
-    let mut label = palette.faint(short(&entry.layer.layer));
-    if !entry.names.is_empty() {
-        label = format!("{label}  {}", palette.bold(&entry.names.join(", ")));
-    }
+    let mut label = label_of_names(&entry.layer.layer, &entry.names, text);
     if let Some(bytes) = entry.layer.data_bytes {
         label = format!("{label}  {}", text.units.size(bytes));
     }
@@ -144,91 +168,165 @@ fn label(entry: &Entry, text: &Text<'_>) -> String {
 
 pub fn run(args: &LogArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let entry = |names: Option<&Vec<String>>, info: &LayerInfo| Entry {
-        names: names.cloned().unwrap_or_default(),
-        layer: LayerReport::new(info, &store),
-    };
-    if !args.graph {
-        let lineage = store.lineage(&args.reference)?;
-        let ids = lineage.iter().map(|info| info.id);
-        let names = names_of_layers(&store, &args.reference, ids)?;
-        let layers = lineage.iter().map(|info| entry(names.get(&info.id), info)).collect();
-        return context.print(&Lineage { reference: &args.reference, layers });
+    let reference = args.reference.as_str();
+    let LineageLeft { layers, lost } = store.lineage_left(reference)?;
+    let damages: Damages = lost.iter().map(|(id, error)| (*id, error.to_string())).collect();
+    if args.graph {
+        return draw(&store, reference, damages, context);
     }
-    let names = all_names(&store)?;
-    let tip = store.resolve(&args.reference)?.layer;
-    let (mut layers, damaged) = layers_of(&store)?;
+    let names = names_of_layers(&store, reference, layers.iter().map(|info| info.id))?;
+    let names_of = |id: &LayerId| names.get(id).cloned().unwrap_or_default();
+    let layers = layers.iter().map(|info| Entry::new(names_of(&info.id), info, &store)).collect();
+    let is_whole = damages.is_empty();
+    let damaged = reports_of(damages).collect();
+    context.print_what_is_left(&Lineage { reference, layers, damaged }, is_whole)
+}
+
+/// What is wrong with layers.
+type Damages = Vec<(LayerId, String)>;
+
+fn reports_of(damages: Damages) -> impl Iterator<Item = DamageReport> {
+    damages.into_iter().map(|(id, damage)| DamageReport::of_layer(id, damage))
+}
+
+/// Draws the tree that `reference` stands in; `damages` is what its own history lacks.
+fn draw(
+    store: &Store,
+    reference: &str,
+    mut damages: Damages,
+    context: &Context<'_>,
+) -> Result<Verdict> {
+    let NamesLeft { names: named, damaged: damaged_names } = store.names_left()?;
+    let mut names: HashMap<LayerId, Vec<String>> = HashMap::new();
+    for entry in &named {
+        names.entry(entry.top).or_default().push(entry.name.clone());
+    }
+    let tip = store.resolve(reference)?.layer;
+    let (mut layers, unreadable) = layers_of(store)?;
+    damages.extend(unreadable);
     // Oldest first; what is still open has no time, and goes by its name.
     layers.sort_by_cached_key(|info| {
         (info.annotations.created.unwrap_or(i64::MAX), names.get(&info.id).cloned(), info.id)
     });
-    let Some(tree) = tree_of(layers, tip) else {
+    let Some(tree) = Forest::of(layers, &damages, &named).tree_of(tip) else {
         let error = sapwood::Error::new(ErrorKind::Stale, "draw the tree of layers");
         return Err(error.about("layer", "gone meanwhile", tip).into());
     };
-    let entries = tree.layers.iter().map(|info| entry(names.get(&info.id), info)).collect();
-    let (reference, is_whole) = (&args.reference, damaged.is_empty());
+    // What others stand on and is not there; what came meanwhile is no loss.
+    let missing = tree.lost.iter().filter_map(|id| Some((*id, store.layer(*id).err()?)));
+    damages.extend(missing.map(|(id, error)| (id, error.to_string())));
+    // What the history says of a layer comes first, and says most.
+    let mut told = HashSet::new();
+    damages.retain(|(id, _)| told.insert(*id));
+    let is_whole = damages.is_empty() && damaged_names.is_empty();
+    let damaged = damaged_names.into_iter().map(DamageReport::of_name).chain(reports_of(damages));
+    let names_of = |id: &LayerId| names.get(id).cloned().unwrap_or_default();
+    let layers = tree.layers.iter().map(|info| Entry::new(names_of(&info.id), info, store));
+    let lost = tree.lost.iter().map(|id| Lost { layer: *id, names: names_of(id) });
+    let (layers, lost, damaged) = (layers.collect(), lost.collect(), damaged.collect());
     let TreeOfLayers { parents, tip, .. } = tree;
-    let report = Tree { reference, layers: entries, parents, tip, damaged };
+    let report = Tree { reference, layers, lost, parents, tip, damaged };
     context.print_what_is_left(&report, is_whole)
 }
 
 /// All layers that can be read, and those that cannot.
-fn layers_of(store: &Store) -> Result<(Vec<LayerInfo>, Vec<Damaged>)> {
-    let (mut layers, mut damaged) = (Vec::new(), Vec::new());
+fn layers_of(store: &Store) -> Result<(Vec<LayerInfo>, Damages)> {
+    let (mut layers, mut damages) = (Vec::new(), Vec::new());
     for id in store.layer_ids()? {
         match store.layer(id) {
             Ok(info) => layers.push(info),
             // Gone meanwhile, or never durable.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                damaged.push(Damaged { layer: id.to_string(), damage: error.to_string() });
-            }
+            Err(error) if error.is_damage() => damages.push((id, error.to_string())),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok((layers, damaged))
+    Ok((layers, damages))
 }
 
+/// All layers, and how they stand on each other.
+struct Forest {
+    /// What can be read.
+    layers: Vec<LayerInfo>,
+    /// What is lost or damaged, whose places come after those.
+    lost: Vec<LayerId>,
+    /// The place of each one's parent.
+    parents: Vec<Option<usize>>,
+    place_of: HashMap<LayerId, usize>,
+    by_digest: HashMap<Digest, usize>,
+}
+
+/// The part of a [`Forest`] that one layer stands in.
 struct TreeOfLayers {
     layers: Vec<LayerInfo>,
-    /// The place of each one's parent.
+    lost: Vec<LayerId>,
     parents: Vec<Option<usize>>,
     tip: usize,
 }
 
-/// The tree that `tip` stands in; its layers stay in their order.
-fn tree_of(layers: Vec<LayerInfo>, tip: LayerId) -> Option<TreeOfLayers> {
-    let parents = places_of_parents(&layers);
-    let tip = layers.iter().position(|info| info.id == tip)?;
-    let mut members = graph::members(&parents, tip);
-    members.sort_unstable();
-    let place = |index: usize| members.binary_search(&index).ok();
-    Some(TreeOfLayers {
-        parents: members.iter().map(|&index| parents[index].and_then(place)).collect(),
-        tip: place(tip)?,
-        layers: members.iter().map(|&index| layers[index].clone()).collect(),
-    })
-}
-
-fn places_of_parents(layers: &[LayerInfo]) -> Vec<Option<usize>> {
-    let by_id: HashMap<LayerId, usize> =
-        layers.iter().enumerate().map(|(index, info)| (info.id, index)).collect();
-    let sealed = layers.iter().enumerate().filter_map(|(index, info)| Some((info.digest?, index)));
-    let by_digest: HashMap<Digest, usize> = sealed.collect();
-    let place = |info: &LayerInfo| {
-        let parent = info.parent?;
-        // A sealed parent may stand there under another id: its digest is who it is.
-        by_id.get(&parent.id).or_else(|| by_digest.get(&parent.digest?)).copied()
-    };
-    layers.iter().map(place).collect()
-}
-
-/// The names of all layers: tags, and volumes at their tops.
-fn all_names(store: &Store) -> Result<HashMap<LayerId, Vec<String>>> {
-    let mut names: HashMap<LayerId, Vec<String>> = HashMap::new();
-    for entry in store.names()? {
-        names.entry(entry.top).or_default().push(entry.name);
+impl Forest {
+    fn of(layers: Vec<LayerInfo>, damages: &Damages, named: &[NameEntry]) -> Forest {
+        let places = || layers.iter().enumerate();
+        let place_of = places().map(|(place, info)| (info.id, place)).collect();
+        let by_digest = places().filter_map(|(place, info)| Some((info.digest?, place))).collect();
+        let recorded: Vec<_> = layers.iter().map(|info| info.parent).collect();
+        let (lost, parents) = (Vec::new(), Vec::new());
+        let mut forest = Forest { layers, lost, parents, place_of, by_digest };
+        for parent in recorded {
+            let place = parent.map(|parent| forest.place_of_recorded(&parent));
+            forest.parents.push(place);
+        }
+        for (id, _) in damages {
+            forest.place_of(*id);
+        }
+        forest.lost_tops_by_their_names(named);
+        forest
     }
-    Ok(names)
+
+    /// Of a top that cannot be read its name still knows the parent.
+    fn lost_tops_by_their_names(&mut self, named: &[NameEntry]) {
+        let tops = named.iter().filter(|entry| entry.kind == NameKind::Volume);
+        let parents: HashMap<LayerId, Option<LayerRef>> =
+            tops.map(|entry| (entry.top, entry.parent)).collect();
+        let mut at = 0;
+        while at < self.lost.len() {
+            let parent = parents.get(&self.lost[at]).copied().flatten();
+            let place = parent.map(|parent| self.place_of_recorded(&parent));
+            self.parents.push(place);
+            at += 1;
+        }
+    }
+
+    fn place_of_recorded(&mut self, wanted: &LayerRef) -> usize {
+        // A sealed parent may stand there under another id: its digest is who it is.
+        let other = || self.by_digest.get(&wanted.digest?).copied();
+        match self.place_of.get(&wanted.id).copied().or_else(other) {
+            Some(place) => place,
+            None => self.place_of(wanted.id),
+        }
+    }
+
+    fn place_of(&mut self, id: LayerId) -> usize {
+        let (lost, sound) = (&mut self.lost, self.layers.len());
+        *self.place_of.entry(id).or_insert_with(|| {
+            lost.push(id);
+            sound + lost.len() - 1
+        })
+    }
+
+    /// The tree that `tip` stands in; its layers stay in their order. `None` for one that went meanwhile.
+    fn tree_of(self, tip: LayerId) -> Option<TreeOfLayers> {
+        let Forest { layers, lost, parents, place_of, .. } = self;
+        let tip = *place_of.get(&tip)?;
+        let mut members = graph::members(&parents, tip);
+        members.sort_unstable();
+        let place = |index: usize| members.binary_search(&index).ok();
+        let (sound, others) = members.split_at(members.partition_point(|&at| at < layers.len()));
+        Some(TreeOfLayers {
+            parents: members.iter().map(|&index| parents[index].and_then(place)).collect(),
+            tip: place(tip)?,
+            layers: sound.iter().map(|&index| layers[index].clone()).collect(),
+            lost: others.iter().map(|&index| lost[index - layers.len()]).collect(),
+        })
+    }
 }

@@ -51,7 +51,7 @@ impl Report for Shown<'_> {
 pub fn run(args: &ReferenceArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let resolved = store.resolve(&args.reference)?;
-    let info = store.layer(resolved.layer)?;
+    let info = store.layer_of(&resolved)?;
     let names = match resolved.is_live() {
         true => resolved.name.into_iter().collect(),
         false => store.names_of(&[info.id].into())?.into_values().flatten().collect(),

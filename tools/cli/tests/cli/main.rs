@@ -18,4 +18,5 @@ mod saves;
 mod support;
 mod tour;
 mod trees;
+mod unreadable;
 mod verbs;

@@ -198,6 +198,7 @@ fn kind(name: &str) -> ErrorKind {
     let kinds = [
         ErrorKind::Locked,
         ErrorKind::Corrupt,
+        ErrorKind::Unreadable,
         ErrorKind::NoSpace,
         ErrorKind::InvalidInput,
         ErrorKind::Poisoned,

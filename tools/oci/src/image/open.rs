@@ -93,7 +93,7 @@ pub(crate) fn list_what_is_left(store: &Store) -> Result<Vec<(String, Result<Sha
     }
     for NameEntry { name, top, .. } in names {
         let layer = match store.layer(top) {
-            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+            Err(error) if error.is_damage() || error.kind() == ErrorKind::NotFound => {
                 let named = Some(name.clone());
                 let damaged = Damaged { name: named, layer: Some(top), damage: error.to_string() };
                 images.push((name, Err(damaged)));

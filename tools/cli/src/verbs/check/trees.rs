@@ -31,9 +31,8 @@ pub struct Found {
 pub fn check_trees(store: &Store) -> Result<Trees> {
     let mut found = Trees::default();
     let mut done = HashSet::new();
-    let mut names = store.names()?;
-    names.sort_by(|a, b| a.name.cmp(&b.name));
-    for entry in names {
+    // Of damaged ones the check of the store tells.
+    for entry in store.names_left()?.names {
         let (layer, what) = match open(store, &entry.name, entry.top, &mut done) {
             Ok(None) => continue,
             Ok(Some(view)) => (view.snapshot().layer_id(), check(&view)),
@@ -48,12 +47,16 @@ pub fn check_trees(store: &Store) -> Result<Trees> {
                     .findings
                     .extend(findings.map(|finding| Found::new(&entry.name, layer, finding)));
             }
-            Err(error) if error.kind() == ErrorKind::Corrupt => found.findings.push(Found {
-                name: entry.name,
-                layer,
-                severity: "damage",
-                what: error.to_string(),
-            }),
+            // Gone meanwhile, or lost, which the check of the store tells.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.is_damage() || error.kind() == ErrorKind::WrongParent => {
+                found.findings.push(Found {
+                    name: entry.name,
+                    layer,
+                    severity: "damage",
+                    what: error.to_string(),
+                })
+            }
             Err(error) => return Err(error.into()),
         }
     }

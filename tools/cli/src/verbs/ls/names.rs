@@ -62,7 +62,7 @@ impl Row {
 }
 
 fn is_damage(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound)
+    error.is_damage() || error.kind() == ErrorKind::NotFound
 }
 
 impl Report for Listing {
