@@ -5,8 +5,6 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::medium::Host;
-
 /// What every fallible call of the engine returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -169,24 +167,6 @@ impl Error {
         if is_unreadable { error.with_kind(ErrorKind::Unreadable) } else { error }
     }
 
-    /// As [`Error::of_reading`], of a file of `host` that cannot be opened.
-    ///
-    /// That a file may not be read is about it alone where its folder lets us look at it; where the
-    /// folder keeps us out, so are all others, and nothing is known of any.
-    pub(crate) fn of_opening(
-        operation: impl Into<String>,
-        host: &dyn Host,
-        path: &Path,
-        source: io::Error,
-    ) -> Error {
-        let is_refused = source.kind() == io::ErrorKind::PermissionDenied;
-        let error = Error::of_reading(operation, source).in_file(host.display_path(path));
-        match is_refused && host.facts(path).is_ok() {
-            true => error.with_kind(ErrorKind::Unreadable),
-            false => error,
-        }
-    }
-
     /// Of a layer that something stands on: one that is not there is lost, not a name that nobody
     /// gave.
     #[must_use]
@@ -306,7 +286,7 @@ impl Error {
 /// Whether what the host said while it opened or read a file is about that file and no other.
 ///
 /// Want of descriptors or memory (`EMFILE`, `ENFILE`, `ENOMEM`) would meet any file, and passes. That
-/// permission is denied (`EACCES`) may be about the folder, which [`Error::of_opening`] looks at.
+/// permission is denied (`EACCES`) may be about the folder, which `failed_to_open` of the medium looks at.
 fn is_about_one_file(source: &io::Error) -> bool {
     match source.raw_os_error() {
         // The device cannot read a sector, or notices itself that what it read is wrong.
@@ -356,7 +336,7 @@ mod tests {
         let host = FileHost::open_root(folder.path(), Network::Refuse).unwrap();
         let kind = |path: &str, code: i32| {
             let source = io::Error::from_raw_os_error(code);
-            Error::of_opening("open", &host, Path::new(path), source).kind()
+            crate::medium::failed_to_open("open", &host, Path::new(path), source).kind()
         };
         for code in [libc::EIO, libc::ELOOP, libc::EISDIR, libc::ENXIO, libc::EUCLEAN] {
             assert_eq!(kind("file", code), ErrorKind::Unreadable, "{code}");

@@ -24,9 +24,9 @@ impl InspectedFile {
     /// Opens `path` of `host` for reading.
     pub fn open(host: &dyn Host, path: &Path) -> Result<InspectedFile> {
         let shown = host.display_path(path);
-        let medium = host
-            .open(path, OpenMode::Read)
-            .map_err(|error| Error::of_opening("open a file to inspect", host, path, error))?;
+        let medium = host.open(path, OpenMode::Read).map_err(|error| {
+            crate::medium::failed_to_open("open a file to inspect", host, path, error)
+        })?;
         let facts = medium
             .facts()
             .map_err(|error| Error::io("look at a file to inspect", error).in_file(&shown))?;

@@ -43,10 +43,9 @@ impl Descriptors {
             *used = clock;
             return Ok(Arc::clone(medium));
         }
-        let medium = self
-            .host
-            .open(path, OpenMode::Read)
-            .map_err(|error| Error::of_opening("open a layer", &*self.host, path, error))?;
+        let medium = self.host.open(path, OpenMode::Read).map_err(|error| {
+            crate::medium::failed_to_open("open a layer", &*self.host, path, error)
+        })?;
         if pool.open.len() >= self.limit {
             let oldest = pool.open.iter().min_by_key(|(_, (used, _))| *used);
             if let Some(oldest) = oldest.map(|(path, _)| path.clone()) {

@@ -23,6 +23,8 @@ pub use file::FileMedium;
 pub use folder::{FileHost, Network, create_private_folders};
 pub use memory::{MemoryHost, MemoryMedium};
 
+use crate::error::{Error, ErrorKind};
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -169,4 +171,22 @@ pub trait Host: Send + Sync + fmt::Debug {
 
     /// The path as people should read it in messages.
     fn display_path(&self, path: &Path) -> std::path::PathBuf;
+}
+
+/// As [`Error::of_reading`], of a file of `host` that cannot be opened.
+///
+/// That a file may not be read is about it alone where its folder lets us look at it; where the
+/// folder keeps us out, so are all others, and nothing is known of any.
+pub(crate) fn failed_to_open(
+    operation: impl Into<String>,
+    host: &dyn Host,
+    path: &Path,
+    source: io::Error,
+) -> Error {
+    let is_refused = source.kind() == io::ErrorKind::PermissionDenied;
+    let error = Error::of_reading(operation, source).in_file(host.display_path(path));
+    match is_refused && host.facts(path).is_ok() {
+        true => error.with_kind(ErrorKind::Unreadable),
+        false => error,
+    }
 }

@@ -19,7 +19,7 @@ pub fn open(host: &dyn Host, id: LayerId) -> Result<Option<Arc<dyn Medium>>> {
     match host.open(&path, OpenMode::Read) {
         Ok(medium) => Ok(Some(medium)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::of_opening("open a layer", host, &path, error)),
+        Err(error) => Err(crate::medium::failed_to_open("open a layer", host, &path, error)),
     }
 }
 

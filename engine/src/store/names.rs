@@ -302,7 +302,7 @@ fn open(host: &dyn Host, path: &Path) -> Result<Option<(Arc<dyn Medium>, u64)>> 
     let medium = match host.open(path, OpenMode::Read) {
         Ok(medium) => medium,
         Err(error) if error.kind() == NotFound => return Ok(None),
-        Err(error) => return Err(Error::of_opening(operation, host, path, error)),
+        Err(error) => return Err(crate::medium::failed_to_open(operation, host, path, error)),
     };
     let length = medium.facts().map_err(failed(host, operation, path))?.length;
     Ok(Some((medium, length)))
