@@ -8,7 +8,7 @@ use super::handle::{Inner, Store};
 use super::history::is_lost;
 use super::names::{self, DamagedName, FoundName, failed, list_folder};
 use super::paths::{self, LayersEntry};
-use super::resolve::{Resolved, find_name, header_of, newest_frozen, not_there, resolve};
+use super::resolve::{Resolved, find_name, header_of, newest_known, not_there, resolve};
 use super::{Name, headers, history};
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
@@ -288,7 +288,8 @@ fn walk_lineage(inner: &Inner, resolved: &Resolved, reference: &str) -> Result<L
                 },
             }
             let found = find_name(inner, &name)?.map(|(_, found)| found);
-            let below = found.map(|found| newest_frozen(inner, &found)).transpose()?.flatten();
+            let below = found.map(|found| newest_known(inner, &found)).transpose()?;
+            let below = below.and_then(|(below, _)| below);
             below
                 .filter(|below| below.id != resolved.layer)
                 .or_else(|| left.layers.first().and_then(|top: &LayerInfo| top.parent))

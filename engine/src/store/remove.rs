@@ -10,7 +10,7 @@ use super::history::{History, history, is_lost};
 use super::home::top_is_locked;
 use super::locks::{NameLock, StoreLock};
 use super::names::{self, FoundName, failed};
-use super::resolve::{find_name, newest_frozen, resolve};
+use super::resolve::{find_name, newest_known, resolve};
 use super::{Name, paths};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerState, NameKind};
@@ -97,7 +97,7 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
         }
         _ => None,
     };
-    let mut lost = alone.ends_of_others;
+    let mut lost = alone.unknown;
     lost.extend(alone.end);
     let lost = lost.into_keys().collect();
     Ok(RemoveReport { name: Some(name.to_string()), snapshots, top, lost })
@@ -110,16 +110,17 @@ pub(super) struct Alone {
     pub snapshots: Vec<Header>,
     /// The layer at which the history ends, where it is not whole, and what is wrong with it.
     pub end: Option<(LayerId, Error)>,
-    /// The same of the histories of other names.
-    pub ends_of_others: BTreeMap<LayerId, Error>,
+    /// The same of the histories of other names, and the tops of volumes, this one's among them, that
+    /// cannot be read and may be snapshots that stand on any of these.
+    pub unknown: BTreeMap<LayerId, Error>,
 }
 
 impl Alone {
-    /// Whether no other name can hold them: what lies below the end of another's history may be any
-    /// of these, but where the same layer is the end of this one, which lies below them itself.
+    /// Whether no other name can hold them: what lies below one that cannot be read may be any of
+    /// these, but where the same layer is the end of this one, which lies below them itself.
     fn is_sure(&self) -> bool {
         let own = self.end.as_ref().map(|(own, _)| own);
-        self.ends_of_others.keys().all(|end| Some(end) == own)
+        self.unknown.keys().all(|end| Some(end) == own)
     }
 }
 
@@ -132,9 +133,11 @@ pub(super) fn held_by_name_alone(
     names: impl Iterator<Item = Result<impl Borrow<FoundName>>>,
 ) -> Result<Alone> {
     let host = inner.host();
-    let Some(tip) = newest_frozen(inner, found)? else { return Ok(Alone::default()) };
+    let (tip, unreadable) = newest_known(inner, found)?;
+    let mut tops = BTreeMap::from_iter(unreadable.map(|error| (found.entry.top, error)));
+    let Some(tip) = tip else { return Ok(Alone { unknown: tops, ..Alone::default() }) };
     let mut held = HashSet::new();
-    let mut ends_of_others = BTreeMap::new();
+    let mut unknown = BTreeMap::new();
     let mut step = |walk: &mut History<'_>| match walk.next() {
         None => Ok(Step::Ended),
         Some(Ok(header)) if header.layer == tip.id => Ok(Step::Met),
@@ -142,7 +145,7 @@ pub(super) fn held_by_name_alone(
         Some(Ok(header)) if !held.insert(header.layer) => Ok(Step::Ended),
         Some(Ok(_)) => Ok(Step::Further),
         Some(Err(error)) if is_lost(&error) => {
-            ends_of_others.extend(walk.met().map(|id| (id, error)));
+            unknown.extend(walk.met().map(|id| (id, error)));
             Ok(Step::Ended)
         }
         Some(Err(error)) => Err(error),
@@ -154,10 +157,12 @@ pub(super) fn held_by_name_alone(
         let other = other?;
         let other = other.borrow();
         if other.entry.name != found.entry.name {
-            walks.push(history(host, newest_frozen(inner, other)?));
+            let (newest, unreadable) = newest_known(inner, other)?;
+            tops.extend(unreadable.map(|error| (other.entry.top, error)));
+            walks.push(history(host, newest));
             match step(walks.last_mut().expect("one was just begun"))? {
                 // All of the one is in the other.
-                Step::Met => return Ok(Alone::default()),
+                Step::Met => return Ok(Alone { unknown: tops, ..Alone::default() }),
                 Step::Ended => drop(walks.pop()),
                 Step::Further => {}
             }
@@ -167,7 +172,7 @@ pub(super) fn held_by_name_alone(
         let mut further = Vec::new();
         for mut walk in walks {
             match step(&mut walk)? {
-                Step::Met => return Ok(Alone::default()),
+                Step::Met => return Ok(Alone { unknown: tops, ..Alone::default() }),
                 Step::Ended => {}
                 Step::Further => further.push(walk),
             }
@@ -186,7 +191,8 @@ pub(super) fn held_by_name_alone(
             Err(error) => return Err(error),
         }
     }
-    Ok(Alone { snapshots, end, ends_of_others })
+    unknown.append(&mut tops);
+    Ok(Alone { snapshots, end, unknown })
 }
 
 /// What a step down a history has met.
@@ -249,14 +255,15 @@ fn expect_no_writer(inner: &Inner, top: LayerId) -> Result<()> {
 }
 
 /// Unlinks the open top of a volume that is no more, for the caller to sync the folder; a frozen one
-/// is a snapshot and stays.
+/// is a snapshot and stays, and so does one that the host cannot give, which may be one.
 pub(super) fn unlink_top(inner: &Inner, top: LayerId) -> Result<bool> {
     let host = inner.host();
     match headers::read(host, top) {
         Ok(Some(header)) if header.state == LayerState::Frozen => return Ok(false),
         Ok(None) => return Ok(false),
-        // Whatever is wrong with it, it goes.
-        Err(error) if !error.is_damage() => return Err(error),
+        Err(error) if error.kind() == ErrorKind::Unreadable => return Ok(false),
+        // What does not verify is of no use to anybody.
+        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
         _ => {}
     }
     let path = paths::layer(top);

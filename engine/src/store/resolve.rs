@@ -88,18 +88,36 @@ pub(super) fn find_name(inner: &Inner, name: &Name) -> Result<Option<(Name, Foun
 
 /// The newest frozen layer in the history of a name: of a tag its layer, of a volume the
 /// parent of its top, or the top itself where it was frozen and the name not changed yet.
+///
+/// Errors: [`ErrorKind::Unreadable`] of a top that the host cannot give, which may be such a snapshot:
+/// what is older than that would be taken for the newest.
 pub(super) fn newest_frozen(inner: &Inner, found: &FoundName) -> Result<Option<LayerRef>> {
+    match newest_known(inner, found)? {
+        (_, Some(error)) => Err(error),
+        (newest, None) => Ok(newest),
+    }
+}
+
+/// As [`newest_frozen`], as far as it can be told: beside a top that cannot be read, what it stands
+/// on by its name, which may not be all.
+pub(super) fn newest_known(
+    inner: &Inner,
+    found: &FoundName,
+) -> Result<(Option<LayerRef>, Option<Error>)> {
+    let mut unreadable = None;
     if found.entry.kind == NameKind::Volume {
         match headers::read(inner.host(), found.entry.top) {
             Ok(Some(header)) if header.state == LayerState::Frozen => {
-                return Ok(Some(header.layer_ref()));
+                return Ok((Some(header.layer_ref()), None));
             }
+            Ok(_) => {}
             // What is wrong with an open top is told by opening it, not by looking at its past.
-            Err(error) if !error.is_damage() => return Err(error),
-            _ => {}
+            Err(error) if error.kind() == ErrorKind::Corrupt => {}
+            Err(error) if error.is_damage() => unreadable = Some(error),
+            Err(error) => return Err(error),
         }
     }
-    Ok(found.entry.parent)
+    Ok((found.entry.parent, unreadable))
 }
 
 /// The header of what a reference means.

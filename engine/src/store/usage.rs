@@ -8,7 +8,7 @@ use super::history::{history, is_lost};
 use super::locks::StoreLock;
 use super::names::{DamagedName, FoundName, failed, list_folder};
 use super::remove::{held_by_name_alone, whole_name};
-use super::resolve::{header_of, is_lost_top, newest_frozen, resolve};
+use super::resolve::{header_of, is_lost_top, newest_frozen, newest_known, resolve};
 use super::{headers, names, paths};
 use crate::error::Result;
 use crate::format::{LayerRef, NameKind};
@@ -103,7 +103,8 @@ impl Store {
                 NameKind::Tag => usage.tags += 1,
                 NameKind::Volume => usage.volumes += 1,
             }
-            let tip = newest_frozen(inner, found)?;
+            let (tip, unreadable) = newest_known(inner, found)?;
+            usage.lost.extend(unreadable.map(|_| found.entry.top));
             let mut size = None;
             if found.entry.kind == NameKind::Volume {
                 let top = match headers::read(host, found.entry.top) {

@@ -187,3 +187,39 @@ fn a_parent_that_is_an_older_copy_ends_every_verb_alike() {
     assert_eq!(place.run(&["log", "v"]).code, 5);
     assert_eq!(place.run(&["log", "v", "--graph"]).code, 5);
 }
+
+/// The name of a volume leads to its newest snapshot until something is written: what is older was taken
+/// for the newest, and a removal took the file of what others stand on.
+#[test]
+fn a_newest_snapshot_that_the_host_does_not_give_is_not_passed_over_nor_removed() {
+    let place = place();
+    place.ok(&["snapshot", "v"]);
+    place.ok(&["fork", "v@1", "fork"]);
+    let newest = layer(&place, "v@1");
+    let older = [layer(&place, "v@2"), layer(&place, "v@3")];
+    let held = place.ok(&["read", "fork"]);
+    let (path, aside) = (file(&place, &newest), place.path("aside"));
+    fs::rename(&path, &aside).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    for words in [
+        &["read", "v@1"][..],
+        &["fork", "v@1", "new"],
+        &["tag", "v@1", "new:1"],
+        &["tag", "v@2", "new:1"],
+        &["rm", "v@1"],
+        &["rm", "v@2"],
+        &["reset", "v"],
+        &["log", "v"],
+    ] {
+        let said = place.run(words);
+        assert_eq!(said.code, 5, "{words:?}: {}", said.stderr);
+    }
+    let removed = place.json(&["rm", "v"], 0);
+    assert_eq!(removed["removed"][0]["layers_lost"], json!([newest]), "{removed}");
+    fs::rename(&aside, &path).unwrap();
+    assert_eq!(place.ok(&["read", "fork"]), held);
+    assert_eq!(place.ok(&["read", &newest]), held);
+    for id in &older {
+        assert_eq!(place.json(&["show", id], 0)["removed"], json!(false));
+    }
+}
