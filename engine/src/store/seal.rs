@@ -85,33 +85,42 @@ pub(super) fn seal_chain(inner: &Inner, tip: &LayerRef) -> Result<Digest> {
     digest.ok_or_else(|| headers::missing(inner.host(), tip.id))
 }
 
-fn seal_layer(inner: &Inner, layer: &LayerRef, parent: Option<Digest>) -> Result<Digest> {
+/// Seals a frozen layer whose parent has the digest `parent`.
+pub(super) fn seal_layer(
+    inner: &Inner,
+    layer: &LayerRef,
+    parent: Option<Digest>,
+) -> Result<Digest> {
     let host = inner.host();
     let computed =
         inner.cache.layer(layer).and_then(|opened| compute_digest(&opened, parent, &*inner.cache));
-    let digest = match computed {
-        Ok(digest) => digest,
+    match computed {
+        Ok(digest) => write_digest(inner, layer.id, digest),
         Err(error) => {
             // A collection may have sealed it meanwhile, and then taken blocks away.
             let now = headers::read_existing(host, layer.id)?;
-            return now.digest.ok_or(error);
+            now.digest.ok_or(error)
         }
-    };
-    write_digest(inner, layer.id, digest)?;
-    Ok(digest)
+    }
 }
 
-fn write_digest(inner: &Inner, id: LayerId, digest: Digest) -> Result<()> {
+/// Writes the digest that was computed of a layer, and gives the one that it has.
+fn write_digest(inner: &Inner, id: LayerId, digest: Digest) -> Result<Digest> {
     let host = inner.host();
     let _alone = StoreLock::exclusive(host)?;
-    let stored = headers::read_existing(host, id)?.digest;
-    if let Some(stored) = stored.filter(|stored| *stored != digest) {
-        return Err(Error::new(ErrorKind::Corrupt, format!("seal layer {id}"))
-            .about("digest", digest, stored)
-            .in_file(host.display_path(&super::paths::layer(id))));
+    let now = headers::read_existing(host, id)?;
+    match now.digest {
+        // As above: blocks that were verified once are not again, and read as zeros from then on.
+        Some(whole) if now.thinned => return Ok(whole),
+        Some(stored) if stored != digest => {
+            return Err(Error::new(ErrorKind::Corrupt, format!("seal layer {id}"))
+                .about("digest", digest, stored)
+                .in_file(host.display_path(&super::paths::layer(id))));
+        }
+        _ => {}
     }
     change_header(host, id, "seal a layer", |header| header.digest = Some(digest))?;
     digests::note(host, digest, id);
     inner.cache.forget(id);
-    Ok(())
+    Ok(digest)
 }

@@ -2,10 +2,13 @@
 
 use super::*;
 use crate::ErrorKind;
+use crate::chain::Layers;
+use crate::layer::compute_digest;
 use crate::medium::{LockMode, LockWait, OpenMode};
 use crate::store::collect::change_header;
 use crate::store::locks::StoreLock;
-use crate::store::{GcOptions, Progress, Replace, paths};
+use crate::store::seal::seal_layer;
+use crate::store::{GcOptions, Progress, Replace, headers, paths};
 use crate::volume::CloneSource;
 
 const REAL: GcOptions = GcOptions { dry_run: false };
@@ -311,4 +314,30 @@ fn a_snapshot_of_another_store_lends_nothing() {
     volume.flush().unwrap();
     store.collect(&Default::default()).unwrap();
     assert_eq!(byte_in(&volume, 3), 2);
+}
+
+/// What was verified before reads as zeros once it is punched, and the digest came out another: the
+/// layer was called damaged.
+#[test]
+fn a_layer_that_is_collected_while_it_is_sealed_has_the_digest_of_its_whole_content() {
+    let (host, store) = memory();
+    let inner = store.inner().unwrap();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 40, 1);
+    let layer = freeze(&volume).layer_id();
+    let reference = headers::read_existing(&*host, layer).unwrap().layer_ref();
+    let whole = compute_digest(&inner.cache.layer(&reference).unwrap(), None, &*inner.cache);
+    let opened = inner.cache.layer(&reference).unwrap();
+    fill(&volume, 0, 20, 2);
+    freeze(&volume);
+    volume.close_at_snapshot().unwrap();
+    store.remove("web@2").unwrap();
+
+    let report = reopened(&host).collect(&REAL).unwrap();
+    assert_eq!(report.thinned.len(), 1, "{report:?}");
+    let punched = compute_digest(&opened, None, &*inner.cache).unwrap();
+    let whole = whole.unwrap();
+    assert_ne!(punched, whole, "else there is nothing to be taken in by");
+    assert_eq!(seal_layer(inner, &reference, None).unwrap(), whole);
+    assert_eq!(headers::read_existing(&*host, layer).unwrap().digest, Some(whole));
 }
