@@ -30,6 +30,7 @@ pub fn all() -> Vec<(&'static str, Vec<Step>)> {
         ("large commits", large_commits()),
         ("snapshots and forks", snapshots_and_forks("disk")),
         ("sizes and discards", sizes_and_discards()),
+        ("blocks dropped before snapshots", blocks_dropped_before_snapshots()),
         ("clones", clones()),
         ("removal and collection", removal_and_collection()),
         ("flattening", flattening()),
@@ -133,6 +134,32 @@ fn sizes_and_discards() -> Vec<Step> {
         snapshot("disk", "base:2"),
         resize(0),
         flush("disk"),
+    ]
+}
+
+/// Layers that are frozen with more than a few blocks that nothing names: given back by a checkpoint, by
+/// a close, and, as power cuts come in between, by a collection.
+fn blocks_dropped_before_snapshots() -> Vec<Step> {
+    let discard = |block, blocks| Step::Discard { volume: name("disk"), block, blocks };
+    vec![
+        Step::Create { volume: name("disk"), blocks: 40 },
+        write("disk", 0, 40, 1),
+        flush("disk"),
+        discard(3, 30),
+        flush("disk"),
+        snapshot("disk", "base:1"),
+        write("disk", 1, 1, 2),
+        flush("disk"),
+        Step::Checkpoint { volume: name("disk") },
+        write("disk", 4, 30, 3),
+        flush("disk"),
+        // What the commit under way drops.
+        write("disk", 2, 33, 4),
+        snapshot("disk", "base:2"),
+        Step::Reopen,
+        write("disk", 5, 1, 5),
+        flush("disk"),
+        Step::Collect,
     ]
 }
 

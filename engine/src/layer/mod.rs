@@ -12,6 +12,7 @@ mod policy;
 mod seal;
 mod slots;
 mod streams;
+mod unnamed;
 mod verified;
 
 #[cfg(test)]
@@ -26,3 +27,4 @@ pub use policy::{MapPolicy, ReadPolicy, VerifyPolicy};
 pub(crate) use seal::is_zero;
 pub use seal::{SourceLayers, compute_digest, verify_digest};
 pub use slots::{HeaderSlots, mend_header, read_header, read_header_uncached, update_header};
+pub use unnamed::{GivenBack, UNNAMED_BYTES_MIN, give_back, metadata_blocks};

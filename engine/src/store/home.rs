@@ -218,6 +218,16 @@ impl Home for VolumeHome {
         Ok(Some(self.hold(id, medium)))
     }
 
+    fn frozen_file(&self, id: LayerId) -> Result<Option<LayerHandle>> {
+        let host = self.inner.host();
+        let path = paths::layer(id);
+        match host.open(&path, OpenMode::ReadWrite) {
+            Ok(medium) => Ok(Some(LayerHandle { medium, path: host.display_path(&path) })),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(host, "open a layer", &path)(error)),
+        }
+    }
+
     fn discard_layer(&self, id: LayerId) -> Result<()> {
         let host = self.inner.host();
         let path = paths::layer(id);

@@ -72,7 +72,8 @@ impl Volume {
             return self.fail(error);
         }
         self.counts.checkpoints.fetch_add(1, Ordering::Relaxed);
-        self.punch_free(&taken.top)
+        self.punch_free(&taken.top)?;
+        self.give_back_left_behind()
     }
 
     fn take_committed(&self) -> Result<Taken> {

@@ -22,7 +22,7 @@ impl Volume {
         let untouched = is_fresh(&journal);
         drop(journal);
         if rested || untouched {
-            return Ok(());
+            return self.give_back_left_behind();
         }
         self.checkpoint_locked(Leave::Closed)?;
         // The second slot is durable with this sync.
@@ -62,9 +62,12 @@ impl Volume {
 
     /// Gives the top up where nothing was ever committed to it, and no name leads to it.
     fn abandon_fresh(&self) -> Result<bool> {
-        let is_poisoned = self.state.read().check_poison("close").is_err();
+        if self.state.read().check_poison("close").is_err() {
+            return Ok(false);
+        }
+        self.give_back_left_behind()?;
         let is_fresh = is_fresh(&self.journal.lock());
-        Ok(!is_poisoned && is_fresh && self.home.abandon_top(self.layer_id())?)
+        Ok(is_fresh && self.home.abandon_top(self.layer_id())?)
     }
 }
 

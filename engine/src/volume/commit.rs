@@ -114,6 +114,9 @@ impl Volume {
                 false => self.commit(&mut journal),
             }
         })?;
+        if self.has_left_much_behind() {
+            self.give_back_left_behind()?;
+        }
         if self.is_checkpoint_due() {
             match self.checkpoint() {
                 // The commit stands. A checkpoint that finds no room is tried again with the next one.
@@ -129,6 +132,7 @@ impl Volume {
         let state = self.state.read();
         records >= self.options.journal_records_max
             || state.committed.map.len() >= self.options.map_extents_max
+            || state.allocator.has_much_to_give_back()
             || records >= state.allocator.blocks().isqrt().max(HEADS_MIN)
                 && state.allocator.wants_heads_back()
     }

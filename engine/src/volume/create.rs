@@ -100,6 +100,7 @@ impl Volume {
             fold_lock: Mutex::new(()),
             state: RwLock::new(state),
             epochs: Arc::new(Epochs::default()),
+            left_behind: Mutex::default(),
             room: Mutex::new(()),
             room_changed: Condvar::new(),
             piece_generation: AtomicU64::new(piece_generation),

@@ -22,6 +22,10 @@ pub trait Home: Send + Sync + fmt::Debug {
     /// none, or where nothing of it was ever promised to be there and it is not whole.
     fn open_layer(&self, id: LayerId) -> Result<Option<LayerHandle>>;
 
+    /// The file of a layer that was frozen here, to give parts of it back to the host; `None` where it
+    /// is gone.
+    fn frozen_file(&self, id: LayerId) -> Result<Option<LayerHandle>>;
+
     /// Removes the file of a layer that nothing came to refer to.
     fn discard_layer(&self, id: LayerId) -> Result<()>;
 

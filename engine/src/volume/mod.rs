@@ -21,6 +21,7 @@ mod free_space;
 mod gate;
 mod home;
 mod journal;
+mod left_behind;
 mod level;
 mod options;
 mod outside;
@@ -61,6 +62,7 @@ use allocator::{Allocator, BlockRange};
 use epoch::Epochs;
 use gate::Gate;
 use journal::Journal;
+use left_behind::LeftBehind;
 use state::State;
 
 /// How many locks the blocks of a volume are spread over.
@@ -92,6 +94,8 @@ pub struct Volume {
     fold_lock: Mutex<()>,
     state: RwLock<State>,
     epochs: Arc<Epochs>,
+    /// Frozen layers that hold blocks which nothing names.
+    left_behind: Mutex<Vec<LeftBehind>>,
     /// Wakes those that wait for a spill to be written or a freeze to end.
     room: Mutex<()>,
     room_changed: Condvar,

@@ -15,6 +15,7 @@ use super::commit::CutAside;
 use super::create::{NewVolume, first_block, make_top};
 use super::home::LayerHandle;
 use super::journal::Journal;
+use super::left_behind::LeftBehind;
 use super::level::{Level, Part};
 use super::top::{Source, Top};
 use crate::chain::Snapshot;
@@ -26,6 +27,11 @@ use crate::units::{FileBlock, LayerId};
 
 impl Volume {
     /// Freezes what the volume holds now into a snapshot, durably, and goes on in a fresh layer.
+    ///
+    /// What the frozen layer holds of blocks that were dropped or replaced before goes back to the host
+    /// with the next [`checkpoint`](Volume::checkpoint) or [`close`](Volume::close), and where it is much
+    /// with the next [`flush`](Volume::flush); where that does not come to it, as the volume is dropped or
+    /// the process dies, with the next [collection](crate::Store::collect).
     ///
     /// Reads and writes of other threads go on; what they write after the call began may or may
     /// not be in the snapshot, each batch whole or not at all.
@@ -168,6 +174,7 @@ impl Volume {
         let mut guard = self.state.write();
         let state = &mut *guard;
         state.check_poison("snapshot")?;
+        let left = LeftBehind::of(&layer, &state.allocator, self.epochs.current());
         let view = state.view.on_top(layer)?;
         let first = first_block(self.block_size);
         state.allocator = Allocator::fresh(self.block_size.log2(), first + 2, first + 2);
@@ -183,6 +190,7 @@ impl Volume {
         state.held.clear();
         state.held_under_way.clear();
         drop(guard);
+        left.into_iter().for_each(|left| self.note_left_behind(left));
         self.piece_generation.store(next.piece_generation, Ordering::SeqCst);
         let names_durable = false;
         *journal =

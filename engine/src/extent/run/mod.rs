@@ -77,6 +77,11 @@ impl Run {
         self.lows.len()
     }
 
+    /// How many blocks of data the extents map, those of other layers included.
+    pub fn data_blocks(&self) -> u64 {
+        self.block_checksums.len() as u64
+    }
+
     /// The addresses from the first extent's start to the last one's end.
     pub fn covers(&self) -> Range<BlockAddress> {
         self.head.first..self.head.end

@@ -1,8 +1,9 @@
 //! Garbage collection: whole files that nothing reaches, and blocks that no kept view can see.
 //!
 //! `census` looks at every file, `reach` finds the layers that anybody needs, `see` the
-//! blocks of removed ones among them, `plan` adds up what goes, and `sweep` takes it away. `left` is for
-//! those who only look, where layers are lost or damaged.
+//! blocks of removed ones among them, `plan` adds up what goes, and `sweep` takes it away. `unnamed`
+//! finds what files of kept layers hold that nothing ever names. `left` is for those who only look,
+//! where layers are lost or damaged.
 
 mod census;
 mod journal;
@@ -12,6 +13,7 @@ mod reach;
 mod run;
 mod see;
 mod sweep;
+mod unnamed;
 
 pub(super) use census::{Census, expect_known, was_never_durable, what_is_left};
 pub use left::LostLayer;

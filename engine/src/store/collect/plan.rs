@@ -10,9 +10,8 @@ use super::reach::{Forest, Node, Reach, reach};
 use super::see::{Maps, Sight, see};
 use crate::error::{Error, Result};
 use crate::extent::Extent;
-use crate::format::header::HEADER_BYTES;
 use crate::format::{Header, LayerRef, LayerState, NameEntry, NameKind};
-use crate::layer::{Descriptors, Layer, ReadPolicy};
+use crate::layer::{Descriptors, Layer, ReadPolicy, metadata_blocks};
 use crate::medium::{Host, Medium, OpenMode};
 use crate::store::names::failed;
 use crate::store::paths;
@@ -38,6 +37,9 @@ pub struct Plan {
     pub derived: Vec<PathBuf>,
     /// How many layers stay.
     pub kept_layers: u64,
+    /// Frozen layers of which all stays that anybody named, and of which no open layer may refer to
+    /// blocks.
+    pub whole: Vec<LayerId>,
 }
 
 impl Plan {
@@ -92,6 +94,9 @@ pub fn plan(
         }
     }
     plan.kept_layers = needed.len() as u64;
+    let is_whole = |id: &LayerId| forest[id].whole && !forest[id].pinned;
+    let is_frozen = |id: &LayerId| census.layers[id].is_frozen();
+    plan.whole = needed.iter().copied().filter(|id| is_whole(id) && is_frozen(id)).collect();
     plan.seal_first = unsealed(census, &reach, &sights);
     for (id, sight) in &sights {
         let Some(header) = &census.layers[id].header else { continue };
@@ -243,16 +248,11 @@ fn unsealed(census: &Census, reach: &Reach, sights: &BTreeMap<LayerId, Sight>) -
 /// The bytes of a layer file that hold neither its metadata nor a block that somebody can see.
 fn unseen(header: &Header, sight: &Sight) -> RangeSet {
     let size = header.block_size;
-    let mut kept = Vec::new();
-    kept.push(0..HEADER_BYTES.next_multiple_of(size.bytes()));
-    let pieces = [&header.sources, &header.annotations, &header.free_space];
-    for piece in pieces.into_iter().flatten().chain(&header.runs) {
-        // A header names only pieces inside its file.
-        let start = piece.place.byte_offset(size);
-        kept.push(start..start + piece.bytes.next_multiple_of(size.bytes()));
-    }
+    let bytes = |block: u64| block.saturating_mul(size.bytes());
+    let of_metadata = metadata_blocks(header);
+    let mut kept: Vec<_> =
+        of_metadata.map(|blocks| bytes(blocks.start)..bytes(blocks.end)).collect();
     for blocks in sight.blocks.iter() {
-        let bytes = |block: u64| block.saturating_mul(size.bytes());
         kept.push(bytes(blocks.start)..bytes(blocks.end));
     }
     let kept = RangeSet::of_unsorted(kept);
@@ -260,7 +260,7 @@ fn unseen(header: &Header, sight: &Sight) -> RangeSet {
 }
 
 /// The parts of `unseen` that the host has allocated.
-fn allocated(host: &Arc<dyn Host>, id: LayerId, unseen: &RangeSet) -> Result<Vec<Range<u64>>> {
+pub fn allocated(host: &Arc<dyn Host>, id: LayerId, unseen: &RangeSet) -> Result<Vec<Range<u64>>> {
     let path = paths::layer(id);
     let host_says = |error| failed(&**host, "look for the data of a layer", &path)(error);
     let mut stretches = Vec::new();

@@ -1,9 +1,10 @@
 //! One collection from beginning to end.
 
-use super::census::census;
+use super::census::{Census, census};
 use super::plan::{Assume, Plan, plan};
-use super::sweep;
+use super::{sweep, unnamed};
 use crate::error::Result;
+use crate::layer::GivenBack;
 use crate::store::handle::{Inner, Store};
 use crate::store::locks::StoreLock;
 use crate::store::{headers, seal};
@@ -21,7 +22,8 @@ pub struct GcOptions {
 pub struct GcReport {
     /// Layers whose files went, with the bytes that the host had allocated for each.
     pub freed: Vec<(LayerId, u64)>,
-    /// Removed layers that others stand on, with the bytes of their blocks that went.
+    /// Layers that stay, with the bytes of their blocks that went: of removed ones that others stand on
+    /// what nobody can see, of kept ones what nothing names.
     pub thinned: Vec<(LayerId, u64)>,
     /// How many other files went: written aside, stale indexes and digests, locks of no name.
     pub other_files: u64,
@@ -51,7 +53,9 @@ impl GcReport {
 impl Store {
     /// Frees what nobody can see: the files of layers that no kept snapshot, volume or open view
     /// goes through, and in removed layers that others stand on the blocks hidden from all of
-    /// them. Safe beside readers, writers and forks of other processes; needs no free byte.
+    /// them. In kept layers it finds what their volumes had dropped before they were frozen and did not
+    /// come to give back, where that is 64 KiB and more. Safe beside readers, writers and forks of other
+    /// processes; needs no free byte.
     ///
     /// A layer is sealed before blocks of it go, so that what stands on it can still be sealed.
     /// Where that fails, as its data do not verify, the layer stays whole, all else is freed, and
@@ -60,8 +64,15 @@ impl Store {
         let inner = self.inner()?;
         match options.dry_run {
             true => {
-                let _alone = StoreLock::exclusive(inner.host())?;
-                Ok(GcReport::of(&make_plan(inner, &Assume::default())?))
+                let (census, plan) = {
+                    let _alone = StoreLock::exclusive(inner.host())?;
+                    make_plan(inner, &Assume::default())?
+                };
+                let mut report = GcReport::of(&plan);
+                let unnamed =
+                    unnamed::find(&inner.host, inner.options.volume.read, &census, &plan)?;
+                report.thinned.extend(unnamed.iter().map(|found| (found.id, found.bytes)));
+                Ok(report)
             }
             false => collect(inner),
         }
@@ -89,13 +100,13 @@ fn collect(inner: &Inner) -> Result<GcReport> {
     let host = inner.host();
     let mut assume = Assume::default();
     let mut failure = None;
-    let plan = loop {
+    let (census, plan) = loop {
         let seal_first = {
             let _alone = StoreLock::exclusive(host)?;
-            let plan = make_plan(inner, &assume)?;
+            let (census, plan) = make_plan(inner, &assume)?;
             if plan.seal_first.is_empty() {
                 sweep::unlink_and_mark(host, &plan)?;
-                break plan;
+                break (census, plan);
             }
             plan.seal_first
         };
@@ -119,6 +130,18 @@ fn collect(inner: &Inner) -> Result<GcReport> {
             break;
         }
     }
+    if !report.host_cannot_punch {
+        for found in unnamed::find(&inner.host, inner.options.volume.read, &census, &plan)? {
+            match unnamed::punch(host, &found)? {
+                GivenBack::Done => report.thinned.push((found.id, found.bytes)),
+                GivenBack::NotAtRest => {}
+                GivenBack::HostCannot => {
+                    report.host_cannot_punch = true;
+                    break;
+                }
+            }
+        }
+    }
     match failure {
         Some(error) => Err(error),
         None => Ok(report),
@@ -133,7 +156,8 @@ fn seal_one(inner: &Inner, id: LayerId) -> Result<()> {
     }
 }
 
-fn make_plan(inner: &Inner, assume: &Assume) -> Result<Plan> {
+fn make_plan(inner: &Inner, assume: &Assume) -> Result<(Census, Plan)> {
     let census = census(inner.host())?;
-    plan(&inner.host, inner.options.volume.read, &census, assume)
+    let plan = plan(&inner.host, inner.options.volume.read, &census, assume)?;
+    Ok((census, plan))
 }

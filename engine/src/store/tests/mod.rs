@@ -9,6 +9,7 @@ mod many_layers;
 mod names;
 mod sharing;
 mod space;
+mod unnamed;
 mod volumes;
 
 use std::path::Path;

@@ -42,6 +42,8 @@ const STRETCH_BLOCKS_MIN: u64 = 16;
 const SCAN_WORDS_MAX: usize = 1 << 14;
 /// The shortest stretch that is given back to the host, in bytes: a punch costs as much as twenty writes.
 const PUNCH_BYTES_MIN: u64 = 256 << 10;
+/// What part of a file is much to have let go of.
+const MUCH_DIVISOR: u64 = 8;
 /// Free space that is kept for the next writes rather than given back, in bytes.
 const KEEP_BYTES: u64 = 16 << 20;
 
@@ -106,6 +108,8 @@ pub struct Allocator {
     waiting: VecDeque<(u64, BlockRange)>,
     /// Named by a header until the sync that follows the change of both slots.
     until_sync: Vec<BlockRange>,
+    /// How many blocks extents and pieces let go of since stretches were last given back to the host.
+    let_go: u64,
     /// How many extents a block has beyond the first.
     shared: BTreeMap<u64, u32>,
     /// Blocks below this one are not known: all count as used, and frees there are not noted.
@@ -155,6 +159,7 @@ impl Allocator {
             filled: 0,
             waiting: VecDeque::new(),
             until_sync: Vec::new(),
+            let_go: 0,
             shared: BTreeMap::new(),
             unknown_below: 0,
         }
@@ -297,6 +302,7 @@ impl Allocator {
     /// An extent less refers to the blocks; those with none left become free once every read
     /// that has begun by now has ended.
     pub fn release(&mut self, range: BlockRange, epochs: &Epochs) {
+        self.let_go += range.count;
         let epoch = epochs.current();
         let (start, end) = (range.first.0.max(self.unknown_below), range.first.0 + range.count);
         if start >= end {
@@ -380,13 +386,25 @@ impl Allocator {
         tail
     }
 
+    /// Whether so much was let go of that the host should have some back before the journal is full:
+    /// an eighth of the file, and as much of it as is never kept.
+    pub fn has_much_to_give_back(&self) -> bool {
+        let much = (self.blocks / MUCH_DIVISOR).max(KEEP_BYTES >> self.block_log2);
+        // What was let go of is used again by what is written: so only what is left of it counts.
+        self.let_go >= much
+            && (!self.is_known() || self.blocks - self.occupied() >= self.keep() + much)
+    }
+
+    /// How many free blocks are kept for the next writes.
+    fn keep(&self) -> u64 {
+        (self.occupied() / 4).max(KEEP_BYTES >> self.block_log2)
+    }
+
     /// Takes free stretches that are worth giving back out of the allocator, at most `most`.
     pub fn take_punchable(&mut self, most: usize, epochs: &Epochs) -> Vec<BlockRange> {
         self.reclaim(epochs);
-        let live = self.blocks - self.free;
-        let keep = (live / 4).max(KEEP_BYTES >> self.block_log2);
         let shortest = (PUNCH_BYTES_MIN >> self.block_log2).max(1);
-        let mut spare = self.free.saturating_sub(keep);
+        let mut spare = self.free.saturating_sub(self.keep());
         let mut found = Vec::new();
         let mut at = 0;
         while at < self.blocks && found.len() < most && spare >= shortest {
@@ -406,6 +424,10 @@ impl Allocator {
                 found.push(range);
             }
             at += 1;
+        }
+        // As many as were asked for: there may be more, which the next time takes.
+        if found.len() < most {
+            self.let_go = 0;
         }
         found
     }

@@ -1,6 +1,7 @@
 //! A volume on its own, in a home that keeps layers in memory.
 
 mod bounds;
+mod giving_back;
 mod journal;
 
 use std::collections::HashMap;
@@ -90,6 +91,10 @@ impl Home for MemoryHome {
     }
 
     fn open_layer(&self, id: LayerId) -> Result<Option<LayerHandle>> {
+        Ok(Some(self.handle(id, OpenMode::ReadWrite)))
+    }
+
+    fn frozen_file(&self, id: LayerId) -> Result<Option<LayerHandle>> {
         Ok(Some(self.handle(id, OpenMode::ReadWrite)))
     }
 

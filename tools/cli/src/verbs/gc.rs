@@ -35,7 +35,7 @@ impl Report for Collected {
         let mut table =
             Table::new(&[Column::Left("LAYER"), Column::Right("SPACE"), Column::Left("HOW")]);
         let whole = self.freed.iter().map(|gain| (gain, "file removed"));
-        let thinned = self.thinned.iter().map(|gain| (gain, "blocks punched, others stand on it"));
+        let thinned = self.thinned.iter().map(|gain| (gain, "blocks punched, the rest stays"));
         for (gain, how) in whole.chain(thinned) {
             table.row([short(&gain.layer), &text.units.size(gain.bytes), how]);
         }

@@ -86,7 +86,7 @@ fn the_tour_shows_the_same_without_mkfs() {
         "$ sapwood diff vm-1@2 vm-1",
         "$ sapwood du vm-1",
         "only here",
-        "blocks punched, others stand on it",
+        "blocks punched, the rest stays",
         "$ sapwood check --data",
         "$ sapwood blame box:2:/large",
     ] {
