@@ -37,13 +37,20 @@ pub use view::{DataSource, View, ViewSpan, ViewTarget};
 use crate::error::Result;
 use crate::format::LayerRef;
 use crate::layer::{Layer, ReadPolicy};
-use crate::medium::Host;
+use crate::medium::{Host, Medium};
 use crate::units::LayerId;
 
 /// Where views find layers and keep their indexes: a store, or a test.
 pub trait Layers: Send + Sync + fmt::Debug {
     /// The frozen layer that was recorded as `wanted`, compared with it (INV-04).
     fn layer(&self, wanted: &LayerRef) -> Result<Arc<Layer>>;
+
+    /// Opens the file of a layer that is about to be frozen, for [`frozen_layer`](Layers::frozen_layer):
+    /// what a process that can open no file more cannot do, it learns before anything has changed.
+    fn open_to_freeze(&self, id: LayerId) -> Result<Arc<dyn Medium>>;
+
+    /// As [`layer`](Layers::layer), of one that was frozen just now, in a file that is open already.
+    fn frozen_layer(&self, wanted: &LayerRef, file: Arc<dyn Medium>) -> Result<Arc<Layer>>;
 
     /// The host that holds the files.
     fn host(&self) -> &Arc<dyn Host>;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::medium::{FileIdentity, Host, Medium, OpenMode};
+use crate::medium::{FileIdentity, Host, Medium, OpenMode, failed_to_open};
 
 /// A pool of files opened for reading; the one used longest ago is closed for a new one.
 #[derive(Debug)]
@@ -43,17 +43,33 @@ impl Descriptors {
             *used = clock;
             return Ok(Arc::clone(medium));
         }
-        let medium = self.host.open(path, OpenMode::Read).map_err(|error| {
-            crate::medium::failed_to_open("open a layer", &*self.host, path, error)
-        })?;
+        let medium = self.open(path)?;
+        self.insert(&mut pool, path, &medium);
+        Ok(medium)
+    }
+
+    /// The file of `path`, opened for reading, which the pool does not have.
+    pub fn open(&self, path: &Path) -> Result<Arc<dyn Medium>> {
+        self.host
+            .open(path, OpenMode::Read)
+            .map_err(|error| failed_to_open("open a layer", &*self.host, path, error))
+    }
+
+    /// Takes a file into the pool that was [opened](Descriptors::open) before.
+    pub fn put(&self, path: &Path, medium: &Arc<dyn Medium>) {
+        let mut pool = self.pool.lock();
+        pool.clock += 1;
+        self.insert(&mut pool, path, medium);
+    }
+
+    fn insert(&self, pool: &mut Pool, path: &Path, medium: &Arc<dyn Medium>) {
         if pool.open.len() >= self.limit {
             let oldest = pool.open.iter().min_by_key(|(_, (used, _))| *used);
             if let Some(oldest) = oldest.map(|(path, _)| path.clone()) {
                 pool.open.remove(&oldest);
             }
         }
-        pool.open.insert(path.to_owned(), (clock, Arc::clone(&medium)));
-        Ok(medium)
+        pool.open.insert(path.to_owned(), (pool.clock, Arc::clone(medium)));
     }
 
     /// Closes the file of `path`, if it is open.

@@ -11,6 +11,7 @@ use super::slots::read_header;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Extent, Holes, Run, Span, merge};
 use crate::format::{Annotations, Header, LayerRef, LayerState, PageKind, annotations, sources};
+use crate::medium::Medium;
 use crate::units::{BlockAddress, SourceIndex};
 
 /// A layer whose blocks and map do not change any more.
@@ -33,11 +34,20 @@ impl Layer {
         path: &Path,
         policy: ReadPolicy,
     ) -> Result<Arc<Layer>> {
+        Layer::open_file(descriptors, path, &descriptors.get(path)?, policy)
+    }
+
+    /// As [`open`](Layer::open), with the file at `path` open already.
+    pub fn open_file(
+        descriptors: &Arc<Descriptors>,
+        path: &Path,
+        medium: &Arc<dyn Medium>,
+        policy: ReadPolicy,
+    ) -> Result<Arc<Layer>> {
         let shown = descriptors.host().display_path(path);
-        let medium = descriptors.get(path)?;
         let facts =
             medium.facts().map_err(|error| Error::io("look at a layer", error).in_file(&shown))?;
-        let header = read_header(&*medium, &shown)?.header;
+        let header = read_header(&**medium, &shown)?.header;
         if header.state != LayerState::Frozen {
             return Err(Error::new(ErrorKind::WrongParent, "open a layer as a snapshot")
                 .in_file(&shown)
@@ -62,7 +72,7 @@ impl Layer {
             None => Vec::new(),
             Some(piece) => {
                 let what = (PageKind::Sources, "table of sources");
-                sources::decode(&read_blob(&*medium, &shown, what, identity, piece)?)?
+                sources::decode(&read_blob(&**medium, &shown, what, identity, piece)?)?
             }
         };
         let runs =

@@ -11,7 +11,7 @@ use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::LayerRef;
 use crate::layer::{Descriptors, Layer, ReadPolicy, SourceLayers};
-use crate::medium::Host;
+use crate::medium::{Host, Medium};
 use crate::units::{LayerId, SourceIndex};
 
 /// How many layers stay open though nobody holds them: walks over a chain come back to the
@@ -56,13 +56,18 @@ impl LayerCache {
     }
 
     fn open_layer(&self, id: LayerId) -> Result<Arc<Layer>> {
-        let host = &**self.host();
         let layer = match Layer::open(&self.descriptors, &paths::layer(id), self.policy) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(headers::missing(host, id));
+                return Err(headers::missing(&**self.host(), id));
             }
             other => other?,
         };
+        self.keep(id, layer)
+    }
+
+    /// Gives a layer that was just opened as `id` to all who ask from now on.
+    fn keep(&self, id: LayerId, layer: Arc<Layer>) -> Result<Arc<Layer>> {
+        let host = &**self.host();
         let found = layer.header().layer;
         if found != id {
             return Err(Error::corrupt("open a layer", "layer id", found, id)
@@ -108,6 +113,18 @@ impl Layers for LayerCache {
             }
             (found, _) => found,
         }
+    }
+
+    fn open_to_freeze(&self, id: LayerId) -> Result<Arc<dyn Medium>> {
+        self.descriptors.open(&paths::layer(id))
+    }
+
+    fn frozen_layer(&self, wanted: &LayerRef, file: Arc<dyn Medium>) -> Result<Arc<Layer>> {
+        let path = paths::layer(wanted.id);
+        self.descriptors.put(&path, &file);
+        let layer = Layer::open_file(&self.descriptors, &path, &file, self.policy)?;
+        wanted.verify(&layer.reference()).map_err(|error| error.in_file(layer.file().path()))?;
+        self.keep(wanted.id, layer)
     }
 
     fn host(&self) -> &Arc<dyn Host> {

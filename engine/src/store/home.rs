@@ -243,7 +243,7 @@ impl Home for VolumeHome {
         let Some(tip) = view.tip().map(|tip| tip.header().layer) else {
             return Snapshot::new(view, None);
         };
-        let lease: Arc<dyn Any + Send + Sync> = self.inner.leases.take(self.inner.host(), tip)?.0;
+        let lease: Arc<dyn Any + Send + Sync> = self.inner.leases.hold(self.inner.host(), tip)?;
         Snapshot::new(view, Some(lease))
     }
 
@@ -270,13 +270,16 @@ impl Home for VolumeHome {
         })
     }
 
+    fn adding(&self) -> Result<Box<dyn Any>> {
+        Ok(Box::new(StoreLock::shared(self.inner.host())?))
+    }
+
     fn publish_top(&self, top: LayerId, parent: Option<&LayerRef>) -> Result<()> {
         if let Owner::Name(lock) = &self.owner {
             let entry = entry(lock, top, parent.copied());
             self.state.lock().unpublished = Some(entry);
         }
-        // Between the two locks of the layer below nobody may collect.
-        let _adding = StoreLock::shared(self.inner.host())?;
+        // Between the two locks of the layer below nobody may collect: the caller sees to that.
         match parent {
             Some(parent) => self.lease_parent(parent),
             None => Ok(()),

@@ -46,6 +46,14 @@ impl Leases {
         Ok((lease, header))
     }
 
+    /// As [`take`](Leases::take), without a look at the file where a lease is held already.
+    pub fn hold(&self, host: &dyn Host, id: LayerId) -> Result<Arc<Lease>> {
+        match self.find(id) {
+            Some(lease) => Ok(lease),
+            None => Ok(self.take(host, id)?.0),
+        }
+    }
+
     /// Makes a lease of the writer's lock on a layer that was just frozen.
     pub fn of_frozen(&self, id: LayerId, medium: Arc<dyn Medium>) -> std::io::Result<Arc<Lease>> {
         // Not one step for the host; that nobody collects meanwhile is by the store's lock.

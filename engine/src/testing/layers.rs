@@ -238,6 +238,14 @@ impl Layers for FolderLayers {
         Ok(layer)
     }
 
+    fn open_to_freeze(&self, id: LayerId) -> Result<Arc<dyn Medium>> {
+        self.descriptors.open(&FolderLayers::layer_path(id))
+    }
+
+    fn frozen_layer(&self, wanted: &LayerRef, _file: Arc<dyn Medium>) -> Result<Arc<Layer>> {
+        self.layer(wanted)
+    }
+
     fn host(&self) -> &Arc<dyn Host> {
         self.descriptors.host()
     }

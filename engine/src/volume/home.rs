@@ -1,5 +1,6 @@
 //! What a volume needs of the store that it lives in.
 
+use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +38,10 @@ pub trait Home: Send + Sync + fmt::Debug {
 
     /// Kind, block size and size of a volume that goes on from `parent`, or begins with nothing.
     fn shape_of(&self, parent: Option<&LayerRef>) -> Result<Shape>;
+
+    /// Keeps collections away until it is dropped: [`publish_top`](Home::publish_top) is called under
+    /// it. Taken before there is no way back, as it may have to open a file.
+    fn adding(&self) -> Result<Box<dyn Any>>;
 
     /// Notes that the volume goes on in `top` on `parent`, which is frozen and durable. The name
     /// leads there with the next [`sync_names`](Home::sync_names), once `top` is durable too: until

@@ -86,6 +86,7 @@ impl Volume {
         };
         let id = LayerId::random()?;
         let (handle, header) = make_top(&*home, id, &new)?;
+        let _adding = home.adding()?;
         home.publish_top(id, parent.as_ref())?;
         let top = Top::new(id, new.block_size, parent, handle, options.read);
         let mut start = Start::fresh(top, new.view, header);

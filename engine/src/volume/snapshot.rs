@@ -2,10 +2,12 @@
 //!
 //! 1 wait for open batches and set the maps aside; writers go on in the buffer meanwhile.
 //! 2 write blocks and run; sync. 3 slot `frozen`, sync, other slot. 4 the new top's file, made
-//! before 3 so that a lack of room is found in time, as is the name of a fork that has none yet. 5 with the first flush of the new
+//! before 3 so that a lack of room is found in time, as is the name of a fork that has none yet, and all
+//! that 4 needs opened, since a process may be able to open no file more. 5 with the first flush of the new
 //! top: its file synced, then the name (file aside, sync, rename, sync the folder); until then
 //! the name leads to the frozen layer, and opening it makes a fresh top there.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,10 +25,26 @@ use crate::error::{Error, Result};
 use crate::extent::BlockChecksums;
 use crate::format::{Annotations, Header, LayerState, PageKind};
 use crate::layer::update_header;
+use crate::medium::Medium;
 use crate::units::{FileBlock, LayerId};
+
+/// What is ready to be frozen.
+struct Frozen {
+    header: Header,
+    /// The new top.
+    next: (LayerId, LayerHandle, Header),
+    /// The file of the layer, as others read it.
+    file: Arc<dyn Medium>,
+    /// Keeps collections away.
+    adding: Box<dyn Any>,
+}
 
 impl Volume {
     /// Freezes what the volume holds now into a snapshot, durably, and goes on in a fresh layer.
+    ///
+    /// Until the next [`flush`](Volume::flush) the volume's name leads to the frozen layer, and the new top
+    /// is no name's: what a [`Store`](crate::Store) tells of the name (`resolve`, `lineage`, `names`,
+    /// `usage_of`) begins with the snapshot until then.
     ///
     /// What the frozen layer holds of blocks that were dropped or replaced before goes back to the host
     /// with the next [`checkpoint`](Volume::checkpoint) or [`close`](Volume::close), and where it is much
@@ -37,7 +55,8 @@ impl Volume {
     /// not be in the snapshot, each batch whole or not at all.
     ///
     /// Errors: [`NoSpace`](crate::ErrorKind::NoSpace): nothing happened, the volume goes on, and
-    /// the call can be made again; so it is where the process can open no file more, and, as
+    /// the call can be made again; so it is where the process can open no file more, whichever call
+    /// of its own that meets, and, as
     /// [`NotPermitted`](crate::ErrorKind::NotPermitted), where the host lets none be made. Any other
     /// failure poisons the volume: reopen it, and it shows whether the snapshot was taken. From the
     /// first write of the header that says frozen, a lack of room too is such a failure, and told as
@@ -53,7 +72,7 @@ impl Volume {
         let mut fresh = Vec::new();
         let frozen = self.write_frozen(&journal, &cut, &annotations, &mut fresh);
         let frozen = frozen.and_then(|frozen| self.settle(&mut journal, &cut.top, frozen));
-        let (header, next) = match frozen {
+        let frozen = match frozen {
             Ok(frozen) => frozen,
             Err(error) => {
                 // The maps join again, and the volume goes on as if nothing had been asked.
@@ -64,7 +83,7 @@ impl Volume {
                 return self.fail(error);
             }
         };
-        let done = self.switch(&mut journal, &cut, header, next);
+        let done = self.switch(&mut journal, &cut, frozen);
         self.state.write().freezing = false;
         self.notify_room();
         done.or_else(|error| self.fail_hard(error))
@@ -141,34 +160,42 @@ impl Volume {
         &self,
         journal: &mut Journal,
         top: &Top,
-        frozen: (Header, (LayerId, LayerHandle, Header)),
-    ) -> Result<(Header, (LayerId, LayerHandle, Header))> {
+        (header, next): (Header, (LayerId, LayerHandle, Header)),
+    ) -> Result<Frozen> {
         self.sync_top(top, "sync a layer to freeze it")?;
-        if !journal.names_durable {
-            if let Err(error) = self.home.sync_names() {
-                self.home.discard_layer(frozen.1.0)?;
-                return Err(error);
+        match self.get_ready(journal, top) {
+            Ok((file, adding)) => Ok(Frozen { header, next, file, adding }),
+            Err(error) => {
+                self.home.discard_layer(next.0)?;
+                Err(error)
             }
-            journal.names_durable = true;
         }
-        Ok(frozen)
     }
 
-    /// Makes the frozen header true, and the new top what the volume goes on in.
-    fn switch(
+    /// The durable name, and what [`Volume::switch`] would have to open.
+    fn get_ready(
         &self,
         journal: &mut Journal,
-        cut: &CutAside,
-        header: Header,
-        (id, handle, next): (LayerId, LayerHandle, Header),
-    ) -> Result<Snapshot> {
+        top: &Top,
+    ) -> Result<(Arc<dyn Medium>, Box<dyn Any>)> {
+        if !journal.names_durable {
+            self.home.sync_names()?;
+            journal.names_durable = true;
+        }
+        Ok((self.home.layers().open_to_freeze(top.id)?, self.home.adding()?))
+    }
+
+    /// Makes the frozen header true, and the new top what the volume goes on in. Opens no file.
+    fn switch(&self, journal: &mut Journal, cut: &CutAside, frozen: Frozen) -> Result<Snapshot> {
+        let Frozen { header, next: (id, handle, next), file, adding } = frozen;
         let old = &cut.top;
         update_header(&*old.medium, &old.path, &header)?;
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         let reference = header.layer_ref();
         self.home.publish_top(id, Some(&reference))?;
+        drop(adding);
         // From here on the volume is the new top, whatever else happens.
-        let layer = self.home.layers().layer(&reference)?;
+        let layer = self.home.layers().frozen_layer(&reference, file)?;
         let policy = self.options.read;
         let top = Top::new(id, self.block_size, Some(reference), handle, policy);
         let mut guard = self.state.write();

@@ -41,6 +41,18 @@ impl Layers for Fabricated {
         FolderLayers::new(host, ReadPolicy::default(), 1).layer(wanted)
     }
 
+    fn open_to_freeze(&self, _id: LayerId) -> Result<Arc<dyn Medium>> {
+        unreachable!("nothing is frozen here")
+    }
+
+    fn frozen_layer(
+        &self,
+        _wanted: &LayerRef,
+        _file: Arc<dyn Medium>,
+    ) -> Result<Arc<crate::layer::Layer>> {
+        unreachable!("nothing is frozen here")
+    }
+
     fn host(&self) -> &Arc<dyn Host> {
         &self.host
     }

@@ -3,6 +3,7 @@
 mod collect;
 mod crash;
 mod damage;
+mod descriptors;
 mod failures;
 mod making;
 mod many_layers;

@@ -15,7 +15,7 @@ use crate::chain::{Layers, Snapshot, View};
 use crate::format::{Annotations, Features, Header, NameEntry, NameKind};
 use crate::inspect::{CheckOptions, Severity, check_layer};
 use crate::layer::{Descriptors, Layer, ReadPolicy, read_header};
-use crate::medium::{Host, MemoryHost, OpenMode};
+use crate::medium::{Host, Medium, MemoryHost, OpenMode};
 use crate::units::BlockSize;
 
 #[derive(Debug)]
@@ -44,6 +44,14 @@ impl Layers for MemoryLayers {
         wanted.verify(&layer.reference())?;
         self.open.lock().insert(wanted.id, Arc::clone(&layer));
         Ok(layer)
+    }
+
+    fn open_to_freeze(&self, id: LayerId) -> Result<Arc<dyn Medium>> {
+        self.descriptors.open(&path_of(id))
+    }
+
+    fn frozen_layer(&self, wanted: &LayerRef, _file: Arc<dyn Medium>) -> Result<Arc<Layer>> {
+        self.layer(wanted)
     }
 
     fn host(&self) -> &Arc<dyn Host> {
@@ -109,6 +117,10 @@ impl Home for MemoryHome {
     fn shape_of(&self, parent: Option<&LayerRef>) -> Result<Shape> {
         let volume_bytes = parent.map_or(0, |parent| parent.volume_bytes);
         Ok(Shape { kind: LayerKind::Disk, block_size: BlockSize::DEFAULT, volume_bytes })
+    }
+
+    fn adding(&self) -> Result<Box<dyn std::any::Any>> {
+        Ok(Box::new(()))
     }
 
     fn publish_top(&self, top: LayerId, parent: Option<&LayerRef>) -> Result<()> {
