@@ -136,11 +136,9 @@ fn without(census: &Census, removal: &Removal) -> Assume {
     for found in census.names.iter().filter(|found| !is_leaving(&found.entry)) {
         add_down_to_known(census, census.tip_of(&found.entry), &mut held);
     }
-    let mut assume = Assume {
-        removed: removal.snapshots.clone(),
-        without_names: removal.names.clone(),
-        ..Assume::default()
-    };
+    let mut assume = Assume::closed(census);
+    assume.removed.extend(&removal.snapshots);
+    assume.without_names.clone_from(&removal.names);
     let mut known = held.clone();
     for found in census.names.iter().filter(|found| is_leaving(&found.entry)) {
         add_down_to_known(census, census.tip_of(&found.entry), &mut known);

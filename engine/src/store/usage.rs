@@ -67,7 +67,7 @@ impl Store {
         let resolved = resolve(inner, reference)?;
         let _lock = StoreLock::shared(inner.host())?;
         look_at_what_is_left(&inner.host, inner.options.volume.read, |census| {
-            let garbage_bytes = freed_bytes(inner, census, &Assume::default())?;
+            let garbage_bytes = freed_bytes(inner, census, &Assume::closed(census))?;
             let mut ends = Ends::of(inner.host(), census);
             let name = whole_name(inner, reference)?;
             let end = match &name {
@@ -81,7 +81,8 @@ impl Store {
                 Some(found) => usage_of_name(inner, census, &found, garbage_bytes),
                 None => {
                     let header = header_of(inner, &resolved)?;
-                    let assume = Assume { removed: [resolved.layer].into(), ..Assume::default() };
+                    let mut assume = Assume::closed(census);
+                    assume.removed.insert(resolved.layer);
                     let history = (Some(resolved.layer), header.parent);
                     usage_without(inner, census, history, &assume, garbage_bytes)
                 }
@@ -176,14 +177,15 @@ enum Owner {
     Several,
 }
 
-/// What one name takes, where a collection would free `garbage_bytes` by now.
+/// What one name takes, where a collection would free `garbage_bytes` without it, once nobody has a
+/// removed snapshot open.
 pub(super) fn usage_of_name(
     inner: &Inner,
     census: &Census,
     found: &FoundName,
     garbage_bytes: u64,
 ) -> Result<Usage> {
-    let mut assume = Assume::default();
+    let mut assume = Assume::closed(census);
     let alone = held_by_name_alone(inner, found, census.names.iter().map(Ok))?;
     if let Some((_, error)) = alone.end {
         return Err(error);

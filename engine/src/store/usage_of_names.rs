@@ -37,7 +37,7 @@ impl Store {
         let _lock = StoreLock::shared(inner.host())?;
         let policy = inner.options.volume.read;
         look_at_what_is_left(&inner.host, policy, |census| {
-            let garbage = plan(&inner.host, policy, census, &Assume::default())?;
+            let garbage = plan(&inner.host, policy, census, &Assume::closed(census))?;
             let histories = Histories::of(census, &garbage);
             let mut ends = Ends::of(inner.host(), census);
             let mut usage = UsageOfNames::default();

@@ -74,6 +74,17 @@ pub struct Assume {
     pub untouchable: BTreeSet<LayerId>,
 }
 
+impl Assume {
+    /// Nobody has a removed snapshot open any more.
+    pub fn closed(census: &Census) -> Assume {
+        let removed = |resident: &Resident| {
+            resident.is_frozen() && resident.header.as_ref().is_some_and(|header| header.removed)
+        };
+        let ids = census.layers.iter().filter(|(_, resident)| removed(resident)).map(|(id, _)| *id);
+        Assume { removed: ids.collect(), ..Assume::default() }
+    }
+}
+
 /// Plans a collection.
 pub fn plan(
     host: &Arc<dyn Host>,

@@ -248,6 +248,33 @@ fn what_several_names_need_and_what_goes_with_them() {
     assert_eq!(store.would_free(&nothing).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
+/// What others stand on beside an open view of it counted as shared, with nobody.
+#[test]
+fn a_removed_snapshot_that_is_open_changes_nothing_of_what_a_name_takes() {
+    let (_folder, _, store) = files();
+    let volume = store.create_volume("web", DISK).unwrap();
+    for byte in 1..=4 {
+        fill(&volume, 0, 60, byte);
+        freeze(&volume);
+    }
+    volume.flush().unwrap();
+    let held = store.snapshot_of("web@3").unwrap();
+    let before = store.usage_of("web").unwrap();
+    assert_eq!(before.shared_bytes, 0);
+    store.remove("web@3").unwrap();
+    let removed = store.usage_of("web").unwrap();
+    let of_names = |store: &Store| store.usage_of_names().unwrap().names;
+    let told = of_names(&store);
+    let removal = Removal { names: ["web".to_owned()].into(), ..Removal::default() };
+    let would_free = store.would_free(&removal).unwrap();
+    drop(held);
+    assert_eq!(store.usage_of("web").unwrap(), removed);
+    assert_eq!(of_names(&store), told);
+    assert_eq!(told, [("web".to_owned(), Ok(removed))]);
+    assert_eq!(store.would_free(&removal).unwrap(), would_free);
+    assert_eq!(would_free.freed_bytes(), before.exclusive_bytes);
+}
+
 #[test]
 fn an_open_view_of_a_removed_snapshot_keeps_it_until_it_is_dropped() {
     let (_folder, host, store) = files();
