@@ -33,7 +33,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("night {night}: {} KiB copied", copied >> 10);
         assert_eq!(copied, 100 * 4096);
 
-        // Last night's is needed no more: its space comes back, from the middle of the chain.
+        // Last night's is needed no more: its space comes back, from the middle of the chain. What stays
+        // of each is a small file in the disk's history: after some thousand nights the newest snapshot
+        // can be flattened, and the disk go on from a fork of that.
         if let Some(last) = last.replace(tonight) {
             let id = last.layer_id().to_string();
             drop(last); // a snapshot that is held is not collected

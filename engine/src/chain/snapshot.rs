@@ -116,6 +116,9 @@ impl Snapshot {
 
     /// What differs between `before` and this snapshot, in address order, from metadata alone.
     ///
+    /// That is what a view shows: where a layer says zero of what was zero, or takes the blocks that
+    /// were there, nothing differs, though the [digest](crate::Store::seal) of the layer has it in.
+    ///
     /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) where one is a disk and the other a tree,
     /// or the block sizes differ: their addresses have nothing to do with each other.
     pub fn changes_since<'a>(&'a self, before: &'a Snapshot) -> Result<Changes<'a>> {

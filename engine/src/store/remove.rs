@@ -45,6 +45,12 @@ impl Store {
     /// - `NAME@N`, a layer id or a digest: that one snapshot is marked removed; what stands on it
     ///   goes on as before.
     ///
+    /// A removed snapshot that others stand on stays in their chain, as a file with its map and those of
+    /// its blocks that they show: some tens of KiB even where that is none. A volume of which a snapshot is
+    /// taken and removed each hour gains such a file each hour. All of them go at once with
+    /// [`flatten`](Store::flatten) of the newest snapshot, a fork of that which goes on in the volume's
+    /// place, and the removal of the old name.
+    ///
     /// Errors, before anything is changed: [`ErrorKind::Locked`] for a volume that somebody has open;
     /// [`ErrorKind::InvalidInput`] for a snapshot that has a tag, and for an open layer;
     /// [`ErrorKind::Unsupported`] where a snapshot that would go has features that only a later

@@ -25,7 +25,9 @@ pub enum ResolvedKind {
 /// What a reference means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
-    /// The layer; of a volume itself its open top.
+    /// The layer; of a volume itself its open top. Between a [snapshot](crate::Volume::snapshot) and
+    /// the next flush of a volume the name leads to the snapshot, and so does this: nothing of the new
+    /// top was promised yet, and who opens the name after a crash goes on from there.
     pub layer: LayerId,
     /// What it was resolved by.
     pub kind: ResolvedKind,

@@ -18,6 +18,13 @@ impl Store {
     /// Seals the snapshot that `reference` means, its ancestors first, and gives its digest:
     /// BLAKE3 over its content and its parent's digest. Durable when it returns.
     ///
+    /// The content of a snapshot is what its own layer says: which addresses it makes zero, and which
+    /// data, with their bytes. Where they lie, ids and annotations are not part of it. But what a layer says
+    /// over again is: zeros over zeros of its parent, or a clone of what was there already, change no byte
+    /// that a view shows, and do change the digest. So a copy that is kept up to date by
+    /// [`changes_since`](crate::Snapshot::changes_since) shows the same bytes with other digests; two that
+    /// are [flattened](Store::flatten) have the same one where they show the same.
+    ///
     /// Errors: [`ErrorKind::InvalidInput`] for a volume's current state: take a snapshot first.
     pub fn seal(&self, reference: &str) -> Result<Digest> {
         let inner = self.inner()?;

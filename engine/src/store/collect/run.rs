@@ -54,7 +54,8 @@ impl Store {
     /// Frees what nobody can see: the files of layers that no kept snapshot, volume or open view
     /// goes through, and in removed layers that others stand on the blocks hidden from all of
     /// them. In kept layers it finds what their volumes had dropped before they were frozen and did not
-    /// come to give back, where that is 64 KiB and more. Safe beside readers, writers and forks of other
+    /// come to give back, where that is 64 KiB and more. What stays of a removed layer, and how it goes,
+    /// [`remove`](Store::remove) says. Safe beside readers, writers and forks of other
     /// processes; needs no free byte.
     ///
     /// A layer is sealed before blocks of it go, so that what stands on it can still be sealed.

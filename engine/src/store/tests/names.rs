@@ -236,3 +236,22 @@ fn what_stands_on_another_layer_than_it_recorded_is_refused_everywhere() {
     assert_eq!(usage.names, [("child".to_owned(), Err(ours)), ("web".to_owned(), Err(ours))]);
     assert_eq!(store.remove("child").unwrap().lost, [ours]);
 }
+
+#[test]
+fn between_a_snapshot_and_the_next_flush_the_name_of_a_volume_leads_to_the_snapshot() {
+    let (_, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 1, 1);
+    let frozen = freeze(&volume).layer_id();
+    let told = |store: &Store| {
+        let lineage =
+            store.lineage("web").unwrap().iter().map(|layer| layer.id).collect::<Vec<_>>();
+        (store.resolve("web").unwrap().layer, store.names().unwrap()[0].top, lineage)
+    };
+    assert_eq!(told(&store), (frozen, frozen, vec![frozen]));
+    assert_eq!(store.resolve("web@1").unwrap().layer, frozen);
+    fill(&volume, 0, 1, 2);
+    volume.flush().unwrap();
+    let top = volume.layer_id();
+    assert_eq!(told(&store), (top, top, vec![top, frozen]));
+}
