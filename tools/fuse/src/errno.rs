@@ -3,8 +3,10 @@
 use fuser::Errno;
 use sapwood::{Error, ErrorKind};
 
+use crate::options::Reporter;
+
 /// What the caller of a system call is told.
-pub fn errno(error: &Error) -> Errno {
+fn errno(error: &Error) -> Errno {
     match error.kind() {
         ErrorKind::NotFound => Errno::ENOENT,
         ErrorKind::AlreadyExists => Errno::EEXIST,
@@ -26,8 +28,16 @@ pub fn errno(error: &Error) -> Errno {
     }
 }
 
+/// The number for an error, which is reported where the number says too little.
+pub fn told(error: &Error, report: &Reporter) -> Errno {
+    if is_worth_a_report(error) {
+        report(&error.to_string());
+    }
+    errno(error)
+}
+
 /// Whether the number alone would hide what happened, so that the text should be kept.
-pub fn is_worth_a_report(error: &Error) -> bool {
+fn is_worth_a_report(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::Corrupt

@@ -24,12 +24,14 @@ mod barrier;
 mod control;
 mod device;
 mod errno;
+mod held_back;
 mod ids;
 mod kernel;
 mod live;
 mod mount;
 mod options;
 mod points;
+mod raw;
 mod server;
 mod tree;
 

@@ -10,6 +10,7 @@ use sapwood::{Error, ErrorKind, Result};
 use crate::awake::Awake;
 use crate::control::Control;
 use crate::device::{self, Access, FilesystemNumber, Unmount};
+use crate::held_back::HeldBack;
 use crate::kernel;
 use crate::live::Live;
 use crate::options::MountOptions;
@@ -74,7 +75,9 @@ impl Mount {
         let mut config = Config::default();
         config.n_threads = Some(options.threads);
         let awake = Arc::new(Awake::new());
-        let server = Server::new(tree.clone(), options.clone(), Arc::clone(&awake))?;
+        let held_back = Arc::new(HeldBack::new(&directory).map_err(failed)?);
+        let server =
+            Server::new(tree.clone(), options.clone(), Arc::clone(&awake), Arc::clone(&held_back))?;
         let device = device::attach(&directory, access, &options)?;
         // Without one, workers sleep between messages: slower, not wrong.
         if let Ok(device) = device.try_clone() {
@@ -82,12 +85,14 @@ impl Mount {
         }
         // The server alone has it, and the device goes with the server.
         drop(awake);
+        let tell = move |notifier| held_back.begin(notifier);
         // Who may come in, the kernel decides: it also sends what nobody asked for, under root's
         // number, as when it writes times back.
         let (session, number) = Session::from_fd(server, device, SessionACL::All, config)
             .and_then(|session| {
                 let number = FilesystemNumber::on(&directory)?;
                 kernel::read_ahead(number);
+                tell(session.notifier())?;
                 Ok((session.spawn()?, number))
             })
             .map_err(|error| {

@@ -40,6 +40,14 @@ impl Filesystem for Server {
         if let Some(attributes) = self.barrier.lookup(name.as_bytes()) {
             return reply.entry_with_ttls(&KEPT, &NOT_KEPT, &attributes, Generation(0));
         }
+        if let Some(number) = self.held_back.lookup(name.as_bytes()) {
+            return match self.inode(number).and_then(|found| self.tell_and_hold(found)) {
+                Ok(Told { attributes, generation }) => {
+                    reply.entry_with_ttls(&KEPT, &NOT_KEPT, &attributes, generation)
+                }
+                Err(error) => reply.error(error),
+            };
+        }
         match self.lookup(parent, name.as_bytes()) {
             Ok(Some(told)) => reply.entry(&KEPT, &told.attributes, told.generation),
             // Inode 0: the kernel keeps that the name is not there.
@@ -244,10 +252,15 @@ impl Filesystem for Server {
             return reply.written(data.len() as u32);
         }
         reply_written(reply, self.write(number, offset, data, flags));
+        if flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
+            // Once it is answered, as the kernel may wait for that.
+            self.held_back.has_arrived(number);
+        }
     }
 
-    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+    fn fsync(&self, _: &Request, number: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         let _message = self.awake.message();
+        self.held_back.is_synced(number);
         reply_synced(self, reply);
     }
 
@@ -373,10 +386,7 @@ impl Filesystem for Server {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        match self.seek(number, offset, whence) {
-            Ok(found) => reply.offset(found),
-            Err(error) => reply.error(error),
-        }
+        self.seek(number, offset, whence, reply);
     }
 
     fn copy_file_range(

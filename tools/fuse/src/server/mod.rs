@@ -16,13 +16,14 @@ mod write;
 
 use std::sync::Arc;
 
-use fuser::{Errno, FileAttr, Generation, INodeNo, Request};
+use fuser::{Errno, FileAttr, FileType, Generation, INodeNo, Request};
 use sapwood::files::{Attributes, Inode};
 
 use crate::attributes as convert;
 use crate::awake::Awake;
 use crate::barrier::Barrier;
-use crate::errno::{errno, is_worth_a_report};
+use crate::errno;
+use crate::held_back::HeldBack;
 use crate::options::{Durability, MountOptions};
 use crate::points::Points;
 use crate::tree::Tree;
@@ -31,6 +32,11 @@ use room::Room;
 
 /// Mount points that the tree lacks never come again under another meaning.
 const GENERATION_OF_POINTS: Generation = Generation(0);
+
+/// Archivers take a file of some size and no room for one large hole and do not look: so none is told to
+/// take none, neither one whose content is kept beside its attributes, nor one that the kernel may hold
+/// back the first pages of.
+const SECTORS_MIN: u64 = 1;
 
 /// What a role answers.
 pub type Answer<T> = Result<T, Errno>;
@@ -41,6 +47,7 @@ pub struct Server {
     options: MountOptions,
     points: Points,
     barrier: Barrier,
+    held_back: Arc<HeldBack>,
     awake: Arc<Awake>,
     room: Room,
     recent: Recent,
@@ -55,24 +62,26 @@ pub struct Told {
 }
 
 impl Server {
-    /// A server of `tree`, whose workers are kept by `awake`.
+    /// A server of `tree`, whose workers are kept by `awake`, and which gets what is `held_back`.
     ///
     /// Errors: where a mount point cannot be shown.
-    pub fn new(tree: Tree, options: MountOptions, awake: Arc<Awake>) -> sapwood::Result<Server> {
+    pub fn new(
+        tree: Tree,
+        options: MountOptions,
+        awake: Arc<Awake>,
+        held_back: Arc<HeldBack>,
+    ) -> sapwood::Result<Server> {
         let points = Points::find(tree.reader(), &options.mount_points)?;
         let block_bytes = u32::try_from(tree.reader().block_bytes()).expect("at most 64 KiB");
         let room = Room::new(options.quota_bytes, options.room_of.clone());
         let barrier = Barrier::new(options.threads);
         let recent = Recent::new();
-        Ok(Server { tree, options, points, barrier, awake, room, recent, block_bytes })
+        Ok(Server { tree, options, points, barrier, held_back, awake, room, recent, block_bytes })
     }
 
     /// The number for an error of the engine, which is reported where the number says too little.
     fn fail(&self, error: &sapwood::Error) -> Errno {
-        if is_worth_a_report(error) {
-            (self.options.report)(&error.to_string());
-        }
-        errno(error)
+        errno::told(error, &self.options.report)
     }
 
     fn engine<T>(&self, result: sapwood::Result<T>) -> Answer<T> {
@@ -91,8 +100,14 @@ impl Server {
 
     fn told_as(&self, attributes: &Attributes, number: INodeNo, generation: Generation) -> Told {
         let MountOptions { users, groups, .. } = &self.options;
-        let attributes = convert::to_kernel(attributes, users, groups, self.block_bytes);
-        Told { attributes: FileAttr { ino: number, ..attributes }, generation }
+        let mut attributes = convert::to_kernel(attributes, users, groups, self.block_bytes);
+        attributes.ino = number;
+        if attributes.kind == FileType::RegularFile
+            && (attributes.size > 0 || matches!(self.tree, Tree::Live(_)))
+        {
+            attributes.blocks = attributes.blocks.max(SECTORS_MIN);
+        }
+        Told { attributes, generation }
     }
 
     /// A mount point that the tree lacks.

@@ -1,11 +1,19 @@
 //! Reading: content, where it is, and when it was read.
 
-use fuser::{Errno, INodeNo, OpenFlags};
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use fuser::{Errno, INodeNo, OpenFlags, ReplyLseek};
+use rustix::io::Errno as Wanting;
 use sapwood::files::{Inode, Seek, SetAttributes, Time};
 
 use super::buffer::with_buffer;
 use super::{Answer, Server};
-use crate::options::AccessTimes;
+use crate::errno::told;
+use crate::held_back::HeldBack;
+use crate::options::{AccessTimes, Reporter};
+use crate::raw::sync_file_range;
 use crate::tree::Tree;
 
 /// How old the noted time of access may be before a read renews it, as `relatime` has it.
@@ -49,16 +57,39 @@ impl Server {
         });
     }
 
-    /// Finds data or a hole.
-    pub(super) fn seek(&self, number: INodeNo, offset: i64, whence: i32) -> Answer<i64> {
-        let seek = match whence {
-            SEEK_DATA => Seek::Data,
-            SEEK_HOLE => Seek::Hole,
-            _ => return Err(Errno::EINVAL),
+    /// Finds data or a hole. Of what can be written a thread of its own does, which first has the kernel
+    /// hand over what it holds back of the file: a worker that waited for that may be missed.
+    ///
+    /// Where the server may not open the file or does not see the mount, the kernel is told that nobody
+    /// knows: from then on it takes the files of this mount for data up to their ends.
+    pub(super) fn seek(&self, number: INodeNo, offset: i64, whence: i32, reply: ReplyLseek) {
+        let file = match self.inode(number) {
+            Ok(file) => file,
+            Err(error) => return reply.error(error),
         };
-        let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
-        let found = self.engine(self.tree.reader().seek(self.inode(number)?, offset, seek))?;
-        found.and_then(|found| i64::try_from(found).ok()).ok_or(Errno::ENXIO)
+        let report = Arc::clone(&self.options.report);
+        let (tree, held_back) = (self.tree.clone(), Arc::clone(&self.held_back));
+        let answer = move || {
+            let answer = match &tree {
+                Tree::View(_) => Ok(()),
+                Tree::Live(_) => hand_over(&held_back, number, &report),
+            };
+            let answer = answer.and_then(|()| find(&tree, file, offset, whence, &report));
+            // The mount may end as soon as it is answered, and the files with it.
+            drop((tree, held_back));
+            match answer {
+                Ok(found) => reply.offset(found),
+                Err(error) => reply.error(error),
+            }
+        };
+        if matches!(self.tree, Tree::View(_)) {
+            return answer();
+        }
+        let started = thread::Builder::new().name("sapwood-seek".into()).spawn(answer);
+        if let Err(error) = started {
+            // Its caller is answered with an error when the reply is dropped.
+            (self.options.report)(&format!("seek in inode {number}: {error}"));
+        }
     }
 
     /// Notes that a file is read, where the time noted is not newer than its last change, or a
@@ -91,4 +122,33 @@ impl Server {
             (self.options.report)(&format!("note the access to inode {number}: {error}"));
         }
     }
+}
+
+/// Has the kernel hand over what it holds back of a file.
+fn hand_over(held_back: &HeldBack, number: INodeNo, report: &Reporter) -> Answer<()> {
+    let failed = |error: io::Error| {
+        report(&format!("seek in inode {number}: {error}"));
+        error.raw_os_error().map_or(Errno::EIO, Errno::from_i32)
+    };
+    match held_back.open(number) {
+        Ok(file) => sync_file_range(file).map_err(failed),
+        Err(error @ (Wanting::MFILE | Wanting::NFILE | Wanting::NOMEM)) => {
+            Err(failed(error.into()))
+        }
+        Err(error) => {
+            report(&format!("holes are told as data from now on: open inode {number}: {error}"));
+            Err(Errno::ENOSYS)
+        }
+    }
+}
+
+fn find(tree: &Tree, file: Inode, offset: i64, whence: i32, report: &Reporter) -> Answer<i64> {
+    let seek = match whence {
+        SEEK_DATA => Seek::Data,
+        SEEK_HOLE => Seek::Hole,
+        _ => return Err(Errno::EINVAL),
+    };
+    let offset = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+    let found = tree.reader().seek(file, offset, seek).map_err(|error| told(&error, report))?;
+    found.and_then(|found| i64::try_from(found).ok()).ok_or(Errno::ENXIO)
 }

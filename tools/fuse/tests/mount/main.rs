@@ -7,6 +7,7 @@ mod control;
 mod crash;
 mod handles;
 mod harness;
+mod held_back;
 mod lists;
 mod many;
 mod nested;

@@ -1,0 +1,169 @@
+//! What the kernel knows of a file and the server does not yet: pages that were written and are held back.
+//!
+//! Two questions are answered wrong without it. Where data and holes are, the kernel asks of the server
+//! while it holds pages back, so a program that copies what is no hole would leave out what was just
+//! written. So the server first has the kernel hand over the file's pages. It opens the file in its own mount for
+//! that, by a name that leads to any file and that nobody else can know, as who reaches the root
+//! would get past the permissions of all directories with it.
+//!
+//! And how much room a file takes the kernel remembers from when it asked last, whatever was handed
+//! over since. So it is told to forget that.
+
+use std::collections::HashSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+
+use fuser::{INodeNo, Notifier};
+use parking_lot::{Condvar, Mutex};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+/// The name begins so, and is longer than any that a tree can hold.
+const NAME: &str = "sapwood-file-";
+const NAME_BYTES: usize = 300;
+/// In place of an offset: attributes alone, no pages.
+const ATTRIBUTES_ALONE: i64 = -1;
+
+/// The way to what the kernel of one mount holds back.
+#[derive(Debug)]
+pub struct HeldBack {
+    directory: PathBuf,
+    /// What the names begin with: nobody can guess it.
+    prefix: String,
+    notifier: OnceLock<Notifier>,
+    outdated: Arc<Outdated>,
+}
+
+/// Files of which the kernel has to forget how much room they take.
+#[derive(Debug, Default)]
+struct Outdated {
+    state: Mutex<State>,
+    has_more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: HashSet<u64>,
+    is_over: bool,
+}
+
+impl HeldBack {
+    /// Of the mount that will be on `directory`.
+    ///
+    /// Errors: where the host gives no random bytes.
+    pub fn new(directory: &Path) -> io::Result<HeldBack> {
+        let mut secret = [0; 16];
+        let mut filled = 0;
+        while filled < secret.len() {
+            filled += getrandom(&mut secret[filled..], GetRandomFlags::empty())?;
+        }
+        Ok(HeldBack {
+            directory: directory.to_owned(),
+            prefix: format!("{NAME}{:032x}-", u128::from_ne_bytes(secret)),
+            notifier: OnceLock::new(),
+            outdated: Arc::default(),
+        })
+    }
+
+    /// Lets the kernel be told from now on. A thread of its own does that: where it lets go of a file
+    /// for the last time, the kernel may ask the server something first.
+    ///
+    /// Errors: where no thread can be started.
+    pub fn begin(&self, notifier: Notifier) -> io::Result<()> {
+        let (outdated, teller) = (Arc::clone(&self.outdated), notifier.clone());
+        let tell = move || {
+            while let Some(files) = outdated.next() {
+                for number in files {
+                    forget_room(&teller, INodeNo(number));
+                }
+            }
+        };
+        thread::Builder::new().name("sapwood-forget".into()).spawn(tell)?;
+        self.notifier.set(notifier).expect("a mount begins once");
+        Ok(())
+    }
+
+    /// The file that a name leads to, where it is one of these names.
+    pub fn lookup(&self, name: &[u8]) -> Option<INodeNo> {
+        if name.len() != NAME_BYTES {
+            return None;
+        }
+        let number = std::str::from_utf8(name).ok()?.strip_prefix(&self.prefix)?;
+        number.trim_end_matches('-').parse().ok().map(INodeNo)
+    }
+
+    /// Opens a file of the mount, for [`sync_file_range`](crate::raw::sync_file_range). Not in a worker of the server, which may be the
+    /// one that answers.
+    ///
+    /// Errors: where the server may not open it, or does not see the mount any more.
+    pub fn open(&self, number: INodeNo) -> rustix::io::Result<OwnedFd> {
+        let width = NAME_BYTES - self.prefix.len();
+        let name = format!("{}{:-<width$}", self.prefix, number.0);
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        openat(CWD, self.directory.join(name), flags, Mode::empty())
+    }
+
+    /// Some of what was held back of a file has arrived.
+    pub fn has_arrived(&self, number: INodeNo) {
+        let mut state = self.outdated.state.lock();
+        // Else who is told has yet to take what was there before.
+        if state.files.is_empty() {
+            self.outdated.has_more.notify_one();
+        }
+        state.files.insert(number.0);
+    }
+
+    /// All that was held back of a file has arrived, and somebody who has it open waits to be told.
+    pub fn is_synced(&self, number: INodeNo) {
+        if let Some(notifier) = self.notifier.get() {
+            forget_room(notifier, number);
+        }
+    }
+}
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        self.outdated.state.lock().is_over = true;
+        self.outdated.has_more.notify_one();
+    }
+}
+
+impl Outdated {
+    /// The next ones, once there are any; `None` at the end.
+    fn next(&self) -> Option<HashSet<u64>> {
+        let mut state = self.state.lock();
+        self.has_more.wait_while(&mut state, |state| state.files.is_empty() && !state.is_over);
+        (!state.is_over).then(|| std::mem::take(&mut state.files))
+    }
+}
+
+/// Has the kernel ask how much room a file takes when somebody wants to know it next.
+fn forget_room(notifier: &Notifier, number: INodeNo) {
+    // One that it does not know any more, or a mount at its end.
+    let _ = notifier.inval_inode(number, ATTRIBUTES_ALONE, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_to_files_of_their_own_mount_alone() {
+        let one = HeldBack::new(Path::new("/one")).unwrap();
+        let other = HeldBack::new(Path::new("/one")).unwrap();
+        let name = |held: &HeldBack, number: &str| {
+            let width = NAME_BYTES - held.prefix.len();
+            format!("{}{number:-<width$}", held.prefix).into_bytes()
+        };
+        assert_eq!(one.lookup(&name(&one, "17")), Some(INodeNo(17)));
+        assert_eq!(one.lookup(&name(&other, "17")), None);
+        for wrong in ["", "x", "-1", "1 ", "99999999999999999999"] {
+            assert_eq!(one.lookup(&name(&one, wrong)), None, "{wrong}");
+        }
+        assert_eq!(one.lookup(&name(&one, "17")[1..]), None);
+        assert_eq!(one.lookup(b"sapwood-file-"), None);
+    }
+}
