@@ -247,7 +247,7 @@ impl Store {
     pub fn lineage_left(&self, reference: &str) -> Result<LineageLeft> {
         let inner = self.inner()?;
         let resolved = resolve(inner, reference)?;
-        let left = walk_lineage(inner, &resolved, reference)?;
+        let left = walk_lineage(inner, &resolved)?;
         if !left.lost.is_empty() {
             // What was removed meanwhile is not there, and no loss.
             resolve(inner, reference)?;
@@ -271,12 +271,12 @@ impl Store {
     }
 }
 
-fn walk_lineage(inner: &Inner, resolved: &Resolved, reference: &str) -> Result<LineageLeft> {
+fn walk_lineage(inner: &Inner, resolved: &Resolved) -> Result<LineageLeft> {
     let mut left = LineageLeft::default();
-    let next = match resolved.is_live() {
+    let next = match &resolved.name {
         // The top itself may be lost; the name still knows its parent.
-        true => {
-            let name = Name::new(resolved.name.as_deref().unwrap_or(reference))?;
+        Some(name) if resolved.is_live() => {
+            let name = Name::new(name.as_str())?;
             match info(inner, resolved.layer).transpose() {
                 Some(top) => left.take(resolved.layer, top)?,
                 None => match not_there(inner, resolved) {
@@ -294,7 +294,12 @@ fn walk_lineage(inner: &Inner, resolved: &Resolved, reference: &str) -> Result<L
                 .filter(|below| below.id != resolved.layer)
                 .or_else(|| left.layers.first().and_then(|top: &LayerInfo| top.parent))
         }
-        false => match header_of(inner, resolved) {
+        _ => match header_of(inner, resolved) {
+            Ok(header) if header.state == LayerState::Open => {
+                let below = header.parent;
+                left.take(header.layer, info_of(inner, header))?;
+                below
+            }
             Ok(header) => Some(header.layer_ref()),
             Err(error) if error.is_damage() => {
                 left.lost.push((resolved.layer, error));

@@ -18,8 +18,10 @@ pub enum ResolvedKind {
     Tag,
     /// The name of a volume, or a step back from it.
     Volume,
-    /// A layer id, a digest, or the beginning of one.
+    /// The id of a snapshot's layer, its digest, or the beginning of one.
     Layer,
+    /// The id, or the beginning of one, of a layer that is open.
+    Open,
 }
 
 /// What a reference means.
@@ -38,9 +40,14 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    /// Whether it means the current, writable state of a volume.
+    /// Whether it means what is still written, and no snapshot: the current state of a volume, by its
+    /// name or the id of its layer.
     pub fn is_live(&self) -> bool {
-        self.kind == ResolvedKind::Volume && self.index == 0
+        match self.kind {
+            ResolvedKind::Volume => self.index == 0,
+            ResolvedKind::Open => true,
+            ResolvedKind::Tag | ResolvedKind::Layer => false,
+        }
     }
 }
 
@@ -73,7 +80,12 @@ pub(super) fn resolve(inner: &Inner, text: &str) -> Result<Resolved> {
     match reference.prefix {
         Some(prefix) => {
             let layer = find_prefix(inner, text, &prefix)?;
-            Ok(Resolved { layer, kind: ResolvedKind::Layer, name: None, index: 0 })
+            let kind = match headers::read(inner.host(), layer) {
+                Ok(Some(header)) if header.state == LayerState::Open => ResolvedKind::Open,
+                // What is wrong with it is told to those who open it.
+                _ => ResolvedKind::Layer,
+            };
+            Ok(Resolved { layer, kind, name: None, index: 0 })
         }
         None => Err(names::missing(&reference.name)),
     }

@@ -7,6 +7,7 @@ use super::handle::{Inner, Store};
 use super::lease::Lease;
 use super::locks::StoreLock;
 use super::resolve::{Resolved, header_of, resolve};
+use super::volumes::live;
 use super::{digests, headers, history};
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +31,7 @@ impl Store {
         let inner = self.inner()?;
         let resolved = resolve(inner, reference)?;
         if resolved.is_live() {
-            return Err(Error::invalid("seal", "reference", reference, "a snapshot"));
+            return Err(live(reference));
         }
         let (_lease, header) = lease(inner, &resolved)?;
         seal_chain(inner, &header.layer_ref())

@@ -28,12 +28,10 @@ impl Store {
     pub fn snapshot_of(&self, reference: &str) -> Result<Snapshot> {
         let inner = self.inner()?;
         let resolved = resolve(inner, reference)?;
-        if resolved.is_live()
-            && let Some(name) = &resolved.name
-        {
-            return look_into(inner, &Name::new(name.as_str())?);
+        match &resolved.name {
+            Some(name) if resolved.is_live() => look_into(inner, &Name::new(name.as_str())?),
+            _ => inner.open_kept(reference, kept(reference, resolved)?),
         }
-        inner.open_kept(reference, resolved)
     }
 }
 

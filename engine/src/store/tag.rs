@@ -6,6 +6,7 @@ use super::marks::unmark;
 use super::names;
 use super::paths::{self, NameFile};
 use super::resolve::{ResolvedKind, header_of, resolve};
+use super::volumes::live;
 use super::{Name, headers};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, NameEntry, NameKind};
@@ -29,8 +30,7 @@ impl Store {
         let tag = Name::new(tag)?;
         let resolved = resolve(inner, reference)?;
         if resolved.is_live() {
-            let expected = "a snapshot, as NAME@1: take one first";
-            return Err(Error::invalid("tag", "reference", reference, expected));
+            return Err(live(reference));
         }
         let lock = lock_tag(inner, &tag)?;
         let _adding = StoreLock::shared(inner.host())?;

@@ -46,6 +46,42 @@ fn references_lead_to_names_steps_back_ids_and_digests() {
     assert_eq!(gone.kind(), ErrorKind::NotFound);
 }
 
+/// A tag on what a volume was still writing was made, and lost its layer with the volume.
+#[test]
+fn the_id_of_an_open_layer_is_no_snapshot_whoever_asks() {
+    let (host, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 0, 1, 1);
+    let below = freeze(&volume).layer_id();
+    fill(&volume, 0, 1, 2);
+    volume.flush().unwrap();
+    let open = volume.layer_id();
+    volume.close().unwrap();
+    let store = reopened(&host);
+    for reference in [&open.to_string(), &open.to_string()[..8], "web", "web@0"] {
+        assert!(store.resolve(reference).unwrap().is_live(), "{reference}");
+        let mut texts = Vec::new();
+        for refused in [
+            store.tag(reference, "new:1", Replace::Refuse),
+            store.fork(reference, "new").map(drop),
+            store.make_on(reference, "new", Replace::Refuse).map(drop),
+            store.flatten(reference, "new", &mut |_| ()).map(drop),
+            store.seal(reference).map(drop),
+        ] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{reference}: {error}");
+            texts.push(error.to_string());
+        }
+        texts.dedup();
+        assert_eq!(texts.len(), 1, "{texts:?}");
+        assert!(texts[0].contains("take one first"), "{texts:?}");
+        assert_eq!(store.verify(reference).unwrap_err().kind(), ErrorKind::InvalidInput);
+        let lineage = store.lineage(reference).unwrap();
+        assert!(lineage.iter().map(|layer| layer.id).eq([open, below]), "{reference}");
+    }
+    assert_eq!(store.names().unwrap().len(), 1);
+}
+
 #[test]
 fn digests_are_found_without_the_derived_files() {
     let (host, store) = memory();

@@ -52,9 +52,9 @@ pub fn run(args: &ReferenceArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let resolved = store.resolve(&args.reference)?;
     let info = store.layer_of(&resolved)?;
-    let names = match resolved.is_live() {
-        true => resolved.name.into_iter().collect(),
-        false => store.names_of(&[info.id].into())?.into_values().flatten().collect(),
+    let names = match &resolved.name {
+        Some(name) if resolved.is_live() => vec![name.clone()],
+        _ => store.names_of(&[info.id].into())?.into_values().flatten().collect(),
     };
     context.print(&Shown {
         reference: &args.reference,
