@@ -232,8 +232,8 @@ pub use format::{Annotations, LayerKind, LayerState, NameEntry, NameKind};
 pub use layer::{MapPolicy, ReadPolicy, VerifyPolicy};
 pub use store::{
     DamagedName, GcOptions, GcReport, GivenUp, HeldLayer, Holding, Holdings, KeptSnapshot,
-    LayerInfo, NamesLeft, Progress, Removal, RemoveReport, Replace, Resolved, ResolvedKind, Store,
-    StoreOptions, StoreUsage, Usage,
+    LayerInfo, NamesLeft, Obstacles, Progress, Removal, RemoveReport, Replace, Resolved,
+    ResolvedKind, Store, StoreOptions, StoreUsage, Usage,
 };
 pub use units::{BlockAddress, BlockSize, Digest, FileBlock, LayerId};
 pub use volume::{

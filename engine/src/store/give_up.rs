@@ -1,7 +1,7 @@
 //! Giving up what is damaged, so that it does not stand in the way of all else.
 
 use super::Name;
-use super::collect::expect_known;
+use super::collect::obstacles;
 use super::handle::{Inner, Store};
 use super::headers;
 use super::locks::{NameLock, StoreLock};
@@ -27,8 +27,8 @@ pub enum GivenUp {
 impl Store {
     /// Removes a name or a layer of which nobody can tell any more what it needs, durably.
     ///
-    /// A [collection](Store::collect) refuses beside one, as it could take what that needs. Before
-    /// it is given up, [`inspect`](crate::inspect) can show what is left of it; afterwards what
+    /// A [collection](Store::collect) refuses beside one, as it could take what that needs: all that does
+    /// so, as [`obstacles`](Store::obstacles) lists it, can be given up. Before it is, [`inspect`](crate::inspect) can show what is left of it; afterwards what
     /// stood on such a layer stays unreadable, and can be removed as anything else.
     ///
     /// `reference` is a name, a layer id, or at least four digits of one that mean no other.
@@ -95,13 +95,11 @@ fn give_up_layer(inner: &Inner, id: LayerId) -> Result<GivenUp> {
         let named = named?.entry;
         if named.top == id {
             let found = format!("what {} leads to", named.name);
-            return Err(Error::invalid(GIVE_UP, "layer", found, "no name on it"));
+            return Err(Error::invalid(GIVE_UP, "layer", found, "no name on it: that goes first"));
         }
     }
-    match expect_known(host, id) {
-        Ok(()) => return Err(sound("layer", id)),
-        Err(error) if error.is_damage() => {}
-        Err(error) => return Err(error),
+    if !obstacles(&inner.host, inner.options.volume.read)?.layers.contains_key(&id) {
+        return Err(sound("layer", id));
     }
     let folder = paths::LAYERS.as_ref();
     host.remove(&path).map_err(host_says)?;
@@ -140,6 +138,7 @@ fn find_file(inner: &Inner, text: &str, prefix: &str) -> Result<LayerId> {
 }
 
 fn sound(field: &'static str, what: impl std::fmt::Display) -> Error {
-    let found = format!("{what}, whose file can be read");
-    Error::invalid(GIVE_UP, field, found, "what is damaged; all else is removed")
+    let found = format!("{what}, which no collection refuses beside");
+    let expected = "what is damaged itself; all else is removed, whatever it stands on";
+    Error::invalid(GIVE_UP, field, found, expected)
 }

@@ -32,7 +32,7 @@ mod usage;
 mod usage_of_names;
 mod volumes;
 
-pub use collect::{GcOptions, GcReport, LostLayer};
+pub use collect::{GcOptions, GcReport, LostLayer, Obstacles};
 pub use flatten::Progress;
 pub use give_up::GivenUp;
 pub use handle::{Store, StoreOptions};

@@ -117,6 +117,8 @@ pub enum CliError {
     Container(sapwood_container::Error),
     /// What a registry, or the way to it, said.
     Registry(sapwood::Error),
+    /// The engine's own error, and what to do about it.
+    Advised { cause: sapwood::Error, advice: String },
 }
 
 impl CliError {
@@ -147,6 +149,7 @@ impl CliError {
     pub fn kind(&self) -> &'static str {
         match self {
             CliError::Engine(error) | CliError::Registry(error) => error.kind().as_str(),
+            CliError::Advised { cause, .. } => cause.kind().as_str(),
             CliError::Build(error) => match (error.engine(), &**error) {
                 (Some(error), _) => error.kind().as_str(),
                 (None, sapwood_build::Error::Containerfile { .. }) => "containerfile",
@@ -167,7 +170,9 @@ impl CliError {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            CliError::Engine(error) => exit_of_kind(error.kind()),
+            CliError::Engine(error) | CliError::Advised { cause: error, .. } => {
+                exit_of_kind(error.kind())
+            }
             CliError::Build(error) => match (error.engine(), &**error) {
                 (Some(error), _) => exit_of_kind(error.kind()),
                 (None, sapwood_build::Error::Containerfile { .. }) => Exit::Usage,
@@ -281,6 +286,7 @@ impl fmt::Display for CliError {
                 write!(f, "{error} (`init` makes one; --store and SAPWOOD_STORE name another)")
             }
             CliError::Engine(error) | CliError::Registry(error) => error.fmt(f),
+            CliError::Advised { cause, advice } => write!(f, "{cause} ({advice})"),
             CliError::Build(error) => error.fmt(f),
             CliError::InUse { volume, holder, user } => {
                 write!(f, "{}: {volume} is {holder}: {user}", ErrorKind::Locked.as_str())

@@ -6,6 +6,7 @@ mod context;
 mod daemon;
 mod error;
 mod image;
+mod obstacles;
 mod output;
 mod picture;
 mod registry;

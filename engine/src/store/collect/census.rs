@@ -290,12 +290,6 @@ fn sources_of(
     Ok(table.iter().map(|source| source.id).collect())
 }
 
-/// That it can be told what the layer in a file needs, or that the file was never durable: what
-/// does not stop a collection.
-pub fn expect_known(host: &dyn Host, id: LayerId) -> Result<()> {
-    look_at(host, id, false, false).map(drop)
-}
-
 /// Whether a layer file without a readable header was made and never synced.
 ///
 /// A top gets a durable name only once it is durable itself, so what nobody names durably was

@@ -278,6 +278,35 @@ fn a_map_that_does_not_verify_hides_no_other_name() {
     assert_eq!(left.names, expected);
     assert_eq!(store.usage_of("sound").unwrap(), whole);
     assert_eq!(store.usage_of("web").unwrap_err().kind(), ErrorKind::Corrupt);
+    // And what a collection refuses beside can be given up, whatever of it is damaged.
+    assert!(store.obstacles().unwrap().layers.keys().eq([&newest]));
+    assert_eq!(store.give_up(&newest.to_string()).unwrap(), GivenUp::Layer(newest));
+    store.collect(&REAL).unwrap();
+    assert_eq!(byte_of(&store.snapshot_of("sound@1").unwrap(), 3), 3);
+}
+
+/// What a crash of the host or a restore that stopped leaves of a layer that others stand on: a
+/// collection refused beside it, and it was not given up, as one that was never durable.
+#[test]
+fn what_stops_a_collection_is_given_up_even_where_nothing_of_it_is_left() {
+    for length in [0, 100, 4095, 4096, 8191, 8192] {
+        let (host, store) = memory();
+        let sound = chain(&store, "sound");
+        let [oldest, middle, newest] = chain(&store, "web");
+        let medium = host.open(&paths::layer(middle), OpenMode::ReadWrite).unwrap();
+        medium.set_length(0).unwrap();
+        medium.set_length(length).unwrap();
+        let store = reopened(&host);
+        assert_eq!(store.collect(&REAL).unwrap_err().kind(), ErrorKind::Corrupt, "{length}");
+        let obstacles = store.obstacles().unwrap();
+        assert!(obstacles.layers.keys().eq([&middle]), "{length}: {obstacles:?}");
+        assert!(obstacles.names.is_empty(), "{length}: {obstacles:?}");
+        assert_eq!(store.give_up(&middle.to_string()).unwrap(), GivenUp::Layer(middle));
+        assert!(store.obstacles().unwrap().layers.is_empty(), "{length}");
+        store.collect(&REAL).unwrap();
+        let left: BTreeSet<_> = sound.into_iter().chain([oldest, newest]).collect();
+        assert_eq!(kept(&store), left, "{length}");
+    }
 }
 
 /// A collection once took a layer whose header rotted while somebody had it open for one that was
@@ -351,11 +380,16 @@ fn a_history_that_comes_back_to_itself_ends_every_operation() {
         let findings = report.unwrap().findings;
         let circles = findings.iter().filter(|finding| finding.what.contains("lead back to it"));
         assert_eq!(circles.count(), 1, "{findings:?}");
+        let circle = store.obstacles().unwrap().layers;
+        assert!(circle.keys().copied().eq(BTreeSet::from_iter(layers[3 - length..].to_vec())));
         // The names go, and with nothing that leads there the rest is as it was.
         for name in ["web:1", "web"] {
             store.remove(name).unwrap();
         }
         assert!(sound.iter().all(|id| kept(&store).contains(id)));
         assert_eq!(byte_of(&store.snapshot_of("sound@1").unwrap(), 1), 1);
+        assert!(store.obstacles().unwrap().layers.is_empty());
+        store.collect(&REAL).unwrap();
+        assert!(sound.iter().all(|id| kept(&store).contains(id)));
     }
 }

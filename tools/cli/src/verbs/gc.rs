@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::args::GcArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
+use crate::obstacles::advised;
 use crate::output::size::counted;
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text};
@@ -53,7 +54,8 @@ impl Report for Collected {
 
 pub fn run(args: &GcArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let report = store.collect(&GcOptions { dry_run: args.dry_run })?;
+    let report = store.collect(&GcOptions { dry_run: args.dry_run });
+    let report = report.map_err(|error| advised(&store, error))?;
     let gains = |of: &[(sapwood::units::LayerId, u64)]| -> Vec<Gain> {
         of.iter().map(|&(layer, bytes)| Gain { layer: layer.to_string(), bytes }).collect()
     };

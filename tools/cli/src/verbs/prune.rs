@@ -15,6 +15,7 @@ use crate::args::PruneArgs;
 use crate::container::container_names;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
+use crate::obstacles::advised;
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::reports::short;
@@ -115,7 +116,7 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
     };
     let options =
         PruneOptions { unused_images: args.all, containers, keep_cache, made_before, dry_run };
-    let pruned = prune(&store, &options)?;
+    let pruned = prune(&store, &options).map_err(|error| advised(&store, error))?;
     let part = |(names, freed_bytes): &(BTreeSet<String>, u64)| Part {
         removed: names.iter().cloned().collect(),
         freed_bytes: *freed_bytes,

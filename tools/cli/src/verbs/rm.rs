@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sapwood::LayerId;
 use sapwood::files::Paths;
 use sapwood::store::{GivenUp, Name, Store};
+use sapwood::{ErrorKind, LayerId};
 use sapwood_container::{Status, container};
 use sapwood_fuse::remove_stale_socket;
 use serde::Serialize;
@@ -16,6 +16,7 @@ use super::stop::kill;
 use crate::args::RmArgs;
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result, Verdict};
+use crate::obstacles::advised;
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::tree::{TreePath, Word, as_reference, change, open_view, runs_of_one_tree};
@@ -173,7 +174,11 @@ fn give_up(
     let mut removed = Vec::new();
     for name in names {
         let removal = Removal::without_layers(name.clone());
-        removed.push(match store.give_up(name)? {
+        let given_up = store.give_up(name).map_err(|error| match error.kind() {
+            ErrorKind::InvalidInput => advised(store, error),
+            _ => error.into(),
+        });
+        removed.push(match given_up? {
             GivenUp::Name(reference) => Removal { reference, ..removal },
             GivenUp::Layer(layer) => Removal { layers_removed: vec![layer.to_string()], ..removal },
         });

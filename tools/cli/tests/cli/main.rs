@@ -12,6 +12,7 @@ mod life;
 mod load;
 mod mount;
 mod real_image;
+mod recovery;
 mod registries;
 mod removals;
 mod saves;

@@ -16,6 +16,7 @@ use self::trees::{Found, Trees, check_trees};
 use crate::args::CheckArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
+use crate::obstacles::ways_out;
 use crate::output::size::counted;
 use crate::output::{Report, Text, printable};
 
@@ -35,6 +36,8 @@ struct Checked {
     files: u64,
     findings: Vec<Row>,
     findings_left_out: u64,
+    /// What takes what stops `gc` out of its way.
+    ways_out: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +87,9 @@ impl Report for Checked {
         if self.findings_left_out > 0 {
             writeln!(text, "and {} more", self.findings_left_out)?;
         }
+        for way in &self.ways_out {
+            writeln!(text, "stops `gc`: {}", printable(way))?;
+        }
         let verdict = if self.is_sound { "sound" } else { "damaged" };
         let looked_at = [
             (self.layers, "layer"),
@@ -114,9 +120,13 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
     let report = inspect::check(&host, Path::new(""), &options, &mut tell)?;
     drop(bar);
     // Of blocks that do not verify nothing can be said.
-    let trees = match report.is_sound() {
-        true => check_trees(&Store::open_on(Arc::new(ReadOnly(host)), &context.store_options())?)?,
-        false => Trees::default(),
+    let store = Store::open_on(Arc::new(ReadOnly(host)), &context.store_options());
+    let (trees, ways_out) = match report.is_sound() {
+        true => (check_trees(&store?)?, Vec::new()),
+        // Where not even that can be told, the findings say why.
+        false => {
+            (Trees::default(), store.ok().and_then(|it| ways_out(&it).ok()).unwrap_or_default())
+        }
     };
     let of_trees = trees.findings.iter().map(Row::of_tree);
     let findings: Vec<Row> = report.findings.iter().map(Row::new).chain(of_trees).collect();
@@ -138,6 +148,7 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
         files: trees.files,
         findings,
         findings_left_out: report.findings_left_out,
+        ways_out,
     })?;
     Ok(if is_sound { Verdict::Done } else { Verdict::No })
 }

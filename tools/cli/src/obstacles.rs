@@ -1,0 +1,33 @@
+//! The way past what `gc` refuses beside, in words.
+
+use sapwood::store::{Obstacles, Store};
+
+use crate::error::{CliError, Result};
+
+/// What takes everything out of the way of `gc` that it refuses beside; nothing where there is no such
+/// thing.
+pub fn ways_out(store: &Store) -> Result<Vec<String>> {
+    let Obstacles { names, layers } = store.obstacles()?;
+    let known = store.names_left()?.names;
+    let of_name = |name: &str| format!("`rm --damaged {name}` gives up that name");
+    let mut ways: Vec<_> = names.iter().map(|damaged| of_name(&damaged.name)).collect();
+    for layer in layers.keys() {
+        let on_it = known.iter().filter(|entry| entry.top == *layer);
+        let on_it: Vec<_> = on_it.map(|entry| entry.name.as_str()).collect();
+        let first = match on_it[..] {
+            [] => String::new(),
+            _ => format!("`rm {}`, and then ", on_it.join(" ")),
+        };
+        ways.push(format!("{first}`rm --damaged {layer}` gives up that layer"));
+    }
+    Ok(ways)
+}
+
+/// What stopped a verb, with the ways past what `gc` refuses beside.
+pub fn advised(store: &Store, cause: sapwood::Error) -> CliError {
+    match ways_out(store) {
+        Ok(ways) if !ways.is_empty() => CliError::Advised { cause, advice: ways.join("; ") },
+        // What is wrong then is said by the error itself.
+        _ => cause.into(),
+    }
+}
