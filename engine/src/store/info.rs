@@ -168,7 +168,7 @@ impl Store {
                     let error = Error::corrupt("list layers", "file name", file, "a layer id");
                     return Err(error.in_file(inner.host.display_path(&path)));
                 }
-                Some(LayersEntry::Making(_)) | None => {}
+                Some(LayersEntry::Making(_) | LayersEntry::Released(_)) | None => {}
             }
         }
         ids.sort_unstable();

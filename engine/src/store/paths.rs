@@ -12,7 +12,7 @@ pub const STORE: &str = "store";
 pub const LOCK: &str = "lock";
 /// The locks of names: a byte for each, and who holds it. Nobody takes this file away.
 pub const NAME_LOCKS: &str = "names.lock";
-/// Layer files, and marks of layers that are being made.
+/// Layer files, and marks of layers that are being made or were released.
 pub const LAYERS: &str = "layers";
 /// Name files.
 pub const NAMES: &str = "names";
@@ -26,6 +26,7 @@ pub const FOLDERS: [&str; 4] = [LAYERS, NAMES, INDEX, DIGESTS];
 
 const LAYER_ENDING: &str = ".layer";
 const MAKING_ENDING: &str = ".making";
+const RELEASED_ENDING: &str = ".released";
 const INDEX_ENDING: &str = ".index";
 /// How a file is called while it is written aside.
 const ASIDE_ENDING: &str = ".tmp";
@@ -39,6 +40,11 @@ pub fn layer(id: LayerId) -> PathBuf {
 /// name leads to it, the layer is an orphan, even where it is frozen.
 pub fn making(id: LayerId) -> PathBuf {
     Path::new(LAYERS).join(format!("{id}{MAKING_ENDING}"))
+}
+
+/// The mark of a snapshot whose name was removed while it was not known whether another name needs it.
+pub fn released(id: LayerId) -> PathBuf {
+    Path::new(LAYERS).join(format!("{id}{RELEASED_ENDING}"))
 }
 
 /// The files that a name may have, the one that counts first where a crash left several.
@@ -115,6 +121,8 @@ pub enum LayersEntry {
     Layer(LayerId),
     /// The mark of a layer that is being made.
     Making(LayerId),
+    /// The mark of a snapshot that was released.
+    Released(LayerId),
     /// A layer file under a name that is no id: a copy of another one, put here by hand.
     Misnamed,
 }
@@ -123,6 +131,9 @@ pub enum LayersEntry {
 pub fn parse_layers_entry(file: &str) -> Option<LayersEntry> {
     if let Some(id) = file.strip_suffix(LAYER_ENDING) {
         return Some(id.parse().map_or(LayersEntry::Misnamed, LayersEntry::Layer));
+    }
+    if let Some(id) = file.strip_suffix(RELEASED_ENDING) {
+        return id.parse().ok().map(LayersEntry::Released);
     }
     file.strip_suffix(MAKING_ENDING)?.parse().ok().map(LayersEntry::Making)
 }
@@ -179,6 +190,8 @@ mod tests {
         let debian = Name::new("team/debian:12").unwrap();
         assert_eq!(parse_layers_entry(file_name(&layer(id))), Some(LayersEntry::Layer(id)));
         assert_eq!(parse_layers_entry(file_name(&making(id))), Some(LayersEntry::Making(id)));
+        let mark = released(id);
+        assert_eq!(parse_layers_entry(file_name(&mark)), Some(LayersEntry::Released(id)));
         let escaped = debian.escaped();
         for kind in NameFile::ALL {
             let file = name(kind, &debian);

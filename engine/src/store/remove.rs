@@ -1,15 +1,17 @@
 //! Removing: names go, snapshots are marked. What that frees is collected later.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::collect::change_header;
 use super::handle::{Inner, Store};
 use super::headers;
-use super::history::{History, history, is_lost};
+use super::history::{history, is_lost};
+use super::holders::{End, Held, who_holds};
 use super::home::top_is_locked;
 use super::locks::{NameLock, StoreLock};
 use super::names::{self, FoundName, failed};
+use super::released::release;
 use super::resolve::{find_name, newest_known, resolve};
 use super::{Name, paths};
 use crate::error::{Error, ErrorKind, Result};
@@ -28,9 +30,14 @@ pub struct RemoveReport {
     pub snapshots: Vec<LayerId>,
     /// What a volume had written since its last snapshot: the file of that layer is gone.
     pub top: Option<LayerId>,
-    /// Layers that are lost or damaged, in the history of the name or of others: whether snapshots
-    /// below them went with the name is not known, and none of those was marked.
+    /// Layers of the name's own history that are lost or damaged: snapshots below them are left as they
+    /// are.
     pub lost: Vec<LayerId>,
+    /// Snapshots of which it is not known whether other names need them. They stay as they are until
+    /// that is known, and a collection marks them removed then, or forgets it.
+    pub released: Vec<LayerId>,
+    /// Layers of other names that are lost or damaged, and may stand on those that were released.
+    pub unknown: Vec<LayerId>,
 }
 
 impl Store {
@@ -41,7 +48,8 @@ impl Store {
     ///   history holds.
     /// - A volume: its name and what was written since its last snapshot go, and with them the
     ///   snapshots of its history that no other name's history holds.
-    /// - A name whose history is not whole goes as well: see [`RemoveReport::lost`].
+    /// - A name whose history is not whole goes as well: see [`RemoveReport::lost`]; and so does one while
+    ///   the history of another is not whole: see [`RemoveReport::released`].
     /// - `NAME@N`, a layer id or a digest: that one snapshot is marked removed; what stands on it
     ///   goes on as before.
     ///
@@ -82,16 +90,20 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     if found.entry.kind == NameKind::Volume {
         expect_no_writer(inner, found.entry.top)?;
     }
-    let mut alone = held_by_name_alone(inner, &found, names::each(host)?)?;
-    if !alone.is_sure() {
-        alone.snapshots.clear();
-    }
-    for header in &alone.snapshots {
+    let alone = held_by_name_alone(inner, &found, names::each(host)?)?;
+    let mut lost: Vec<LayerId> = alone.end.iter().map(|(id, _)| *id).collect();
+    lost.extend(alone.unreadable_top);
+    let unknown: Vec<LayerId> = alone.unknown.keys().copied().collect();
+    let (sure, released) = alone.sort();
+    for header in &sure {
         let path = paths::layer(header.layer);
         let writable = header.expect_writable(MARK_REMOVED);
         writable.map_err(|error| error.in_file(host.display_path(&path)))?;
     }
-    let snapshots: Vec<_> = alone.snapshots.iter().map(|header| header.layer).collect();
+    let ids = |headers: &[Header]| headers.iter().map(|header| header.layer).collect::<Vec<_>>();
+    let (snapshots, released) = (ids(&sure), ids(&released));
+    // Before the name goes: a mark on what a name holds goes with the next collection.
+    release(host, &released)?;
     for &id in &snapshots {
         mark_removed(inner, id)?;
     }
@@ -103,30 +115,29 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
         }
         _ => None,
     };
-    let mut lost = alone.unknown;
-    lost.extend(alone.end);
-    let lost = lost.into_keys().collect();
-    Ok(RemoveReport { name: Some(name.to_string()), snapshots, top, lost })
+    let unknown = if released.is_empty() { Vec::new() } else { unknown };
+    Ok(RemoveReport { name: Some(name.to_string()), snapshots, top, lost, released, unknown })
 }
 
-/// What no other name's history holds.
+/// What no other name's history holds, as far as is known.
 #[derive(Debug, Default)]
 pub(super) struct Alone {
     /// Snapshots that are not removed yet, newest first.
     pub snapshots: Vec<Header>,
     /// The layer at which the history ends, where it is not whole, and what is wrong with it.
     pub end: Option<(LayerId, Error)>,
-    /// The same of the histories of other names, and the tops of volumes, this one's among them, that
-    /// cannot be read and may be snapshots that stand on any of these.
-    pub unknown: BTreeMap<LayerId, Error>,
+    /// The top of the volume itself, where the host cannot give it: it may be a snapshot.
+    unreadable_top: Option<LayerId>,
+    /// Those at which histories of other names end, below which any of these may lie. Not the one at
+    /// which this one ends, which lies below them itself.
+    unknown: BTreeMap<LayerId, End>,
 }
 
 impl Alone {
-    /// Whether no other name can hold them: what lies below one that cannot be read may be any of
-    /// these, but where the same layer is the end of this one, which lies below them itself.
-    fn is_sure(&self) -> bool {
-        let own = self.end.as_ref().map(|(own, _)| own);
-        self.unknown.keys().all(|end| Some(end) == own)
+    /// Those that surely no other name holds, and the rest.
+    fn sort(self) -> (Vec<Header>, Vec<Header>) {
+        let is_sure = |header: &Header| !self.unknown.values().any(|end| end.may_stand_on(header));
+        self.snapshots.into_iter().partition(is_sure)
     }
 }
 
@@ -138,77 +149,30 @@ pub(super) fn held_by_name_alone(
     found: &FoundName,
     names: impl Iterator<Item = Result<impl Borrow<FoundName>>>,
 ) -> Result<Alone> {
-    let host = inner.host();
     let (tip, unreadable) = newest_known(inner, found)?;
-    let mut tops = BTreeMap::from_iter(unreadable.map(|error| (found.entry.top, error)));
-    let Some(tip) = tip else { return Ok(Alone { unknown: tops, ..Alone::default() }) };
-    let mut held = HashSet::new();
-    let mut unknown = BTreeMap::new();
-    let mut step = |walk: &mut History<'_>| match walk.next() {
-        None => Ok(Step::Ended),
-        Some(Ok(header)) if header.layer == tip.id => Ok(Step::Met),
-        // From a layer that was met before on down, all were.
-        Some(Ok(header)) if !held.insert(header.layer) => Ok(Step::Ended),
-        Some(Ok(_)) => Ok(Step::Further),
-        Some(Err(error)) if is_lost(&error) => {
-            unknown.extend(walk.met().map(|id| (id, error)));
-            Ok(Step::Ended)
-        }
-        Some(Err(error)) => Err(error),
+    let unreadable_top = unreadable.map(|_| found.entry.top);
+    let nothing = || Alone { unreadable_top, ..Alone::default() };
+    let Some(tip) = tip else { return Ok(nothing()) };
+    let is_other = |name: &FoundName| name.entry.name != found.entry.name;
+    let Held::Others(mut held) = who_holds(inner, tip.id, names, is_other)? else {
+        return Ok(nothing());
     };
-    // All walks go down side by side: what holds the tip most often does so near its own, and a
-    // chain that does not may be long.
-    let mut walks = Vec::new();
-    for other in names {
-        let other = other?;
-        let other = other.borrow();
-        if other.entry.name != found.entry.name {
-            let (newest, unreadable) = newest_known(inner, other)?;
-            tops.extend(unreadable.map(|error| (other.entry.top, error)));
-            walks.push(history(host, newest));
-            match step(walks.last_mut().expect("one was just begun"))? {
-                // All of the one is in the other.
-                Step::Met => return Ok(Alone { unknown: tops, ..Alone::default() }),
-                Step::Ended => drop(walks.pop()),
-                Step::Further => {}
-            }
-        }
-    }
-    while !walks.is_empty() {
-        let mut further = Vec::new();
-        for mut walk in walks {
-            match step(&mut walk)? {
-                Step::Met => return Ok(Alone { unknown: tops, ..Alone::default() }),
-                Step::Ended => {}
-                Step::Further => further.push(walk),
-            }
-        }
-        walks = further;
-    }
     let mut snapshots = Vec::new();
-    let mut own = history(host, Some(tip));
+    let mut own = history(inner.host(), Some(tip));
     let mut end = None;
     while let Some(step) = own.next() {
         match step {
-            Ok(header) if held.contains(&header.layer) => break,
+            Ok(header) if held.layers.contains(&header.layer) => break,
             Ok(header) if header.removed => {}
             Ok(header) => snapshots.push(header),
             Err(error) if is_lost(&error) => end = own.met().map(|id| (id, error)),
             Err(error) => return Err(error),
         }
     }
-    unknown.append(&mut tops);
-    Ok(Alone { snapshots, end, unknown })
-}
-
-/// What a step down a history has met.
-enum Step {
-    /// What was looked for.
-    Met,
-    /// Another layer, for the first time.
-    Further,
-    /// The end, or what another walk has met.
-    Ended,
+    if let Some((own, _)) = &end {
+        held.ends.remove(own);
+    }
+    Ok(Alone { snapshots, end, unreadable_top, unknown: held.ends })
 }
 
 fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
@@ -234,7 +198,7 @@ fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
     Ok(RemoveReport { snapshots: vec![id], ..RemoveReport::default() })
 }
 
-fn mark_removed(inner: &Inner, id: LayerId) -> Result<()> {
+pub(super) fn mark_removed(inner: &Inner, id: LayerId) -> Result<()> {
     change_header(inner.host(), id, MARK_REMOVED, |header| header.removed = true)?;
     inner.cache.forget(id);
     Ok(())

@@ -31,3 +31,12 @@ pub fn advised(store: &Store, cause: sapwood::Error) -> CliError {
         _ => cause.into(),
     }
 }
+
+/// When snapshots go of which it is not known whether other names need them.
+pub fn whether_needed(unknown: &[String]) -> String {
+    let layers = unknown.join(", ");
+    let are = if unknown.len() == 1 { "is" } else { "are" };
+    format!(
+        "once it is known whether other names need them: {layers} {are} lost or damaged, and may stand on them"
+    )
+}

@@ -17,6 +17,11 @@ pub fn making_of(file: &str) -> Option<LayerId> {
     file.strip_suffix(".making")?.parse().ok()
 }
 
+/// The snapshot that a file marks as released.
+pub fn released_of(file: &str) -> Option<LayerId> {
+    file.strip_suffix(".released")?.parse().ok()
+}
+
 /// The tip of the index whose file is called so.
 pub fn index_of(file: &str) -> Option<LayerId> {
     file.strip_suffix(".index")?.parse().ok()

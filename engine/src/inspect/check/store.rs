@@ -83,6 +83,13 @@ fn layers(
                 Ok(None) => {}
                 Err(error) => report.push(place.failed(Severity::Damage, &path, &error)),
             },
+            None if names::released_of(&file).is_some() => {
+                let what =
+                    "a snapshot without a name, which goes once it is known that no lost layer of \
+                            another name stands on it"
+                        .to_owned();
+                report.push(place.finding(Severity::Note, &path, what));
+            }
             None if names::is_unfinished(&file) => {
                 let what = "left by something that is under way, or was interrupted".to_owned();
                 report.push(place.finding(Severity::Note, &path, what));

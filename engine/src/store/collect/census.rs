@@ -105,7 +105,7 @@ fn with_names(
                 return Err(Error::corrupt("look at all layers", "file name", file, "a layer id")
                     .in_file(host.display_path(&path)));
             }
-            None => {}
+            Some(LayersEntry::Released(_)) | None => {}
         }
     }
     // All locks are tried before any journal is read: a clone gives its lease back only once the

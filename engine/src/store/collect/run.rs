@@ -1,5 +1,7 @@
 //! One collection from beginning to end.
 
+use std::collections::BTreeSet;
+
 use super::census::{Census, census};
 use super::plan::{Assume, Plan, plan};
 use super::{sweep, unnamed};
@@ -7,6 +9,7 @@ use crate::error::Result;
 use crate::layer::GivenBack;
 use crate::store::handle::{Inner, Store};
 use crate::store::locks::StoreLock;
+use crate::store::released::Released;
 use crate::store::{headers, seal};
 use crate::units::LayerId;
 
@@ -31,6 +34,11 @@ pub struct GcReport {
     pub kept_layers: u64,
     /// The host cannot give space inside files back: what was thinned still takes its space.
     pub host_cannot_punch: bool,
+    /// Snapshots whose names were removed and that stay, with what their files take in bytes, as it is not
+    /// known whether another name needs them.
+    pub held_back: Vec<(LayerId, u64)>,
+    /// The layers that are lost, and may stand on those.
+    pub unknown: BTreeSet<LayerId>,
 }
 
 impl GcReport {
@@ -45,7 +53,7 @@ impl GcReport {
             thinned: plan.thin.iter().map(|thinning| (thinning.id, thinning.bytes)).collect(),
             other_files: plan.litter.len() as u64,
             kept_layers: plan.kept_layers,
-            host_cannot_punch: false,
+            ..GcReport::default()
         }
     }
 }
@@ -65,11 +73,16 @@ impl Store {
         let inner = self.inner()?;
         match options.dry_run {
             true => {
-                let (census, plan) = {
+                let (released, census, plan) = {
                     let _alone = StoreLock::exclusive(inner.host())?;
-                    make_plan(inner, &Assume::default())?
+                    let released = Released::look(inner)?;
+                    let removed = released.free.iter().copied().collect();
+                    let assume = Assume { removed, ..Assume::default() };
+                    let (census, plan) = make_plan(inner, &assume)?;
+                    (released, census, plan)
                 };
                 let mut report = GcReport::of(&plan);
+                (report.held_back, report.unknown) = (released.held_back, released.unknown);
                 let unnamed =
                     unnamed::find(&inner.host, inner.options.volume.read, &census, &plan)?;
                 report.thinned.extend(unnamed.iter().map(|found| (found.id, found.bytes)));
@@ -101,13 +114,15 @@ fn collect(inner: &Inner) -> Result<GcReport> {
     let host = inner.host();
     let mut assume = Assume::default();
     let mut failure = None;
-    let (census, plan) = loop {
+    let (released, census, plan) = loop {
         let seal_first = {
             let _alone = StoreLock::exclusive(host)?;
+            let released = Released::look(inner)?;
+            released.settle(inner)?;
             let (census, plan) = make_plan(inner, &assume)?;
             if plan.seal_first.is_empty() {
                 sweep::unlink_and_mark(host, &plan)?;
-                break (census, plan);
+                break (released, census, plan);
             }
             plan.seal_first
         };
@@ -120,6 +135,7 @@ fn collect(inner: &Inner) -> Result<GcReport> {
         }
     };
     let mut report = GcReport::of(&plan);
+    (report.held_back, report.unknown) = (released.held_back, released.unknown);
     for (id, _) in &report.freed {
         inner.cache.forget(*id);
     }

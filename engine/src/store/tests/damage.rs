@@ -93,18 +93,93 @@ fn a_layer_that_is_gone_holds_no_name() {
     assert_eq!(kept(&store), [oldest].into());
 }
 
-/// The other's history may hold any of them: what is below its end is not known.
+/// The other's history may hold any of them: what is below its end is not known. They were left for good
+/// then, and nothing told of them.
 #[test]
-fn snapshots_stay_while_the_history_of_another_name_cannot_be_walked() {
+fn snapshots_wait_while_the_history_of_another_name_cannot_be_walked() {
+    for is_found_again in [false, true] {
+        let (host, store) = memory();
+        let ours = chain(&store, "ours");
+        let theirs = chain(&store, "theirs");
+        // One that stands on ours, and is lost: it does not say so any more.
+        let on_ours = store.fork(&ours[1].to_string(), "on").unwrap();
+        let [lost, _] = [1, 2].map(|byte| {
+            fill(&on_ours, 5, 1, byte);
+            freeze(&on_ours).layer_id()
+        });
+        on_ours.close().unwrap();
+        let aside = Path::new("aside");
+        host.rename(&paths::layer(lost), aside).unwrap();
+        let store = reopened(&host);
+        let report = store.remove("ours").unwrap();
+        let newest_first = [ours[2], ours[1], ours[0]];
+        assert_eq!((report.snapshots, report.lost), (vec![], vec![]));
+        assert_eq!((report.released, report.unknown), (newest_first.into(), vec![lost]));
+        assert_eq!(store.resolve("ours").unwrap_err().kind(), ErrorKind::NotFound);
+        for options in [GcOptions { dry_run: true }, REAL, REAL] {
+            let report = store.collect(&options).unwrap();
+            let held: Vec<_> = report.held_back.iter().map(|(id, _)| *id).collect();
+            assert_eq!(held.iter().collect::<BTreeSet<_>>(), ours.iter().collect());
+            assert_eq!(report.unknown, [lost].into());
+            assert!(report.freed.is_empty(), "{report:?}");
+        }
+        assert!(ours.iter().all(|id| kept(&store).contains(id)));
+        match is_found_again {
+            true => {
+                host.rename(aside, &paths::layer(lost)).unwrap();
+                assert!(store.collect(&REAL).unwrap().held_back.is_empty());
+                assert_eq!(byte_of(&store.snapshot_of("on@2").unwrap(), 2), 2);
+                // What the fork stands on is held again, as if nothing had been; the rest went.
+                let left = kept(&store);
+                assert!(ours[..2].iter().all(|id| left.contains(id)), "{left:?}");
+                assert!(!left.contains(&ours[2]), "{left:?}");
+            }
+            false => {
+                store.remove("on").unwrap();
+                let would: BTreeSet<_> = store
+                    .collect(&GcOptions { dry_run: true })
+                    .unwrap()
+                    .freed
+                    .into_iter()
+                    .collect();
+                let freed: BTreeSet<_> = store.collect(&REAL).unwrap().freed.into_iter().collect();
+                assert_eq!(would, freed);
+                assert!(
+                    ours.iter().all(|id| freed.iter().any(|(gone, _)| gone == id)),
+                    "{freed:?}"
+                );
+                assert_eq!(kept(&store), theirs.into());
+            }
+        }
+        let marks = |file: &std::ffi::OsString| file.to_str().unwrap().ends_with(".released");
+        assert!(!host.list(Path::new(paths::LAYERS)).unwrap().iter().any(marks));
+        super::expect_no_damage(&host);
+    }
+}
+
+/// What surely does not lie below a layer that is lost goes at once: all of a chain is of one kind, and what
+/// a volume stands on is told by its name.
+#[test]
+fn snapshots_that_no_lost_layer_stands_on_go_at_once() {
+    let (host, store) = memory();
+    let theirs = chain(&store, "theirs");
+    let tree = store.create_tree("tree").unwrap();
+    fill(&tree, 1, 1, 1);
+    let ours = freeze(&tree).layer_id();
+    tree.close().unwrap();
+    host.remove(&paths::layer(theirs[0])).unwrap();
+    let store = reopened(&host);
+    let report = store.remove("tree").unwrap();
+    assert_eq!((report.snapshots, report.released), (vec![ours], vec![]));
+
     let (host, store) = memory();
     let ours = chain(&store, "ours");
-    let theirs = chain(&store, "theirs");
-    damage_layer(&host, theirs[1]);
+    chain(&store, "theirs");
+    let top = store.resolve("theirs").unwrap().layer;
+    host.remove(&paths::layer(top)).unwrap();
     let store = reopened(&host);
     let report = store.remove("ours").unwrap();
-    assert_eq!((report.snapshots, report.lost), (vec![], vec![theirs[1]]));
-    assert!(ours.iter().all(|id| kept(&store).contains(id)));
-    assert_eq!(store.resolve("ours").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!((report.snapshots.len(), report.released), (ours.len(), vec![]));
 }
 
 #[test]

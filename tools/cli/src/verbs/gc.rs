@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::args::GcArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
-use crate::obstacles::advised;
+use crate::obstacles::{advised, whether_needed};
 use crate::output::size::counted;
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text};
@@ -23,6 +23,10 @@ struct Collected {
     other_files: u64,
     kept_layers: u64,
     host_cannot_punch: bool,
+    /// Snapshots that lost their names, and stay.
+    held_back: Vec<Gain>,
+    /// Lost layers that may stand on those.
+    layers_unknown: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -46,6 +50,12 @@ impl Report for Collected {
         if self.host_cannot_punch {
             writeln!(text, "the host cannot give space inside files back: punched blocks stay")?;
         }
+        if !self.held_back.is_empty() {
+            let snapshots = counted(self.held_back.len() as u64, "snapshot");
+            let bytes = text.units.size(self.held_back.iter().map(|gain| gain.bytes).sum());
+            let why = whether_needed(&self.layers_unknown);
+            writeln!(text, "held back: {snapshots} without a name, {bytes}, to go {why}")?;
+        }
         let verb = if self.dry_run { "would free" } else { "freed" };
         let (freed, kept) = (text.units.size(self.freed_bytes), counted(self.kept_layers, "layer"));
         writeln!(text, "{verb} {freed}; kept: {kept}")
@@ -68,5 +78,7 @@ pub fn run(args: &GcArgs, context: &Context<'_>) -> Result<Verdict> {
         other_files: report.other_files,
         kept_layers: report.kept_layers,
         host_cannot_punch: report.host_cannot_punch,
+        held_back: gains(&report.held_back),
+        layers_unknown: report.unknown.iter().map(ToString::to_string).collect(),
     })
 }

@@ -16,7 +16,7 @@ use super::stop::kill;
 use crate::args::RmArgs;
 use crate::context::Context;
 use crate::error::{CliError, Exit, Result, Verdict};
-use crate::obstacles::advised;
+use crate::obstacles::{advised, whether_needed};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::tree::{TreePath, Word, as_reference, change, open_view, runs_of_one_tree};
@@ -35,9 +35,15 @@ struct Removals {
 struct Removal {
     reference: String,
     layers_removed: Vec<String>,
-    /// Lost or damaged ones at which histories ended: what is below them is left as it is.
+    /// Lost or damaged ones at which its history ended: what is below them is left as it is.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     layers_lost: Vec<String>,
+    /// Those that stay until it is known whether other names need them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers_released: Vec<String>,
+    /// Lost or damaged ones of other names that may stand on those.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers_unknown: Vec<String>,
     /// So many of them are still there: `gc` takes them.
     #[serde(skip)]
     left: u64,
@@ -45,7 +51,14 @@ struct Removal {
 
 impl Removal {
     fn without_layers(reference: String) -> Removal {
-        Removal { reference, layers_removed: Vec::new(), layers_lost: Vec::new(), left: 0 }
+        Removal {
+            reference,
+            layers_removed: Vec::new(),
+            layers_lost: Vec::new(),
+            layers_released: Vec::new(),
+            layers_unknown: Vec::new(),
+            left: 0,
+        }
     }
 }
 
@@ -53,7 +66,8 @@ impl Report for Removals {
     const CONFIRMS: bool = true;
 
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        for Removal { reference, left, layers_lost, .. } in &self.removed {
+        for removal in &self.removed {
+            let Removal { reference, left, layers_lost, layers_released, .. } = removal;
             match left {
                 0 => writeln!(text, "removed {reference}")?,
                 _ => {
@@ -64,6 +78,11 @@ impl Report for Removals {
             for layer in layers_lost {
                 let left = "snapshots that only it leads to are left as they are";
                 writeln!(text, "layer {layer} is lost or damaged: {left}")?;
+            }
+            if !layers_released.is_empty() {
+                let snapshots = counted(layers_released.len() as u64, "snapshot");
+                let why = whether_needed(&removal.layers_unknown);
+                writeln!(text, "{snapshots} more left to `gc`, {why}")?;
             }
         }
         Ok(())
@@ -106,9 +125,15 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
         gone.extend(report.snapshots.iter().copied());
         let layers_removed =
             report.snapshots.iter().chain(&report.top).map(|layer| layer.to_string()).collect();
-        let layers_lost = report.lost.iter().map(ToString::to_string).collect();
-        let left = report.snapshots.len() as u64;
-        removed.push(Removal { reference: name, layers_removed, layers_lost, left });
+        let ids = |ids: &[LayerId]| ids.iter().map(ToString::to_string).collect();
+        removed.push(Removal {
+            reference: name,
+            layers_removed,
+            layers_lost: ids(&report.lost),
+            layers_released: ids(&report.released),
+            layers_unknown: ids(&report.unknown),
+            left: report.snapshots.len() as u64,
+        });
     }
     context.print(&Removals { removed })
 }

@@ -54,3 +54,36 @@ fn whoever_meets_what_stops_a_collection_is_told_what_takes_it_out_of_the_way() 
     place.ok(&["rm", "--damaged", "vm"]);
     place.ok(&["gc"]);
 }
+
+/// They were left for good, under a message that blamed another layer, and told by nothing.
+#[test]
+fn what_a_lost_layer_of_another_name_holds_back_is_told_until_it_goes() {
+    let place = Place::with_fork();
+    fs::write(place.path("other.img"), pattern(7, 1 << 20)).unwrap();
+    place.ok(&["import", "other.img", "other:1"]);
+    let other = layer(&place, "other:1");
+    let lost = layer(&place, "vm:monday");
+    fs::remove_file(file(&place, &lost)).unwrap();
+    let said = text_of(&place.run(&["rm", "other:1"]));
+    let why = format!(
+        "once it is known whether other names need them: {lost} is lost or damaged, and may stand on them"
+    );
+    assert_eq!(said, format!("removed other:1\n1 snapshot more left to `gc`, {why}\n"));
+    for words in [&["gc"][..], &["gc", "--dry-run"]] {
+        let said = place.json(words, 0);
+        assert_eq!(said["held_back"][0]["layer"], other.as_str(), "{words:?}");
+        assert_eq!(said["layers_unknown"], json!([lost]), "{words:?}");
+    }
+    let said = text_of(&place.run(&["gc"]));
+    assert!(said.contains("held back: 1 snapshot without a name, "), "{said}");
+    let said = text_of(&place.run(&["check"]));
+    assert!(said.contains(&format!("{other}.released: a snapshot without a name")), "{said}");
+    let classes = place.json(&["df", "-v"], 5)["classes"].clone();
+    let mut rows = classes.as_array().unwrap().iter();
+    let unnamed = rows.find(|row| row["class"] == "without a name").unwrap();
+    assert!(unnamed["bytes"].as_u64().unwrap() >= 1 << 20, "{unnamed}");
+    place.ok(&["rm", "vm", "vm:monday"]);
+    assert_eq!(place.json(&["gc"], 0)["held_back"], json!([]));
+    assert!(!file(&place, &other).exists());
+    place.ok(&["check"]);
+}
