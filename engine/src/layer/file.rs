@@ -1,5 +1,6 @@
 //! The blocks of one layer file: mapped in segments or read, and verified.
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -35,13 +36,20 @@ pub struct LayerFile {
     policy: ReadPolicy,
     /// The length that never changes any more; `None` while the file grows.
     fixed_bytes: Option<u64>,
-    written_elsewhere: bool,
     first: Segment,
     rest: OnceLock<Box<[Segment]>>,
     id: LayerId,
     path: PathBuf,
     source: FileSource,
     streams: Streams,
+    writer: Option<Arc<dyn Elsewhere>>,
+}
+
+/// Who may write to a file that is looked at from outside.
+pub(crate) trait Elsewhere: Debug + Send + Sync {
+    /// Whether the file has another commit by now than the one that was looked at: no block of that is
+    /// written anew before.
+    fn has_moved_on(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -69,16 +77,16 @@ impl LayerFile {
             block_size,
             policy,
             fixed_bytes,
-            written_elsewhere: false,
             first: Segment::new(first_bytes, block_size),
             rest: OnceLock::new(),
             streams: Streams::default(),
+            writer: None,
         }
     }
 
-    /// The same file, written by somebody else meanwhile: what does not verify is stale.
-    pub(crate) fn outside(mut self) -> LayerFile {
-        self.written_elsewhere = true;
+    /// The same file, which `writer` may change meanwhile: what does not verify is stale then.
+    pub(crate) fn outside(mut self, writer: Arc<dyn Elsewhere>) -> LayerFile {
+        self.writer = Some(writer);
         self
     }
 
@@ -425,7 +433,7 @@ impl LayerFile {
         if found == expected {
             return Ok(());
         }
-        if self.written_elsewhere {
+        if self.writer.as_ref().is_some_and(|writer| writer.has_moved_on()) {
             let stale = format!("read block {block} of layer {}: the writer has moved on", self.id);
             return Err(Error::new(ErrorKind::Stale, stale).in_file(&self.path));
         }

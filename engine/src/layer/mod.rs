@@ -19,6 +19,7 @@ mod verified;
 mod tests;
 
 pub use descriptors::{Descriptors, FileSource};
+pub(crate) use file::Elsewhere;
 pub use file::LayerFile;
 pub use frozen::{Layer, expect_length};
 pub use pieces::{read_blob, read_run};

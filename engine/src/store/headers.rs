@@ -59,6 +59,20 @@ pub fn read_open(host: &dyn Host, medium: &dyn Medium, path: &Path, id: LayerId)
     Ok(header)
 }
 
+/// That a layer that something leads to as a snapshot is one.
+///
+/// Errors: [`ErrorKind::WrongParent`]: an older copy of its file, from before it was frozen.
+pub fn expect_frozen(host: &dyn Host, header: &Header) -> Result<()> {
+    match header.state {
+        LayerState::Frozen => Ok(()),
+        LayerState::Open => {
+            Err(Error::new(ErrorKind::WrongParent, format!("open snapshot {}", header.layer))
+                .in_file(host.display_path(&paths::layer(header.layer)))
+                .about("state", "open", "frozen"))
+        }
+    }
+}
+
 /// Makes sure that a frozen layer is durably so, before something durable refers to it: who
 /// froze it may have died between the two slots.
 pub fn settle(host: &dyn Host, id: LayerId) -> Result<()> {

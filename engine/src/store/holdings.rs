@@ -124,7 +124,7 @@ impl Store {
         let policy = inner.options.volume.read;
         look_at_what_is_left(&inner.host, policy, |census| {
             let plan = plan(&inner.host, policy, census, &without(census, removal))?;
-            Ok(GcReport::of(&plan))
+            Ok(GcReport::of(census, &plan))
         })
     }
 }

@@ -11,7 +11,7 @@ use super::locks::StoreLock;
 use super::names::failed;
 use super::{headers, paths};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Header, LayerState};
+use crate::format::Header;
 use crate::medium::{Host, LockMode, LockWait, Medium};
 use crate::units::LayerId;
 
@@ -73,7 +73,7 @@ fn take(host: &dyn Host, id: LayerId) -> Result<(Lease, Header)> {
     let host_says = |error| failed(host, "lease a layer", &path)(error);
     let medium = headers::open_existing(host, id)?;
     // An open layer's lock is its writer's, for as long as that one likes.
-    expect_frozen(host, &headers::read_open(host, &*medium, &path, id)?)?;
+    headers::expect_frozen(host, &headers::read_open(host, &*medium, &path, id)?)?;
     medium.lock(LockMode::Shared, LockWait::Block).map_err(host_says)?;
     let mut header = headers::read_open(host, &*medium, &path, id)?;
     if header.removed {
@@ -96,15 +96,4 @@ pub fn thinned(host: &dyn Host, id: LayerId) -> Error {
     Error::new(ErrorKind::NotFound, format!("open layer {id}"))
         .in_file(host.display_path(&paths::layer(id)))
         .about("snapshot", "removed, and its blocks were collected", "one that is kept")
-}
-
-fn expect_frozen(host: &dyn Host, header: &Header) -> Result<()> {
-    match header.state {
-        LayerState::Frozen => Ok(()),
-        LayerState::Open => {
-            Err(Error::new(ErrorKind::Unsupported, format!("lease layer {}", header.layer))
-                .in_file(host.display_path(&paths::layer(header.layer)))
-                .about("state", "open", "frozen"))
-        }
-    }
 }

@@ -139,7 +139,11 @@ pub(super) fn newest_known(
 /// Errors: as [`Store::layer_of`].
 pub(super) fn header_of(inner: &Inner, resolved: &Resolved) -> Result<Header> {
     let header = headers::read(inner.host(), resolved.layer)?;
-    header.ok_or_else(|| not_there(inner, resolved))
+    let header = header.ok_or_else(|| not_there(inner, resolved))?;
+    if !resolved.is_live() {
+        headers::expect_frozen(inner.host(), &header)?;
+    }
+    Ok(header)
 }
 
 /// What it says that the file of `resolved` is not there, or was never written: a name does not lead

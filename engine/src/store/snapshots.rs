@@ -20,9 +20,10 @@ const LOOKS_MAX: usize = 100;
 impl Store {
     /// A read-only view of what `reference` means.
     ///
-    /// Of a volume's current state (`NAME`, `NAME@0`) it is a look from outside, without its
-    /// lock, as of its last commit; a read of it fails as [`ErrorKind::Stale`] where the writer has
-    /// since used a block for something else: take a newer view then.
+    /// Of a volume's current state (`NAME`, `NAME@0`, or the id of its open layer, whether a name leads to
+    /// that or not) it is a look from outside, without its lock, as of its last commit; a read of it fails
+    /// as [`ErrorKind::Stale`] where the writer has since used a block for something else: take a newer
+    /// view then.
     ///
     /// Errors: [`ErrorKind::NotFound`], for a removed snapshot too.
     pub fn snapshot_of(&self, reference: &str) -> Result<Snapshot> {
@@ -30,7 +31,8 @@ impl Store {
         let resolved = resolve(inner, reference)?;
         match &resolved.name {
             Some(name) if resolved.is_live() => look_into(inner, &Name::new(name.as_str())?),
-            _ => inner.open_kept(reference, kept(reference, resolved)?),
+            None if resolved.is_live() => look_into_layer(inner, resolved.layer),
+            _ => inner.open_kept(reference, resolved),
         }
     }
 }
@@ -118,6 +120,23 @@ fn look_into(inner: &Inner, name: &Name) -> Result<Snapshot> {
     Err(last.unwrap_or_else(|| Error::new(ErrorKind::Stale, format!("look into {name}"))))
 }
 
+/// A look by the id of an open layer: what a name leads to, or what was left without one.
+fn look_into_layer(inner: &Inner, id: LayerId) -> Result<Snapshot> {
+    let mut last = None;
+    for _ in 0..LOOKS_MAX {
+        let header = headers::read_existing(inner.host(), id)?;
+        let looked = match header.state {
+            LayerState::Frozen => inner.open_snapshot(id).map(|(snapshot, _)| snapshot),
+            LayerState::Open => look_at_open(inner, &header),
+        };
+        match looked {
+            Err(error) if error.kind() == ErrorKind::Stale => last = Some(error),
+            looked => return looked.map_err(Error::into_lost),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Stale, format!("look into {id}"))))
+}
+
 fn moved_on(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Stale | ErrorKind::NotFound | ErrorKind::Unsupported)
 }
@@ -150,6 +169,12 @@ fn look_at_top(inner: &Inner, found: &FoundName) -> Result<Snapshot> {
     if !found.is_durable() && facts()?.length < header.file_bytes {
         return open_parent(inner, top, parent);
     }
+    look_at_open(inner, &header)
+}
+
+/// What an open layer with this header shows, as of its last commit.
+fn look_at_open(inner: &Inner, header: &Header) -> Result<Snapshot> {
+    let path = paths::layer(header.layer);
     // The lease first: what the look shows stands on it.
     let below = header.parent.map(|parent| inner.open_recorded(&parent)).transpose()?;
     let layer = look_in(&inner.host, &path)?;

@@ -1,19 +1,19 @@
 //! Looking into a live volume from outside, without its lock: as of its last whole commit.
 //!
-//! The writer may go on meanwhile. Everything is copied and verified every time; a block that
-//! no longer verifies means that the writer has moved on, and is reported as stale.
+//! The writer may go on meanwhile. Everything is copied and verified every time; a block that no
+//! longer verifies is reported as stale where the writer has moved on, and is damaged otherwise.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::level::Level;
-use super::replay::{Device, replay};
+use super::replay::{Device, Replayed, replay};
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Holes, Run, RunBuilder, Target, fold_runs};
 use crate::format::header::HEADER_BYTES;
 use crate::format::page::{PageKind, Prelude};
 use crate::format::{Header, LayerRef};
-use crate::layer::{FileSource, Layer, LayerFile, ReadPolicy, read_header, run_in_heap};
+use crate::layer::{Elsewhere, FileSource, Layer, LayerFile, ReadPolicy, read_header, run_in_heap};
 use crate::medium::{Host, Medium, OpenMode};
 use crate::units::FileBlock;
 
@@ -61,24 +61,69 @@ fn header_bytes(medium: &dyn Medium) -> std::io::Result<Vec<u8>> {
 }
 
 fn look_once(medium: Arc<dyn Medium>, shown: &Path) -> Result<Arc<Layer>> {
+    let header_bytes = header_bytes(&*medium);
+    let header_bytes =
+        header_bytes.map_err(|error| Error::io("look into a volume", error).in_file(shown))?;
     let mut header = read_header(&*medium, shown)?.header;
-    let source = FileSource::Held(Arc::clone(&medium));
-    let (id, size) = (header.layer, header.block_size);
-    let file = LayerFile::new(source, shown, id, size, ReadPolicy::OUTSIDE, None).outside();
-    let facts =
-        medium.facts().map_err(|error| Error::io("look into a volume", error).in_file(shown))?;
-    let device = Device {
-        medium: &*medium,
-        path: shown,
-        block_size: size,
-        uncached: false,
-        length: facts.length,
-    };
-    let replayed = replay(&file, &device, &header)?;
+    let file = file_of(&medium, shown, &header);
+    let replayed = replay_of(&file, &medium, &header)?;
     let run = run_of(&file, &header, &replayed.level, &replayed.checksums)?;
     let sources: Vec<LayerRef> = replayed.sources.iter().map(|source| source.reference).collect();
     header.volume_bytes = replayed.volume_bytes;
+    let path = shown.to_owned();
+    let seen = Seen { medium, path, header_bytes, sequence: replayed.sequence };
+    let file = file.outside(Arc::new(seen));
     Ok(Layer::from_parts(file, header, run.into_iter().collect(), sources))
+}
+
+fn file_of(medium: &Arc<dyn Medium>, shown: &Path, header: &Header) -> LayerFile {
+    let source = FileSource::Held(Arc::clone(medium));
+    LayerFile::new(source, shown, header.layer, header.block_size, ReadPolicy::OUTSIDE, None)
+}
+
+fn replay_of(file: &LayerFile, medium: &Arc<dyn Medium>, header: &Header) -> Result<Replayed> {
+    let shown = file.path();
+    let facts =
+        medium.facts().map_err(|error| Error::io("look into a volume", error).in_file(shown))?;
+    let device = Device {
+        medium: &**medium,
+        path: shown,
+        block_size: header.block_size,
+        uncached: false,
+        length: facts.length,
+    };
+    replay(file, &device, header)
+}
+
+/// The commit that was looked at.
+#[derive(Debug)]
+struct Seen {
+    medium: Arc<dyn Medium>,
+    path: PathBuf,
+    header_bytes: Vec<u8>,
+    sequence: u64,
+}
+
+impl Seen {
+    /// Whether it is the last one still.
+    fn is_last(&self) -> Result<bool> {
+        let failed = |error| Error::io("look into a volume", error).in_file(&self.path);
+        let is_same = || Ok(header_bytes(&*self.medium).map_err(failed)? == self.header_bytes);
+        if !is_same()? {
+            return Ok(false);
+        }
+        let header = read_header(&*self.medium, &self.path)?.header;
+        let file = file_of(&self.medium, &self.path, &header);
+        let sequence = replay_of(&file, &self.medium, &header)?.sequence;
+        Ok(sequence == self.sequence && is_same()?)
+    }
+}
+
+impl Elsewhere for Seen {
+    fn has_moved_on(&self) -> bool {
+        // A new look tells what is wrong where it cannot be told here.
+        !self.is_last().unwrap_or(false)
+    }
 }
 
 /// One run in memory for all that is committed; `None` where that is nothing.

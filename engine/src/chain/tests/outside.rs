@@ -2,7 +2,17 @@
 
 use super::*;
 use crate::format::LayerState;
-use crate::layer::{FileSource, Layer, LayerFile};
+use crate::layer::{Elsewhere, FileSource, Layer, LayerFile};
+
+/// Nobody writes.
+#[derive(Debug)]
+struct AtRest;
+
+impl Elsewhere for AtRest {
+    fn has_moved_on(&self) -> bool {
+        false
+    }
+}
 
 /// An open layer on the tip of `chain` as somebody outside sees it: blocks of one byte each.
 fn look(chain: &Chain, blocks: &[(u64, u8)]) -> Arc<Layer> {
@@ -20,7 +30,7 @@ fn look(chain: &Chain, blocks: &[(u64, u8)]) -> Arc<Layer> {
     let frozen = frozen.layer(&reference).unwrap();
     let source = FileSource::Held(host.open(&path, OpenMode::Read).unwrap());
     let (size, policy) = (BlockSize::DEFAULT, ReadPolicy::OUTSIDE);
-    let file = LayerFile::new(source, &path, id, size, policy, None).outside();
+    let file = LayerFile::new(source, &path, id, size, policy, None).outside(Arc::new(AtRest));
     let mut header = frozen.header().clone();
     header.state = LayerState::Open;
     header.freeze_generation = 0;

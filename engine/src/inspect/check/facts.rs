@@ -66,6 +66,8 @@ pub struct LayerFacts {
     pub removed: bool,
     /// Blocks were given back.
     pub thinned: bool,
+    /// An open one in which something was committed.
+    pub has_commits: bool,
 }
 
 impl Facts {
@@ -91,6 +93,19 @@ impl Facts {
         }
         facts.read_names(place)?;
         Ok(facts)
+    }
+
+    /// Open layers in which something was committed, and that no name leads to: those of a volume whose name
+    /// is lost, of one that was killed before its name was written, and what a removal that was killed left.
+    pub fn nameless(&self) -> impl Iterator<Item = (LayerId, &LayerFacts)> {
+        let named: HashSet<LayerId> = self.entries().map(|entry| entry.top).collect();
+        let is_nameless = move |(id, layer): &(&LayerId, &LayerFacts)| {
+            layer.state == LayerState::Open
+                && layer.has_commits
+                && !named.contains(*id)
+                && !self.making.contains(*id)
+        };
+        self.layers.iter().filter(is_nameless).map(|(id, layer)| (*id, layer))
     }
 
     /// Files that nothing durable leads to: open layers without a durable name, and files without
@@ -223,9 +238,11 @@ fn read_layer(place: &Place<'_>, path: &Path) -> Result<Option<LayerFacts>> {
     let slots = Slots::read(&file);
     let Some(header) = slots.header() else { return Ok(None) };
     let mut sources = read_sources(&file, header);
+    let mut has_commits = false;
     if header.state == LayerState::Open
         && let Ok(replay) = journal::replay(&file, header, sources.clone())
     {
+        has_commits = !header.runs.is_empty() || !replay.records.is_empty();
         sources = replay.sources;
     }
     Ok(Some(LayerFacts {
@@ -238,6 +255,7 @@ fn read_layer(place: &Place<'_>, path: &Path) -> Result<Option<LayerFacts>> {
         file_bytes: file.length(),
         removed: header.removed,
         thinned: header.thinned,
+        has_commits,
     }))
 }
 

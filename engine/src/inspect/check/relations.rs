@@ -71,6 +71,15 @@ pub fn relations(place: &Place<'_>, facts: &Facts, seen: &Seen) -> Vec<Finding> 
         let what = "its ancestors lead back to it".to_owned();
         found.push(place.finding(Severity::Damage, &path, what));
     }
+    for (id, layer) in facts.nameless() {
+        let what =
+            "a volume's last writes, to which no name leads: they can be read by the id of the \
+                    layer, until a collection takes them"
+                .to_owned();
+        let mut finding = place.finding(Severity::Note, &layer.path, what);
+        finding.layer = Some(id);
+        found.push(finding);
+    }
     found.extend(
         facts.names.iter().filter_map(|(path, entry)| name_relation(place, facts, path, entry)),
     );

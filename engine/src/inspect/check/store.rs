@@ -12,7 +12,7 @@ use super::{CheckOptions, CheckProgress, Progress, index, layer, names, thinned}
 use crate::error::{ErrorKind, Result};
 use crate::format::name::StoreEntry;
 use crate::inspect::file::InspectedFile;
-use crate::inspect::report::{CheckReport, Severity};
+use crate::inspect::report::{CheckReport, Finding, Severity};
 use crate::medium::Host;
 
 /// How often relations are looked at again while others change the store.
@@ -110,7 +110,10 @@ fn related(place: &Place<'_>, seen: &Seen, report: &mut CheckReport) -> Result<F
     let mut facts = Facts::gather(place)?;
     let mut found = relations(place, &facts, seen);
     for _ in 1..LOOKS_MAX {
-        if found.iter().all(|finding| finding.severity == Severity::Note) {
+        // A layer may have no name for a moment, too.
+        let is_settled =
+            |finding: &Finding| finding.severity == Severity::Note && finding.layer.is_none();
+        if found.iter().all(is_settled) {
             break;
         }
         facts = Facts::gather(place)?;

@@ -6,6 +6,7 @@ use super::census::{Census, census};
 use super::plan::{Assume, Plan, plan};
 use super::{sweep, unnamed};
 use crate::error::Result;
+use crate::format::LayerState;
 use crate::layer::GivenBack;
 use crate::store::handle::{Inner, Store};
 use crate::store::locks::StoreLock;
@@ -25,6 +26,9 @@ pub struct GcOptions {
 pub struct GcReport {
     /// Layers whose files went, with the bytes that the host had allocated for each.
     pub freed: Vec<(LayerId, u64)>,
+    /// Those of `freed` that are open: what volumes had written since their last snapshot, to which no name
+    /// leads.
+    pub nameless: BTreeSet<LayerId>,
     /// Layers that stay, with the bytes of their blocks that went: of removed ones that others stand on
     /// what nobody can see, of kept ones what nothing names.
     pub thinned: Vec<(LayerId, u64)>,
@@ -47,9 +51,14 @@ impl GcReport {
         self.freed.iter().chain(&self.thinned).map(|(_, bytes)| bytes).sum()
     }
 
-    pub(in crate::store) fn of(plan: &Plan) -> GcReport {
+    pub(in crate::store) fn of(census: &Census, plan: &Plan) -> GcReport {
+        let is_open = |id: &LayerId| {
+            let header = census.layers.get(id).and_then(|resident| resident.header.as_ref());
+            header.is_some_and(|header| header.state == LayerState::Open)
+        };
         GcReport {
             freed: plan.unlink.clone(),
+            nameless: plan.unlink.iter().map(|(id, _)| *id).filter(is_open).collect(),
             thinned: plan.thin.iter().map(|thinning| (thinning.id, thinning.bytes)).collect(),
             other_files: plan.litter.len() as u64,
             kept_layers: plan.kept_layers,
@@ -81,7 +90,7 @@ impl Store {
                     let (census, plan) = make_plan(inner, &assume)?;
                     (released, census, plan)
                 };
-                let mut report = GcReport::of(&plan);
+                let mut report = GcReport::of(&census, &plan);
                 (report.held_back, report.unknown) = (released.held_back, released.unknown);
                 let unnamed =
                     unnamed::find(&inner.host, inner.options.volume.read, &census, &plan)?;
@@ -134,7 +143,7 @@ fn collect(inner: &Inner) -> Result<GcReport> {
             }
         }
     };
-    let mut report = GcReport::of(&plan);
+    let mut report = GcReport::of(&census, &plan);
     (report.held_back, report.unknown) = (released.held_back, released.unknown);
     for (id, _) in &report.freed {
         inner.cache.forget(*id);

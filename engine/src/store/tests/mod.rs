@@ -8,6 +8,7 @@ mod failures;
 mod making;
 mod many_layers;
 mod names;
+mod outside;
 mod sharing;
 mod space;
 mod unnamed;

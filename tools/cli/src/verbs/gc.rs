@@ -18,7 +18,7 @@ use crate::reports::short;
 struct Collected {
     dry_run: bool,
     freed_bytes: u64,
-    freed: Vec<Gain>,
+    freed: Vec<Freed>,
     thinned: Vec<Gain>,
     other_files: u64,
     kept_layers: u64,
@@ -35,14 +35,31 @@ struct Gain {
     bytes: u64,
 }
 
+/// A layer whose file goes.
+#[derive(Serialize)]
+struct Freed {
+    layer: String,
+    bytes: u64,
+    /// It holds what a volume that has no name any more had written since its last snapshot.
+    nameless: bool,
+}
+
 impl Report for Collected {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
         let mut table =
             Table::new(&[Column::Left("LAYER"), Column::Right("SPACE"), Column::Left("HOW")]);
-        let whole = self.freed.iter().map(|gain| (gain, "file removed"));
-        let thinned = self.thinned.iter().map(|gain| (gain, "blocks punched, the rest stays"));
-        for (gain, how) in whole.chain(thinned) {
-            table.row([short(&gain.layer), &text.units.size(gain.bytes), how]);
+        for Freed { layer, bytes, nameless } in &self.freed {
+            let how = match (nameless, self.dry_run) {
+                (false, _) => "file removed",
+                (true, true) => {
+                    "file removed: last writes of a volume without a name, `export ID` reads them"
+                }
+                (true, false) => "file removed: last writes of a volume without a name",
+            };
+            table.row([short(layer), &text.units.size(*bytes), how]);
+        }
+        for Gain { layer, bytes } in &self.thinned {
+            table.row([short(layer), &text.units.size(*bytes), "blocks punched, the rest stays"]);
         }
         if !(self.freed.is_empty() && self.thinned.is_empty()) {
             table.write(text)?;
@@ -69,12 +86,16 @@ pub fn run(args: &GcArgs, context: &Context<'_>) -> Result<Verdict> {
     let gains = |of: &[(sapwood::units::LayerId, u64)]| -> Vec<Gain> {
         of.iter().map(|&(layer, bytes)| Gain { layer: layer.to_string(), bytes }).collect()
     };
-    let (freed, thinned) = (gains(&report.freed), gains(&report.thinned));
+    let freed = report.freed.iter().map(|&(layer, bytes)| Freed {
+        layer: layer.to_string(),
+        bytes,
+        nameless: report.nameless.contains(&layer),
+    });
     context.print(&Collected {
         dry_run: args.dry_run,
         freed_bytes: report.freed_bytes(),
-        freed,
-        thinned,
+        freed: freed.collect(),
+        thinned: gains(&report.thinned),
         other_files: report.other_files,
         kept_layers: report.kept_layers,
         host_cannot_punch: report.host_cannot_punch,

@@ -87,3 +87,55 @@ fn what_a_lost_layer_of_another_name_holds_back_is_told_until_it_goes() {
     assert!(!file(&place, &other).exists());
     place.ok(&["check"]);
 }
+
+/// What a volume whose name was lost had written since its last snapshot went with the next `gc`, after
+/// a `check` without a word, and was out of reach.
+#[test]
+fn what_a_volume_without_a_name_had_written_is_told_and_brought_out_by_its_id() {
+    let place = Place::with_fork();
+    let top = layer(&place, "vm");
+    let held = place.ok(&["read", "vm"]);
+    fs::remove_file(place.store().join("names/vm.name")).unwrap();
+    let said = text_of(&place.run(&["check"]));
+    assert!(said.contains(&format!("note: layer {top}")) || said.contains(&top), "{said}");
+    assert!(said.contains("no name leads"), "{said}");
+    let said = place.json(&["gc", "--dry-run"], 0);
+    assert_eq!(said["freed"][0]["nameless"], true, "{said}");
+    for words in [&["tag", &top, "new:1"][..], &["fork", &top, "new"], &["seal", &top]] {
+        let said = place.run(words);
+        assert_eq!(said.code, 2, "{words:?}: {}", said.stderr);
+        assert!(said.stderr.contains("take one first"), "{words:?}: {}", said.stderr);
+    }
+    for words in [
+        &["show", &top][..],
+        &["map", &top],
+        &["log", &top],
+        &["du", &top],
+        &["diff", "base:1", &top],
+    ] {
+        let code = place.run(words).code;
+        assert!(code == 0 || words[0] == "diff" && code == 1, "{words:?}: {code}");
+    }
+    assert!(place.ok(&["read", &top]) == held);
+    place.ok(&["export", &top, "rescued.img"]);
+    place.ok(&["import", "rescued.img", "rescued:1"]);
+    assert!(place.ok(&["read", "rescued:1"]) == held);
+    place.ok(&["gc"]);
+    assert_eq!(place.run(&["read", &top]).code, 8);
+}
+
+/// A bad block of a disk's own layer looked like a race that a script would try again.
+#[test]
+fn a_rotten_block_of_a_volume_is_damage_and_no_race() {
+    let place = Place::with_fork();
+    let path = file(&place, &layer(&place, "vm"));
+    let mut bytes = fs::read(&path).unwrap();
+    let block = pattern(3, 4096);
+    let at = bytes.windows(4096).position(|window| window == block).unwrap();
+    bytes[at + 100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    for words in [&["read", "vm"][..], &["export", "vm", "out.img"]] {
+        let said = place.run(words);
+        assert_eq!(said.code, 5, "{words:?}: {}", said.stderr);
+    }
+}
