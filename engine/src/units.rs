@@ -63,7 +63,7 @@ impl SourceIndex {
 }
 
 /// The size of a block: a power of two from 4 KiB to 64 KiB.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockSize(u8);
 
 impl BlockSize {

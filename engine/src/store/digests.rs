@@ -1,7 +1,7 @@
 //! From digests to layers: empty files whose names tell both, derived from the headers.
 
 use super::headers;
-use super::names::list_folder;
+use super::names::{list_derived, list_folder};
 use super::paths::{self, LayersEntry};
 use crate::error::Result;
 use crate::medium::{Host, OpenMode};
@@ -18,7 +18,7 @@ pub fn find(host: &dyn Host, digest: Digest) -> Result<Vec<LayerId>> {
 /// The headers are asked where the derived files know none: that costs a look at every layer.
 pub fn find_prefix(host: &dyn Host, prefix: &str) -> Result<Vec<(Digest, LayerId)>> {
     let mut found = Vec::new();
-    for file in list_folder(host, paths::DIGESTS.as_ref())? {
+    for file in list_derived(host, paths::DIGESTS.as_ref())? {
         let Some((digest, id)) = paths::parse_digests_entry(&file) else { continue };
         if file.starts_with(prefix) && whole_digest(host, id)? == Some(digest) {
             found.push((digest, id));

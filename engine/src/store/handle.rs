@@ -1,19 +1,20 @@
 //! A store: made, opened, and what all of its operations share.
 
 use std::fmt;
-use std::io::ErrorKind::{AlreadyExists, NotADirectory, NotFound};
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::cache::LayerCache;
+use super::frame::{self, OWN_FILE};
 use super::lease::Leases;
-use super::names::{failed, list_folder};
+use super::names::{list_derived, list_folder};
 use super::paths;
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::StoreEntry;
-use crate::medium::{FileHost, Host, Network, OpenMode, fork_generation};
-use crate::units::{BlockSize, LayerId, PAGE_BYTES};
+use crate::medium::{FileHost, Host, Network, fork_generation};
+use crate::units::{BlockSize, LayerId};
 use crate::volume::VolumeOptions;
 
 /// How a store is made and used.
@@ -63,7 +64,8 @@ impl Store {
     /// Makes a store in the directory at `path`, durably, and opens it. The directory is made
     /// where it is missing, and must be empty otherwise.
     ///
-    /// Errors: [`ErrorKind::AlreadyExists`] where a store, or anything else, is there.
+    /// Errors: [`ErrorKind::AlreadyExists`] where a store, or anything else, is there; one that has lost
+    /// its own file is [mended](Store::mend).
     pub fn create(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Store> {
         let host = Arc::new(FileHost::create_root(path, options.network)?);
         Store::create_on(host, options)
@@ -99,59 +101,28 @@ impl Store {
                     .about("directory", found, "an empty one"));
             }
         }
-        for folder in paths::FOLDERS.map(Path::new) {
-            match host.create_folder(folder) {
-                Err(error) if error.kind() != AlreadyExists => {
-                    return Err(failed(&*host, operation, folder)(error));
-                }
-                _ => {}
+        // Nor is a store without its own file one to be made anew, with blocks of any size.
+        for folder in [paths::LAYERS, paths::NAMES].map(Path::new) {
+            let files = list_derived(&*host, folder)?;
+            if let Some(file) = files.first() {
+                return Err(Error::new(ErrorKind::AlreadyExists, operation)
+                    .in_file(host.display_path(folder))
+                    .about(OWN_FILE, format!("none, beside {file:?}"), "one, as before"));
             }
         }
-        for lock in [paths::LOCK, paths::NAME_LOCKS].map(Path::new) {
-            host.open(lock, OpenMode::OpenOrCreate).map_err(failed(&*host, operation, lock))?;
-        }
-        let id = LayerId::random()?;
-        let entry = StoreEntry { id, block_size: options.block_size };
-        let path = Path::new(paths::STORE);
-        let aside = format!(".{}.{}.tmp", paths::STORE, &id.to_string()[..8]);
-        let aside = Path::new(&aside);
-        (|| {
-            let medium = host.open(aside, OpenMode::CreateNew)?;
-            medium.write_at(0, &entry.encode())?;
-            medium.sync()?;
-            // The folders and the locks are durable before the file that makes it a store.
-            host.sync_folder(root)?;
-            host.rename_new(aside, path)?;
-            host.sync_folder(root)
-        })()
-        .map_err(failed(&*host, operation, path))?;
+        frame::make(&*host)?;
+        let entry = StoreEntry { id: LayerId::random()?, block_size: options.block_size };
+        frame::write_own_file(&*host, &entry, |aside, path| host.rename_new(aside, path))?;
         Ok(Store::with(host, entry, options))
     }
 
     /// As [`Store::open`], in the root folder of any host.
     pub fn open_on(host: Arc<dyn Host>, options: &StoreOptions) -> Result<Store> {
-        let path = Path::new(paths::STORE);
-        let medium = match host.open(path, OpenMode::Read) {
-            Ok(medium) => medium,
-            Err(error) if error.kind() == NotFound => {
-                return Err(no_store(&host.display_path(Path::new(""))));
-            }
-            Err(error) => return Err(failed(&*host, "open a store", path)(error)),
-        };
-        let host_says = |error| failed(&*host, "open a store", path)(error);
-        let length = medium.facts().map_err(host_says)?.length;
-        if length != PAGE_BYTES {
-            return Err(Error::corrupt("open a store", "length", length, PAGE_BYTES)
-                .in_file(host.display_path(path)));
-        }
-        let mut page = [0; PAGE_BYTES as usize];
-        medium.read_at(0, &mut page).map_err(host_says)?;
-        let entry =
-            StoreEntry::decode(&page).map_err(|error| error.in_file(host.display_path(path)))?;
+        let entry = frame::read_own_file(&*host)?;
         Ok(Store::with(host, entry, options))
     }
 
-    fn with(host: Arc<dyn Host>, entry: StoreEntry, options: &StoreOptions) -> Store {
+    pub(super) fn with(host: Arc<dyn Host>, entry: StoreEntry, options: &StoreOptions) -> Store {
         let policy = options.volume.read;
         let cache = Arc::new(LayerCache::new(Arc::clone(&host), options.open_files_max, policy));
         let inner = Inner {
@@ -213,7 +184,7 @@ impl Inner {
     }
 }
 
-fn no_store(path: &Path) -> Error {
+pub(super) fn no_store(path: &Path) -> Error {
     Error::new(ErrorKind::NoStore, "open a store").in_file(path)
 }
 

@@ -44,7 +44,14 @@ impl StoreLock {
     fn take(host: &dyn Host, mode: LockMode) -> Result<StoreLock> {
         let path = paths::LOCK.as_ref();
         let failed = |error| Error::io("lock the store", error).in_file(host.display_path(path));
-        let medium = host.open(path, OpenMode::Read).map_err(failed)?;
+        let medium = match host.open(path, OpenMode::Read) {
+            // An empty file, which copies of a store may have left out.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                host.open(path, OpenMode::OpenOrCreate)
+            }
+            medium => medium,
+        };
+        let medium = medium.map_err(failed)?;
         medium.lock(mode, LockWait::Block).map_err(failed)?;
         Ok(StoreLock { _medium: medium })
     }

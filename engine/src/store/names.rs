@@ -241,8 +241,27 @@ pub fn missing(name: &Name) -> Error {
 
 /// The names in a folder of the store, as far as they are UTF-8: all of ours are.
 pub fn list_folder(host: &dyn Host, folder: &Path) -> Result<Vec<String>> {
-    let names = host.list(folder).map_err(failed(host, "list the folder", folder))?;
+    let names = host.list(folder).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let expected = "one, empty or not";
+            Error::corrupt("list the folder", FOLDER, "none", expected)
+                .in_file(host.display_path(folder))
+        }
+        _ => failed(host, "list the folder", folder)(error),
+    })?;
     Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+}
+
+/// What an error is about where a folder of the store is missing that [mending](super::Store::mend) makes.
+pub const FOLDER: &str = "folder of the store";
+
+/// As [`list_folder`], of a folder that is derived: where a copy of the store has left it out, nothing is
+/// in it.
+pub fn list_derived(host: &dyn Host, folder: &Path) -> Result<Vec<String>> {
+    match host.list(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        _ => list_folder(host, folder),
+    }
 }
 
 enum Sync {

@@ -6,7 +6,7 @@ use super::collect::{Assume, Census, Ends, look_at_what_is_left, plan};
 use super::handle::{Inner, Store};
 use super::history::{history, is_lost};
 use super::locks::StoreLock;
-use super::names::{DamagedName, FoundName, failed, list_folder};
+use super::names::{DamagedName, FoundName, failed, list_derived, list_folder};
 use super::remove::{held_by_name_alone, whole_name};
 use super::resolve::{header_of, is_lost_top, newest_frozen, newest_known, resolve};
 use super::{headers, names, paths};
@@ -160,7 +160,7 @@ impl Store {
                 None => &mut usage.unnamed_bytes,
             } += facts.allocated_bytes;
         }
-        for file in list_folder(host, paths::INDEX.as_ref())? {
+        for file in list_derived(host, paths::INDEX.as_ref())? {
             let path = std::path::Path::new(paths::INDEX).join(file);
             usage.index_bytes += match host.facts(&path) {
                 Ok(facts) => facts.allocated_bytes,

@@ -7,13 +7,13 @@ use std::{fs, io};
 use sapwood::ErrorKind;
 use sapwood::layer::{MapPolicy, ReadPolicy};
 use sapwood::medium::{FileHost, Host, Network};
-use sapwood::store::{Name, Store, StoreOptions};
+use sapwood::store::{Mended, Name, Store, StoreOptions};
 use sapwood::units::BlockSize;
 use sapwood::volume::VolumeOptions;
 use sapwood_fuse::{RunningMount, control_folder};
 
 use crate::args::Global;
-use crate::error::{CliError, Result, Verdict};
+use crate::error::{CliError, MEND_OWN_FILE, Result, Verdict};
 use crate::output::{Output, Report};
 
 /// The folder of the store in the user's data directory.
@@ -45,7 +45,16 @@ impl<'a> Context<'a> {
 
     /// Opens the store; a folder that is none is an error, never an empty store.
     pub fn open_store(&self) -> Result<Store> {
-        Ok(Store::open(self.store_path()?, &self.options(BlockSize::DEFAULT))?)
+        let store = Store::open(self.store_path()?, &self.options(BlockSize::DEFAULT));
+        store.map_err(|cause| match cause.is_damage() {
+            true => CliError::Advised { cause, advice: MEND_OWN_FILE.to_owned() },
+            false => cause.into(),
+        })
+    }
+
+    /// Makes what the store has lost besides names and layers.
+    pub fn mend_store(&self, block_size: BlockSize) -> Result<Mended> {
+        Ok(Store::mend(self.store_path()?, &self.options(block_size))?)
     }
 
     /// Makes the store, which must not be there, and the folders that lead to it.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use sapwood::ErrorKind;
+use sapwood::store::{FOLDER, OWN_FILE};
 use sapwood_container::exit_code;
 
 /// How the command ends. The numbers are part of its interface.
@@ -253,9 +254,19 @@ fn exit_of_kind(kind: ErrorKind) -> Exit {
     }
 }
 
-/// Whether a store was looked for that is not there, by who makes none.
-fn is_of_missing_store(error: &sapwood::Error) -> bool {
-    error.kind() == ErrorKind::NoStore && error.field().is_none()
+/// The way out where the file that makes a folder a store is lost or damaged.
+pub const MEND_OWN_FILE: &str = "`init --mend` writes it anew";
+
+/// The way out where a store lacks what is not names and layers.
+fn way_out(error: &sapwood::Error) -> Option<&'static str> {
+    match error.field() {
+        Some(OWN_FILE) => Some(MEND_OWN_FILE),
+        Some(FOLDER) => Some("`init --mend` makes it"),
+        None if error.kind() == ErrorKind::NoStore => {
+            Some("`init` makes one; --store and SAPWOOD_STORE name another")
+        }
+        _ => None,
+    }
 }
 
 impl From<sapwood::Error> for CliError {
@@ -282,10 +293,11 @@ impl From<sapwood_container::Error> for CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            CliError::Engine(error) if is_of_missing_store(error) => {
-                write!(f, "{error} (`init` makes one; --store and SAPWOOD_STORE name another)")
-            }
-            CliError::Engine(error) | CliError::Registry(error) => error.fmt(f),
+            CliError::Engine(error) => match way_out(error) {
+                Some(way) => write!(f, "{error} ({way})"),
+                None => error.fmt(f),
+            },
+            CliError::Registry(error) => error.fmt(f),
             CliError::Advised { cause, advice } => write!(f, "{cause} ({advice})"),
             CliError::Build(error) => error.fmt(f),
             CliError::InUse { volume, holder, user } => {

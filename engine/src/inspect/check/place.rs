@@ -27,6 +27,7 @@ impl Place<'_> {
                 files.sort_unstable();
                 Ok(files)
             }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => {
                 Err(Error::io("list a folder", error).in_file(self.host.display_path(&path)))
             }

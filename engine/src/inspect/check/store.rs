@@ -36,6 +36,7 @@ pub fn check(
     let mut progress = Progress { now: CheckProgress::default(), tell: progress };
     let mut report = CheckReport::default();
     store_file(&place, &mut report)?;
+    frame(&place, &mut report);
     let seen = layers(&place, options, &mut progress, &mut report)?;
     let facts = related(&place, &seen, &mut report)?;
     thinned::check(&place, &facts, &seen, options, &mut report)?;
@@ -64,6 +65,32 @@ fn store_file(place: &Place<'_>, report: &mut CheckReport) -> Result<()> {
         report.push(place.finding(Severity::Damage, &path, what));
     }
     Ok(())
+}
+
+/// Folders and locks, which copies leave out where they are empty.
+fn frame(place: &Place<'_>, report: &mut CheckReport) {
+    let folders = [
+        ("layers", Severity::Damage),
+        ("names", Severity::Damage),
+        ("index", Severity::Note),
+        ("digests", Severity::Note),
+    ];
+    let folders = folders.map(|(folder, severity)| {
+        let path = place.root.join(folder);
+        (place.host.list(&path).map(drop), path, severity)
+    });
+    let locks = ["lock", "names.lock"].map(|lock| {
+        let path = place.root.join(lock);
+        (place.host.facts(&path).map(drop), path, Severity::Note)
+    });
+    for (looked, path, severity) in folders.into_iter().chain(locks) {
+        // What else is wrong with one is told by those who use it.
+        if looked.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+            let what =
+                "missing: a copy leaves it out where it is empty, and mending the store makes it";
+            report.push(place.finding(severity, &path, what.to_owned()));
+        }
+    }
 }
 
 fn layers(

@@ -11,7 +11,7 @@ use crate::format::page::MAGIC;
 use crate::format::{Header, LayerState, NameKind, PageKind, sources};
 use crate::layer::read_blob;
 use crate::medium::{Host, LockMode, LockWait, Medium};
-use crate::store::names::{self, DamagedName, FoundName, failed, list_folder};
+use crate::store::names::{self, DamagedName, FoundName, failed, list_derived, list_folder};
 use crate::store::paths::{self, LayersEntry, NameFile, NamesEntry};
 use crate::store::{headers, name::Name};
 use crate::units::{Digest, LayerId, PAGE_BYTES};
@@ -333,14 +333,14 @@ fn litter(host: &dyn Host, census: &Census) -> Result<Vec<PathBuf>> {
             None => {}
         }
     }
-    for file in list_folder(host, paths::INDEX.as_ref())? {
+    for file in list_derived(host, paths::INDEX.as_ref())? {
         let tip = paths::parse_index_entry(&file);
         let stale = tip.is_some_and(|tip| !census.layers.contains_key(&tip));
         if stale || paths::is_aside(&file) {
             add(paths::INDEX, &file);
         }
     }
-    for file in list_folder(host, paths::DIGESTS.as_ref())? {
+    for file in list_derived(host, paths::DIGESTS.as_ref())? {
         let Some((digest, id)) = paths::parse_digests_entry(&file) else { continue };
         if !census.by_digest.get(&digest).is_some_and(|ids| ids.contains(&id)) {
             add(paths::DIGESTS, &file);

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod descriptors;
 mod failures;
+mod frame;
 mod making;
 mod many_layers;
 mod names;

@@ -12,6 +12,10 @@ pub struct InitArgs {
     /// The size of a block, a power of two from 4K to 64K
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4K")]
     pub block_size: u64,
+    /// Make what a store has lost besides names and layers: folders and locks, which copies leave out where
+    /// they are empty, and its own file, anew with the size of blocks that its layers say
+    #[arg(long)]
+    pub mend: bool,
 }
 
 #[derive(Args, Debug)]

@@ -124,6 +124,44 @@ fn what_a_volume_without_a_name_had_written_is_told_and_brought_out_by_its_id() 
     assert_eq!(place.run(&["read", &top]).code, 8);
 }
 
+/// It was "stale", and `init` made a store with blocks of another size around the layers.
+#[test]
+fn a_store_that_lost_its_own_file_is_mended_with_the_size_that_its_layers_say() {
+    let place = Place::empty();
+    place.ok(&["init", "--block-size", "8K"]);
+    fs::write(place.path("disk.img"), pattern(1, 1 << 20)).unwrap();
+    place.ok(&["import", "disk.img", "disk:1"]);
+    let own = place.store().join("store");
+    for (lose, code) in [(true, 3), (false, 5)] {
+        match lose {
+            true => fs::remove_file(&own).unwrap(),
+            false => fs::write(&own, "half").unwrap(),
+        }
+        for words in [&["ls"][..], &["read", "disk:1"]] {
+            let said = place.run(words);
+            assert_eq!(said.code, code, "{words:?}: {}", said.stderr);
+            assert!(said.stderr.contains("`init --mend` writes it anew"), "{}", said.stderr);
+        }
+        assert_eq!(place.run(&["init"]).code, 9);
+        let said = place.json(&["init", "--mend"], 0);
+        assert_eq!((&said["block_bytes"], &said["made"]), (&json!(8192), &json!(["store"])));
+        place.ok(&["check", "--data"]);
+        assert!(place.ok(&["read", "disk:1"]) == pattern(1, 1 << 20));
+    }
+    for part in ["index", "digests"] {
+        fs::remove_dir_all(place.store().join(part)).unwrap();
+    }
+    fs::remove_file(place.store().join("lock")).unwrap();
+    for words in [&["check"][..], &["gc"], &["df"], &["df", "-v"], &["seal", "disk:1"]] {
+        place.ok(words);
+    }
+    let said = text_of(&place.run(&["init", "--mend"]));
+    assert!(said.ends_with("made index, digests\n"), "{said}");
+    let said = text_of(&place.run(&["init", "--mend"]));
+    assert!(said.starts_with("nothing to mend"), "{said}");
+    assert_eq!(place.run(&["--store", "nowhere", "init", "--mend"]).code, 3);
+}
+
 /// A bad block of a disk's own layer looked like a race that a script would try again.
 #[test]
 fn a_rotten_block_of_a_volume_is_damage_and_no_race() {
