@@ -40,9 +40,8 @@ impl Image {
         }
         let view = FilesView::open(snapshot)?;
         let layers = store.lineage(&view.snapshot().layer_id().to_string())?;
-        let is_image = |label: &str| label == IMAGE_LABEL;
         let filesystem_layers =
-            layers.iter().filter(|layer| !layer.annotations.labels.keys().any(|l| is_image(l)));
+            layers.iter().filter(|layer| !layer.annotations.labels.contains_key(IMAGE_LABEL));
         let newest = filesystem_layers.clone().next();
         let mut configuration = match read_configuration(&view)? {
             Some(read) => {
@@ -56,17 +55,16 @@ impl Image {
                     )
                 })?
             }
-            None => {
-                let steps = filesystem_layers.map(|layer| History {
-                    created: layer.annotations.created.map(rfc3339),
-                    created_by: layer.annotations.created_by.clone(),
-                    ..History::default()
-                });
-                let mut history: Vec<_> = steps.collect();
-                history.reverse();
-                Configuration { history, ..Configuration::default() }
-            }
+            None => Configuration::default(),
         };
+        // Layers of which the history says nothing: there may be none, and further steps stand behind.
+        let told = configuration.layers();
+        let there = filesystem_layers.rev().filter(|layer| !layer.removed);
+        configuration.history.extend(there.skip(told).map(|layer| History {
+            created: layer.annotations.created.map(rfc3339),
+            created_by: layer.annotations.created_by.clone(),
+            ..History::default()
+        }));
         // Whatever is built on it is as old as that at least, whenever it is built.
         if configuration.created.is_none() {
             configuration.created = newest.and_then(|layer| layer.annotations.created).map(rfc3339);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sapwood::files::{Files, FilesView, attachment};
 use sapwood::{Error, ErrorKind, LayerId, Result, Store};
-use sapwood_oci::{CACHE_KEY_LABEL, IMAGE_LABEL, KnownLayers};
+use sapwood_oci::{CACHE_KEY_LABEL, KnownLayers};
 use serde::{Deserialize, Serialize};
 
 use crate::base::Image;
@@ -130,19 +130,23 @@ impl Cache {
         Ok(Cache { known: KnownLayers::of(store)? })
     }
 
-    /// Adds the layers of an image that was built elsewhere: it says what made them.
+    /// Adds the layers of an image that was built elsewhere: it says what made them. That counts of the layers
+    /// that are still those of which it speaks, one on the other.
     pub fn add_image(&mut self, store: &Store, reference: &str) -> Result<()> {
         let image = Image::open(store, reference)?;
         let keys = image.configuration.cache_keys();
-        let Some(top) = &image.top else { return Ok(()) };
-        let mut layers = store.lineage(&top.layer_id().to_string())?;
-        layers.retain(|layer| !layer.annotations.labels.contains_key(IMAGE_LABEL));
-        let mut below = None;
-        for (layer, key) in layers.iter().rev().zip(keys) {
-            if let Some(key) = key {
-                self.known.add_cache_key(below, &key, layer.id);
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let layers = sapwood_oci::Image::open(store, reference)?.layers(store)?;
+        let spoken_of = image.configuration.rootfs.diff_ids;
+        for ((layer, key), diff_id) in layers.iter().zip(keys).zip(spoken_of) {
+            if layer.diff_id.is_none_or(|found| found.to_string() != diff_id) {
+                break;
             }
-            below = Some(layer.id);
+            if let Some(key) = key {
+                self.known.add_cache_key(layer.below, &key, layer.id);
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use sapwood_oci::CACHE_KEYS_FIELD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -146,13 +147,10 @@ impl Default for RootFilesystem {
     }
 }
 
-/// The field that says which steps made the layers, for those who build from them elsewhere.
-const CACHE_KEYS: &str = "sapwood.cache-keys";
-
 impl Configuration {
     /// The keys of the steps that made the layers, lowest first; none of those that no step made.
     pub fn cache_keys(&self) -> Vec<Option<String>> {
-        let keys = self.other.get(CACHE_KEYS).and_then(Value::as_array);
+        let keys = self.other.get(CACHE_KEYS_FIELD).and_then(Value::as_array);
         let keys = keys.into_iter().flatten();
         keys.map(|key| key.as_str().map(str::to_owned)).collect()
     }
@@ -162,7 +160,7 @@ impl Configuration {
         let mut keys = self.cache_keys();
         keys.resize(number, None);
         keys.push(Some(key.to_owned()));
-        self.other.insert(CACHE_KEYS.to_owned(), keys.into());
+        self.other.insert(CACHE_KEYS_FIELD.to_owned(), keys.into());
     }
 
     /// How many layers its history tells of.

@@ -10,7 +10,7 @@ use sapwood::{
 use serde_json::{Value, json};
 
 use crate::history::{is_empty, views};
-use crate::image::{Configuration, Image};
+use crate::image::{Configuration, Image, keep_cache_keys};
 use crate::publish::{complete, finish};
 use crate::time;
 
@@ -136,6 +136,7 @@ fn configuration_of(
     let mut value = old.to_value();
     let known = old.diff_ids().iter().take(kept).map(ToString::to_string);
     value["rootfs"]["diff_ids"] = known.collect();
+    keep_cache_keys(&mut value, kept);
     let created = time::written(now);
     value["created"] = created.clone().into();
     let mut history = match value["history"].take() {

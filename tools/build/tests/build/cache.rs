@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use sapwood::files::{Files, FilesOptions, Paths};
 use sapwood::{Annotations, ErrorKind, Replace, Store, StoreOptions};
 use sapwood_build::{CacheUse, Options, Outcome, Report, build, silent};
-use sapwood_oci::{Configuration, Image, publish};
+use sapwood_oci::{Configuration, Image, RebaseOptions, publish, rebase, squash};
 
 use crate::support::{Bench, outcomes, reasons};
 
@@ -217,7 +217,8 @@ fn layers_of_an_image_that_was_built_elsewhere_count_as_made_before() {
         layers.push(files.snapshot(&Annotations::default()).unwrap().layer_id());
     }
     files.close().unwrap();
-    let written = serde_json::to_value(&made.configuration).unwrap();
+    let mut written = serde_json::to_value(&made.configuration).unwrap();
+    written["rootfs"]["diff_ids"] = serde_json::json!([]);
     let configuration = Configuration::from_value(&written).unwrap();
     let top = layers[1].to_string();
     publish(&here.store, Some(&top), &configuration, "came:1", Replace::Refuse).unwrap();
@@ -241,6 +242,75 @@ fn layers_of_an_image_that_was_built_elsewhere_count_as_made_before() {
     let options = Options { cache_from: vec!["mine:1".to_owned()], ..elsewhere.options(text) };
     let again = build(&elsewhere.store, &options, &silent).unwrap();
     assert_eq!((ended(&again), again.layer), (vec![Outcome::Cached; 2], made.layer));
+}
+
+/// A key stayed in its place when the layer there became another one, and a build took that layer for what
+/// its step makes: without files that it makes, and with others.
+#[test]
+fn layers_that_are_others_than_a_step_made_are_not_taken_for_its_own() {
+    let bench = Bench::new();
+    for name in ["a", "b", "x", "y"] {
+        bench.write(name, name);
+    }
+    let make = |tag: &str, text: &str| {
+        let options = Options { tags: vec![tag.to_owned()], ..bench.options(text) };
+        build(&bench.store, &options, &silent).unwrap();
+        Image::open(&bench.store, tag).unwrap()
+    };
+    let image = make("image:1", "FROM scratch\nCOPY a /a\nCOPY b /b\nCOPY x /x\n");
+    let bases =
+        (make("base:1", "FROM scratch\nCOPY a /a\n"), make("base:2", "FROM scratch\nCOPY y /y\n"));
+    let keys = |image: &Image| image.configuration().to_value()["sapwood.cache-keys"].clone();
+    let known = keys(&image);
+    assert_eq!(known.as_array().unwrap().len(), 3);
+    let lowest = image.layers(&bench.store).unwrap()[0].id;
+
+    let all = squash(&bench.store, &image, None, "one:1", Replace::Refuse).unwrap();
+    let upper = squash(&bench.store, &image, Some(lowest), "two:1", Replace::Refuse).unwrap();
+    let how = RebaseOptions { from: Some("base:1"), force: false, replace: Replace::Refuse };
+    let moved = rebase(&bench.store, &image, &bases.1, "moved:1", &how).unwrap().image.unwrap();
+    assert_eq!(keys(&all), serde_json::Value::Null);
+    assert_eq!(keys(&upper), serde_json::json!([known[0]]));
+    assert_eq!(keys(&moved.image), keys(&bases.1));
+
+    bench.store.flatten("image:1", "flat:1", &mut |_| {}).unwrap();
+    // What became of an image behind its back counts as well.
+    let cut = make("cut:1", "FROM scratch\nCOPY y /y\nCOPY a /a\nCOPY b /b\n");
+    for name in bench.store.names().unwrap() {
+        if name.name.starts_with("build-cache:") {
+            bench.store.remove(&name.name).unwrap();
+        }
+    }
+    bench.store.remove(&cut.layers(&bench.store).unwrap()[0].id.to_string()).unwrap();
+
+    for cache in ["one:1", "two:1", "moved:1", "flat:1", "cut:1"] {
+        let text = "FROM scratch\nCOPY a /a\nCOPY b /b\n";
+        let options = Options { cache_from: vec![cache.to_owned()], ..bench.options(text) };
+        let report = build(&bench.store, &options, &silent).unwrap();
+        let expected = ["0755 0:0 //", "0644 0:0 /a \"a\"", "0644 0:0 /b \"b\""];
+        assert_eq!(bench.tree(&report), expected, "{cache}");
+    }
+}
+
+/// The keys of steps on an image without a history were counted from its lowest layer.
+#[test]
+fn a_base_without_a_history_has_layers_all_the_same() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    bench.write("b", "2");
+    let base = bench.build("FROM scratch\nCOPY a /a\n");
+    let mut silent_one = serde_json::to_value(&base.configuration).unwrap();
+    let fields = silent_one.as_object_mut().unwrap();
+    fields.remove("history");
+    fields.remove("sapwood.cache-keys");
+    let configuration = Configuration::from_value(&silent_one).unwrap();
+    let top = base.layer.unwrap().to_string();
+    publish(&bench.store, Some(&top), &configuration, "base:1", Replace::Refuse).unwrap();
+    let on_it = bench.build("FROM base:1\nCOPY b /b\n").configuration;
+    let steps: Vec<_> = on_it.history.iter().map(|step| step.created_by.as_deref()).collect();
+    assert_eq!(steps, [Some("COPY a /a"), Some("COPY b /b")]);
+    let keys = on_it.cache_keys();
+    assert_eq!((keys.len(), &keys[0]), (2, &None));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! Images of a store: what they are, and how they are found.
 
+mod cache_keys;
 mod configuration;
 mod diff_ids;
 mod known;
 mod layers;
 mod open;
 
+pub use cache_keys::{CACHE_KEYS_FIELD, keep_cache_keys};
 pub use configuration::{CONFIGURATION_BYTES_MAX, Configuration, read_configuration};
 pub use diff_ids::DiffIds;
 pub use known::KnownLayers;

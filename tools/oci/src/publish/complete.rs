@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Sha256;
 use crate::history::is_empty;
-use crate::image::{Configuration, DiffIds, ImageLayer, placed_layers};
+use crate::image::{Configuration, DiffIds, ImageLayer, keep_cache_keys, placed_layers};
 use crate::parallel::in_parallel;
 use crate::save::OutgoingLayer;
 use crate::time;
@@ -35,7 +35,8 @@ pub fn complete(
 }
 
 /// The configuration as it goes out where the layers have these diffIDs: its own bytes if they say
-/// so; else with these, and with a history that speaks of each.
+/// so; else with these, with a history that speaks of each, and with the keys of the steps below the lowest layer
+/// that is not what it says.
 pub fn with_diff_ids(
     configuration: &Configuration,
     layers: &[ImageLayer],
@@ -46,6 +47,11 @@ pub fn with_diff_ids(
     }
     let mut value = configuration.to_value();
     value["rootfs"]["diff_ids"] = diff_ids.iter().map(ToString::to_string).collect();
+    let same = configuration.diff_ids().iter().zip(diff_ids).take_while(|(said, is)| said == is);
+    let same = same.count();
+    if same < configuration.diff_ids().len() {
+        keep_cache_keys(&mut value, same);
+    }
     if let Some(history) = value.get_mut("history").and_then(Value::as_array_mut) {
         speak_of_each(layers, history);
     }

@@ -4,7 +4,7 @@ use sapwood::Result;
 use serde_json::Value;
 
 use crate::history::is_empty;
-use crate::image::{Configuration, Image};
+use crate::image::{CACHE_KEYS_FIELD, Configuration, Image, keep_cache_keys};
 use crate::time;
 
 /// The image's own configuration, over the layers and the history of the new base, where `old` layers
@@ -16,7 +16,10 @@ pub fn of_rebased(image: &Image, old: usize, onto: &Image, new: usize) -> Result
     let mut history = steps(&mut base);
     history.extend(own);
     value["history"] = history.into();
-    for field in ["architecture", "os", "os.version", "os.features", "variant"] {
+    keep_cache_keys(&mut base, new);
+    let of_the_base =
+        ["architecture", "os", "os.version", "os.features", "variant", CACHE_KEYS_FIELD];
+    for field in of_the_base {
         match base.get_mut(field).map(Value::take) {
             Some(said) => value[field] = said,
             None => {
