@@ -80,7 +80,7 @@ pub use import::{
     import_layer_recorded, import_tar, transfer_layer,
 };
 pub use listing::attributes_at;
-pub use options::{ExportOptions, ExtendedAttributes, Holes, ImportOptions};
+pub use options::{ArchiveEnd, ExportOptions, ExtendedAttributes, Holes, ImportOptions};
 pub use options::{Ownership, SpecialFiles};
 pub use report::{Progress, Report};
 pub use residue::export_residue;

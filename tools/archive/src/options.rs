@@ -41,6 +41,17 @@ pub enum ExtendedAttributes {
     Skip,
 }
 
+/// How an archive ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ArchiveEnd {
+    /// With its end mark: a stream that just stops was cut off.
+    #[default]
+    Marked,
+    /// Behind any whole member, for streams of which a digest says that they are whole: some writers leave the
+    /// mark out.
+    Anywhere,
+}
+
 /// How holes are written into a tar stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Holes {
@@ -61,6 +72,8 @@ pub struct ImportOptions {
     pub special_files: SpecialFiles,
     /// Whether extended attributes are taken over.
     pub extended_attributes: ExtendedAttributes,
+    /// How a tar stream ends.
+    pub end: ArchiveEnd,
 }
 
 /// What an export writes.

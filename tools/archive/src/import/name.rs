@@ -30,12 +30,17 @@ pub enum LayerName<'a> {
     Whiteout(Vec<&'a [u8]>, &'a [u8]),
     /// A directory of whose files in the layers below none is left.
     Opaque(Vec<&'a [u8]>),
+    /// What AUFS kept for itself beside the files of a layer, and older layers of Docker hold: it means nothing.
+    Leftover,
 }
 
 /// What all names begin with that do not mean themselves in an image layer.
 pub const WHITEOUT_PREFIX: &[u8] = b".wh.";
 /// The name that makes its directory opaque.
 pub const OPAQUE_NAME: &[u8] = b".wh..wh..opq";
+/// What AUFS keeps in the root of a branch: links that it only pretends, files that are gone but open, and a
+/// mark that the branch is its own.
+const AUFS_NAMES: [&[u8]; 3] = [b".wh..wh.plnk", b".wh..wh.orph", b".wh..wh.aufs"];
 
 impl<'a> LayerName<'a> {
     /// Reads a name of an image layer.
@@ -45,6 +50,9 @@ impl<'a> LayerName<'a> {
     /// another `.wh.` behind it.
     pub fn parse(name: &'a [u8]) -> Result<LayerName<'a>> {
         let mut components = components(name)?;
+        if components.first().is_some_and(|first| AUFS_NAMES.contains(first)) {
+            return Ok(LayerName::Leftover);
+        }
         let last = components.last().copied().unwrap_or_default();
         if last == OPAQUE_NAME {
             components.pop();
@@ -115,13 +123,18 @@ mod tests {
             ".wh...",
             "a/.wh.",
             ".wh.a/b",
-            ".wh..wh.plnk",
+            ".wh..wh.other",
+            "a/.wh..wh.plnk",
             ".wh..wh..opq/a",
             "a/.wh.b/.wh.c",
             "../.wh.a",
         ] {
             assert!(parse(name).is_err(), "{name}");
         }
+        for name in [".wh..wh.plnk", "./.wh..wh.orph/", ".wh..wh.aufs", ".wh..wh.plnk/12.34"] {
+            assert_eq!(parse(name).unwrap(), LayerName::Leftover);
+        }
         assert!(layer_target(b"a/.wh.b").is_err());
+        assert!(layer_target(b".wh..wh.plnk/12.34").is_err(), "nothing is there");
     }
 }

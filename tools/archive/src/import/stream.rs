@@ -9,7 +9,7 @@ use sapwood::{Error, Result};
 
 use super::name::{LayerName, components, layer_target};
 use super::target::{Content, SharedRecorder, Target, write_pieces};
-use crate::options::{ExtendedAttributes, ImportOptions};
+use crate::options::ImportOptions;
 use crate::report::{Meter, Progress, Report};
 use crate::residue::Recorder;
 use crate::tar::{Member, MemberKind, TarReader, as_path};
@@ -41,7 +41,7 @@ pub fn import_tar(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report> {
     let mut target = Target::new(files, into, options, Meter::new(progress));
-    each_member(input, options.extended_attributes, None, |member, content| {
+    each_member(input, options, None, |member, content| {
         let name = components(&member.name)?;
         match &member.kind {
             MemberKind::HardLink(to) => target.put_link(&name, &components(to)?),
@@ -55,7 +55,8 @@ pub fn import_tar(
 ///
 /// As [`import_tar`], and besides: `.wh.NAME` removes NAME, and `.wh..wh..opq` all names of its
 /// directory. Both act on what the tree held before, wherever they stand in the stream, and never
-/// on what the layer itself brings. Where there is nothing to remove they do nothing. Directories
+/// on what the layer itself brings. Where there is nothing to remove they do nothing. What AUFS kept for itself
+/// in the root (`.wh..wh.plnk` and the like) is passed over. Directories
 /// of the tree that the layer does not speak of keep their times.
 ///
 /// Cost is in proportion to the layer and to what it removes.
@@ -97,7 +98,7 @@ fn layer(
     if let Some(recorder) = recorder {
         target.record(Rc::clone(recorder));
     }
-    each_member(input, options.extended_attributes, recorder, |member, content| {
+    each_member(input, options, recorder, |member, content| {
         let name = LayerName::parse(&member.name)?;
         let is_file = member.kind == MemberKind::File;
         match (name, &member.kind) {
@@ -107,6 +108,7 @@ fn layer(
             (LayerName::File(name), _) => target.put(&name, member, content),
             (LayerName::Whiteout(above, name), _) if is_file => target.white_out(&above, name),
             (LayerName::Opaque(components), _) if is_file => target.make_opaque(&components),
+            (LayerName::Leftover, _) => Ok(()),
             (_, kind) => {
                 let found = format!("a {}", kind.as_str());
                 Err(Error::invalid("import an image layer", "kind of a whiteout", found, "a file"))
@@ -119,11 +121,12 @@ fn layer(
 /// Shows all members, and names the one that an error is about.
 fn each_member(
     input: &mut dyn Read,
-    extended_attributes: ExtendedAttributes,
+    options: &ImportOptions,
     recorder: Option<&SharedRecorder>,
     mut each: impl FnMut(&Member, &mut dyn Content) -> Result<()>,
 ) -> Result<()> {
-    let mut reader = TarReader::new(input).with_attributes(extended_attributes);
+    let mut reader =
+        TarReader::new(input).with_attributes(options.extended_attributes).with_end(options.end);
     if let Some(recorder) = recorder.map(Rc::clone) {
         reader.observe(Box::new(move |bytes| recorder.borrow_mut().bytes(bytes)));
     }

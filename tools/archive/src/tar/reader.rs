@@ -1,7 +1,7 @@
 //! A tar stream from its front to its end, member by member.
 
 use std::ffi::OsStr;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use super::member::{Member, MemberKind};
 use super::number::{field, identity, unsigned};
 use super::sparse::{MapLines, Segment, SparseMap, has_old_sparse};
 use super::{EXTENSION_BYTES_MAX, OPERATION, RECORD_BYTES, malformed, padding, shown};
-use crate::options::ExtendedAttributes;
+use crate::options::{ArchiveEnd, ExtendedAttributes};
 
 /// How much is read from the stream at once.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -35,6 +35,7 @@ pub struct TarReader<R> {
     /// What is left of the content of the current member.
     content: Content,
     extended_attributes: ExtendedAttributes,
+    end: ArchiveEnd,
     is_done: bool,
 }
 
@@ -69,6 +70,7 @@ impl<R: Read> TarReader<R> {
             position: 0,
             content: Content::default(),
             extended_attributes: ExtendedAttributes::Keep,
+            end: ArchiveEnd::Marked,
             is_done: false,
         }
     }
@@ -77,6 +79,11 @@ impl<R: Read> TarReader<R> {
     /// are not wanted: then it may say what could not be kept.
     pub fn with_attributes(self, extended_attributes: ExtendedAttributes) -> TarReader<R> {
         TarReader { extended_attributes, ..self }
+    }
+
+    /// The same reader, of an archive that ends so.
+    pub fn with_end(self, end: ArchiveEnd) -> TarReader<R> {
+        TarReader { end, ..self }
     }
 
     /// Shows `observer` all bytes of the stream from here on, but not what
@@ -98,7 +105,7 @@ impl<R: Read> TarReader<R> {
     /// The next member, or none at the end of the archive.
     ///
     /// The end is a record of zeros with nothing but zeros behind it; a stream that just stops
-    /// was cut off.
+    /// was cut off, unless it [may end so](TarReader::with_end).
     ///
     /// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput) with the member's name, the
     /// offset of its header and the field; [`Unsupported`](sapwood::ErrorKind::Unsupported) for
@@ -330,9 +337,13 @@ impl<R: Read> TarReader<R> {
         Ok((lines.into_map(), left))
     }
 
-    /// The next header, its checksum verified; none for a record of zeros.
+    /// The next header, its checksum verified; none for a record of zeros, and at the end of a stream that
+    /// needs none.
     fn header(&mut self) -> Result<Option<Header>> {
         let start = self.position;
+        if self.end == ArchiveEnd::Anywhere && self.is_at_end()? {
+            return Ok(None);
+        }
         let mut header = Header::new_old();
         self.fill(header.as_mut_bytes())?;
         let bytes = header.as_bytes();
@@ -398,6 +409,16 @@ impl<R: Read> TarReader<R> {
             return Err(malformed("extension", "more bytes behind its end", "zeros only"));
         }
         Ok(bytes)
+    }
+
+    fn is_at_end(&mut self) -> Result<bool> {
+        loop {
+            match self.input.fill_buf() {
+                Ok(ahead) => return Ok(ahead.is_empty()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io(OPERATION, error).at_offset(self.position)),
+            }
+        }
     }
 
     fn fill(&mut self, buffer: &mut [u8]) -> Result<()> {

@@ -2,6 +2,8 @@
 
 use sapwood::files::Time;
 
+use crate::options::ArchiveEnd;
+
 use super::{Member, MemberKind, Segment, TarReader, TarWriter};
 
 fn members() -> Vec<Member> {
@@ -111,6 +113,31 @@ fn an_archive_that_is_cut_off_anywhere_is_refused() {
     }
     let mut reader = TarReader::new(&bytes[..whole + 512]);
     while reader.next_member().unwrap().is_some() {}
+}
+
+/// Where a digest says that the stream is whole it may end behind any member, and nowhere else.
+#[test]
+fn an_archive_without_an_end_mark_ends_behind_a_member() {
+    let mut writer = TarWriter::new(Vec::new());
+    for member in members() {
+        writer.begin(&member).unwrap();
+        writer.write(&vec![7; member.size as usize]).unwrap();
+    }
+    let bytes = writer.finish().unwrap();
+    let whole = bytes.len() - 1024;
+    let ends_at = |length: usize| {
+        let mut reader = TarReader::new(&bytes[..length]).with_end(ArchiveEnd::Anywhere);
+        loop {
+            match reader.next_member() {
+                Ok(Some(_)) => {}
+                ended => return ended.is_ok(),
+            }
+        }
+    };
+    let taken: Vec<usize> = (0..=whole).filter(|&length| ends_at(length)).collect();
+    let (first, last) = (taken[0], taken[taken.len() - 1]);
+    assert_eq!((first, last, taken.len()), (0, whole, members().len() + 1));
+    assert!(ends_at(bytes.len()));
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn what_cannot_be_a_whiteout_is_refused_by_name() {
         file("d/.wh.", ""),
         file("d/.wh..", ""),
         file("d/.wh...", ""),
-        file(".wh..wh.plnk", ""),
+        file(".wh..wh.other", ""),
         file(".wh.d/file", ""),
         directory("d/.wh.sub/"),
         symlink(".wh.e", "d"),

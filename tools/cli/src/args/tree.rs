@@ -97,6 +97,7 @@ impl TreeOptions {
             ownership: self.ownership(),
             special_files: self.special_files(),
             extended_attributes: self.extended_attributes(),
+            ..ImportOptions::default()
         }
     }
 

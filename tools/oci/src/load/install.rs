@@ -6,8 +6,9 @@ use std::thread;
 use oci_spec::image::ImageManifest;
 use sapwood::files::{Files, FilesOptions};
 use sapwood::{Annotations, Error, LayerId, NameKind, Replace, Result, Store};
-use sapwood_archive::{ImportOptions, import_layer_recorded};
+use sapwood_archive::{ArchiveEnd, ImportOptions, import_layer_recorded};
 
+use super::coming::Coming;
 use super::document::expect_image;
 use super::partial::{Partial, forget_partial};
 use super::platform::Platform;
@@ -85,7 +86,7 @@ pub enum Progress {
 ///
 /// Each blob and each tar is verified while it streams, and a layer becomes a snapshot only when its
 /// size, its digest and its diffID were right. Layers that are there already, by their ChainID, are
-/// not read. While one is applied the next ones are fetched and decompressed, in bounded memory. The tag
+/// not read; those that another load brings in meanwhile are waited for. While one is applied the next ones are fetched and decompressed, in bounded memory. The tag
 /// comes last: after an error nothing of the image is left. Where the tag is that image already,
 /// nothing is done.
 ///
@@ -103,11 +104,7 @@ pub fn install(
 ) -> Result<Image> {
     let parts = Parts::read(source, manifest, options)?;
     let made = match parts.standing(store, tag)? {
-        Some(image) => {
-            let layers = parts.layers.len();
-            progress(Progress::Begun { layers, known: layers });
-            Ok(image)
-        }
+        Some(image) => Ok(parts.is_there(image, progress)),
         None => parts.install(store, source, tag, options, progress),
     };
     match &made {
@@ -188,6 +185,24 @@ impl Parts {
         Ok((top == self.chain_ids.last().copied()).then_some(image))
     }
 
+    fn is_there(&self, image: Image, progress: &dyn Fn(Progress)) -> Image {
+        let layers = self.layers.len();
+        progress(Progress::Begun { layers, known: layers });
+        image
+    }
+
+    /// The highest of the layers that is there, with its number.
+    fn highest(&self, store: &Store) -> Result<Option<(usize, LayerId)>> {
+        let known = KnownLayers::of(store)?;
+        let found = |at: usize| Some((at, known.by_chain_id(self.chain_ids[at])?));
+        Ok((0..self.layers.len()).rev().find_map(found))
+    }
+
+    /// The ChainIDs of the layers above that one.
+    fn missing_from(&self, highest: Option<(usize, LayerId)>) -> &[Sha256] {
+        &self.chain_ids[highest.map_or(0, |(at, _)| at + 1)..]
+    }
+
     fn install(
         &self,
         store: &Store,
@@ -196,11 +211,16 @@ impl Parts {
         options: &LoadOptions,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<Image> {
-        let known = KnownLayers::of(store)?;
-        let found = |at: &usize| known.by_chain_id(self.chain_ids[*at]);
-        let base: Option<(usize, LayerId)> =
-            (0..self.layers.len()).rev().find_map(|at| Some((at, found(&at)?)));
-        let first = base.map_or(0, |(at, _)| at + 1);
+        // Others may be bringing in what is missing: when they are done it is there, or it is still missing.
+        let _coming = match self.missing_from(self.highest(store)?) {
+            [] => None,
+            missing => Some(Coming::wait(store, missing)?),
+        };
+        if let Some(image) = self.standing(store, tag)? {
+            return Ok(self.is_there(image, progress));
+        }
+        let base = self.highest(store)?;
+        let first = self.layers.len() - self.missing_from(base).len();
         progress(Progress::Begun { layers: self.layers.len(), known: first });
         let making = match base {
             Some((_, layer)) => store.make_on(&layer.to_string(), tag, options.replace)?,
@@ -224,6 +244,11 @@ impl Parts {
     ) -> Result<()> {
         let allowance = Allowance::new(options.unpacked_bytes_max);
         let mut partial = Partial::new(store);
+        let end = match source.knows_digests() {
+            true => ArchiveEnd::Anywhere,
+            false => ArchiveEnd::Marked,
+        };
+        let import = ImportOptions { end, ..ImportOptions::default() };
         let cores = thread::available_parallelism().map_or(1, usize::from);
         thread::scope(|scope| {
             let mut ahead = VecDeque::new();
@@ -240,12 +265,7 @@ impl Parts {
                     next += 1;
                 }
                 let mut stream = ahead.pop_front().expect("it was begun");
-                let applied = import_layer_recorded(
-                    files,
-                    &mut stream,
-                    &ImportOptions::default(),
-                    &mut |_| {},
-                );
+                let applied = import_layer_recorded(files, &mut stream, &import, &mut |_| {});
                 let diff_id = self.layers[at].diff_id;
                 let about = |error: Error| error.in_file(format!("layer {diff_id}"));
                 stream.finish(applied, diff_id).map_err(about)?;

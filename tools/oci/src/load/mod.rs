@@ -2,6 +2,7 @@
 //! that gives their blobs.
 
 mod archive;
+mod coming;
 mod docker;
 pub mod document;
 mod input;

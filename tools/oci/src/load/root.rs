@@ -58,6 +58,10 @@ impl ImageSource for RootTar {
             false => Ok(Box::new(&self.configuration[..])),
         }
     }
+
+    fn knows_digests(&self) -> bool {
+        false
+    }
 }
 
 impl ImageArchive for RootTar {

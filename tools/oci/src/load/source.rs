@@ -15,6 +15,12 @@ pub trait ImageSource: Sync {
     /// Errors: [`NotFound`](sapwood::ErrorKind::NotFound) where there is none.
     fn open_blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>>;
 
+    /// Whether what comes with the layers says how their tars end: a digest that was not made of the very bytes
+    /// that are read here.
+    fn knows_digests(&self) -> bool {
+        true
+    }
+
     /// A label, beside the usual ones, for the layer that comes of a blob; its name and its value.
     fn label(&self, _layer: &Descriptor) -> Option<(String, String)> {
         None

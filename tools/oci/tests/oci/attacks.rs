@@ -120,7 +120,7 @@ fn layers_that_want_more_than_a_tree_are_refused() {
         ("a whiteout of nothing", vec![file(".wh.", b"")], ".wh."),
         ("a whiteout of a dot", vec![file(".wh..", b"")], ".wh.."),
         ("a whiteout of two dots", vec![file("etc/.wh...", b"")], ".wh..."),
-        ("a mark nobody knows", vec![file(".wh..wh.aufs", b"")], ".wh..wh.aufs"),
+        ("a mark nobody knows", vec![file(".wh..wh.other", b"")], ".wh..wh.other"),
         ("a whiteout that is a directory", vec![directory(".wh.a/")], ".wh.a"),
         ("a whiteout that is a device", vec![device(".wh.a")], ".wh.a"),
         ("a file below a whiteout", vec![file(".wh.a/b", b"")], ".wh.a/b"),

@@ -3,6 +3,7 @@
 use std::io::Cursor;
 use std::sync::Mutex;
 
+use sapwood::files::FilesView;
 use sapwood::{ErrorKind, Replace, Store};
 use sapwood_oci::{
     ArchiveForm, Compression, Image, Input, LoadOptions, Progress, Sha256, load, open_archive,
@@ -10,7 +11,7 @@ use sapwood_oci::{
 use serde_json::json;
 
 use crate::crafted::*;
-use crate::support::{listing, read, store};
+use crate::support::{listing, noise, read, store};
 
 pub fn stream(bytes: Vec<u8>) -> Input {
     Input::Stream(Box::new(Cursor::new(bytes)))
@@ -319,6 +320,8 @@ fn two_loads_of_one_image_at_once_share_what_is_done() {
         assert_eq!(read(image.view(), "file5"), content);
         assert_eq!(image.layers(&store).unwrap().len(), 6);
     }
+    // Each load had layers of its own, for good: nothing ever makes equal ones the same.
+    assert_eq!(store.layer_ids().unwrap().len(), 6 + 4);
     let marks = std::fs::read_dir(store.path().join("layers")).unwrap().filter(|entry| {
         entry.as_ref().unwrap().path().extension().is_some_and(|end| end == "making")
     });
@@ -367,4 +370,41 @@ fn odd_orders_within_a_layer_have_one_meaning() {
     let mut out = Vec::new();
     assert!(sapwood_archive::export_residue(&view.unwrap(), &mut out).unwrap());
     assert_eq!(Some(Sha256::of(&out)), layers[1].diff_id);
+}
+
+/// Such layers could not be brought in, though all other tools take them.
+#[test]
+fn layers_of_old_and_careless_writers_come_in_and_go_out_as_they_came() {
+    let (_folder, store) = store();
+    let of_aufs = Layer::of(&[
+        directory(".wh..wh.plnk/"),
+        file(".wh..wh.plnk/12.34", &noise(5_000, 1)),
+        directory(".wh..wh.orph/"),
+        file(".wh..wh.aufs", b""),
+        file("a", b"a"),
+    ]);
+    let marked = tar(&[file("b", b"b")]);
+    let unmarked = Layer::new(&marked[..marked.len() - 1024], Compression::Gzip);
+    let nothing = Layer::new(b"", Compression::None);
+    let layers = [of_aufs, unmarked, nothing];
+    load_all(&store, stream(Crafted::image("old:1", &layers).to_tar())).unwrap();
+    let image = Image::open(&store, "old:1").unwrap();
+    let paths: Vec<String> = listing(image.view()).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["", "a", "b"]);
+    for layer in image.layers(&store).unwrap() {
+        let view = FilesView::open(store.snapshot_of(&layer.id.to_string()).unwrap()).unwrap();
+        let mut out = Vec::new();
+        assert!(sapwood_archive::export_residue(&view, &mut out).unwrap());
+        assert_eq!(Some(Sha256::of(&out)), layer.diff_id);
+    }
+
+    // Cut off inside a member it is none, and where no digest came with it, nobody knows.
+    let cut = Layer::new(&marked[..512], Compression::Gzip);
+    let error = load_all(&store, stream(Crafted::image("cut:1", &[cut]).to_tar())).unwrap_err();
+    assert!(error.to_string().contains("end mark"), "{error}");
+    let options = LoadOptions::default();
+    let root = stream(marked[..marked.len() - 1024].to_vec());
+    let archive = open_archive(&store, root, Some(ArchiveForm::Root), &options).unwrap();
+    let error = load(&store, &*archive, None, Some("root:1"), &options, &|_| {}).unwrap_err();
+    assert!(error.to_string().contains("end mark"), "{error}");
 }
