@@ -40,10 +40,17 @@ impl CaughtSignals {
     }
 
     /// Hands them, those of before too, to the process in the container; that ends by them, or not, as it
-    /// likes.
-    pub fn hand_to(mut self, signaller: Signaller) -> Result<()> {
+    /// likes. A signal that `is_for_us` is not handed on.
+    pub fn hand_to(
+        mut self,
+        signaller: Signaller,
+        is_for_us: impl Fn() -> bool + Send + 'static,
+    ) -> Result<()> {
         let listen = move || {
             for number in self.0.forever() {
+                if is_for_us() {
+                    continue;
+                }
                 let signal = Signal::from_named_raw(number).expect("one of those above");
                 if let Err(error) = signaller.send(signal) {
                     eprintln!("sapwood: {error}");

@@ -116,6 +116,8 @@ pub enum CliError {
     NotRun(Box<CliError>),
     /// A container's own.
     Container(sapwood_container::Error),
+    /// A container ended, and what it wrote last could not be committed.
+    Lost { name: String, why: String },
     /// What a registry, or the way to it, said.
     Registry(sapwood::Error),
     /// The engine's own error, and what to do about it.
@@ -194,7 +196,7 @@ impl CliError {
             CliError::Container(sapwood_container::Error::Engine(error)) => {
                 exit_of_kind(error.kind())
             }
-            CliError::Container(_) => Exit::Io,
+            CliError::Container(_) | CliError::Lost { .. } => Exit::Io,
             CliError::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Exit::NotFound,
                 io::ErrorKind::AlreadyExists => Exit::AlreadyExists,
@@ -315,6 +317,9 @@ impl fmt::Display for CliError {
             CliError::Program { command, said } => write!(f, "{command}: {said}"),
             CliError::NotRun(cause) => cause.fmt(f),
             CliError::Container(error) => error.fmt(f),
+            CliError::Lost { name, why } => {
+                write!(f, "{name} ended, and what it wrote since its last commit is lost: {why}")
+            }
         }
     }
 }

@@ -43,8 +43,9 @@ mod system_calls;
 pub use accounts::{Account, Accounts};
 pub use containers::{
     Commit, Committed, Container, Exec, ExecSettings, HeldContainer, Letter, NewContainer, Record,
-    RunningContainer, Sealing, Status, commit, container, create, differences, exec, hold, list,
-    output_file, remove, remove_record, remove_stale, signal, wait_for_end,
+    RunningContainer, Sealing, Status, commit, container, create, differences, exec,
+    give_up_commit, hold, list, output_file, remove, remove_record, remove_stale, signal,
+    wait_for_end,
 };
 pub use error::{Error, Result, exit_code};
 pub use job::{Access, Content, Job, Mount, Network, Streams, hostname_of};

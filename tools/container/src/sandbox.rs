@@ -16,7 +16,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sapwood::files::{Files, Paths};
 use sapwood::medium::create_private_folders;
 use sapwood::{ErrorKind, LayerId};
-use sapwood_fuse::{AccessTimes, Audience, Ended, Mount, MountOptions};
+use sapwood_fuse::{
+    AccessTimes, Audience, Ended, LastCommit, Mount, MountOptions, Reporter, Unmounter,
+};
 
 use crate::accounts::Accounts;
 use crate::bundle;
@@ -43,7 +45,7 @@ pub fn run(
 ) -> Result<(u8, Files)> {
     let mut sandbox = Sandbox::start(runtime, files, place, job, streams)?;
     let ran = sandbox.wait();
-    let files = sandbox.end()?;
+    let files = sandbox.end(LastCommit::Leave)?;
     Ok((ran?, files))
 }
 
@@ -80,7 +82,7 @@ impl Sandbox {
         streams: Streams,
     ) -> Result<Sandbox> {
         let id = format!("sapwood-{}", &LayerId::random()?.to_string()[..16]);
-        Sandbox::start_as(id, runtime, files, place, job, streams)
+        Sandbox::start_as(id, runtime, files, place, job, streams, Arc::new(|_| {}))
     }
 
     pub(crate) fn start_as(
@@ -90,9 +92,10 @@ impl Sandbox {
         place: &Place,
         job: &Job,
         streams: Streams,
+        report: Reporter,
     ) -> Result<Sandbox> {
         expect_root()?;
-        let mount = match serve(runtime, files, place, job, &id) {
+        let mount = match serve(runtime, files, place, job, &id, report) {
             Ok(mount) => mount,
             Err(error) => {
                 // That it failed is told; what is left is told with the next attempt.
@@ -121,7 +124,7 @@ impl Sandbox {
                 Ok(Sandbox { id, runtime, place, mount, child, signaller, guard })
             }
             Err(error) => {
-                unmount(mount)?.map_or(Ok(()), Files::close)?;
+                unmount(mount, LastCommit::Leave)?.map_or(Ok(()), Files::close)?;
                 place.clear()?;
                 Err(error.into())
             }
@@ -131,6 +134,11 @@ impl Sandbox {
     /// Sends signals to the process.
     pub fn signaller(&self) -> Signaller {
         self.signaller.clone()
+    }
+
+    /// Gives up a last commit that waits for room.
+    pub fn unmounter(&self) -> Unmounter {
+        self.mount.unmounter()
     }
 
     /// Waits until the process runs, or has ended already.
@@ -161,8 +169,8 @@ impl Sandbox {
     }
 
     /// Ends what is left: whatever still runs, the mount, the files of the bundle. Gives the files of
-    /// the tree back.
-    pub fn end(mut self) -> Result<Files> {
+    /// the tree back. Where they are to be committed and the host has no room, that waits until it has.
+    pub fn end(mut self, commit: LastCommit) -> Result<Files> {
         // It may have been killed, and then what it started is still there.
         let killed = self.child.kill();
         let waited = self.child.wait();
@@ -171,14 +179,14 @@ impl Sandbox {
             // One more process is not started for nothing.
             false => Ok(()),
         };
-        let files = unmount(self.mount)?;
+        let files = unmount(self.mount, commit);
         self.guard.dismiss()?;
         killed
             .and(waited.map(drop))
             .and(deleted)
             .map_err(|error| sapwood::Error::io("end a container", error))?;
         self.place.clear()?;
-        Ok(files.expect("a mount of live files"))
+        Ok(files?.expect("a mount of live files"))
     }
 }
 
@@ -239,15 +247,15 @@ fn runs(pid_file: &Path) -> bool {
     !number.is_empty() && !name.trim_end().ends_with(":INIT]")
 }
 
-fn unmount(mount: Mount) -> sapwood::Result<Option<Files>> {
+fn unmount(mount: Mount, commit: LastCommit) -> sapwood::Result<Option<Files>> {
     match mount.unmounter().unmount() {
         // Somebody on the host is in it: it ends when they have left.
-        Ok(Ended::Now | Ended::WhenClosed) => {}
+        Ok(Ended::Now | Ended::WhenClosed | Ended::WhenThereIsRoom) => {}
         // Somebody unmounted it by hand.
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    mount.wait_for_files()
+    mount.wait_for_files(commit)
 }
 
 fn serve(
@@ -256,6 +264,7 @@ fn serve(
     place: &Place,
     job: &Job,
     id: &str,
+    report: Reporter,
 ) -> sapwood::Result<Mount> {
     if !runtime.makes_working_directories() {
         make_working_directory(&files, job)?;
@@ -275,6 +284,7 @@ fn serve(
         devices: true,
         mount_points,
         room_of: place.room_of.clone(),
+        report,
         ..MountOptions::default()
     };
     let mount = Mount::writable(files, &rootfs, options)?;

@@ -23,6 +23,7 @@ mod awake;
 mod barrier;
 mod control;
 mod device;
+mod ending;
 mod errno;
 mod held_back;
 mod ids;
@@ -38,7 +39,7 @@ mod tree;
 pub use control::{RunningMount, control_folder, remove_stale_socket, remove_stale_sockets};
 pub use device::{Unmount, detach};
 pub use ids::{IdMap, IdRange, UNMAPPED_ID};
-pub use mount::{Ended, Mount, Unmounter};
+pub use mount::{Ended, LastCommit, Mount, Unmounter};
 pub use options::{
     AccessTimes, Audience, Durability, MountOptions, MountPoint, Reporter, THREADS_DEFAULT,
 };

@@ -10,10 +10,11 @@ use sapwood::{Error, ErrorKind, Result};
 use crate::awake::Awake;
 use crate::control::Control;
 use crate::device::{self, Access, FilesystemNumber, Unmount};
+use crate::ending::Ending;
 use crate::held_back::HeldBack;
 use crate::kernel;
 use crate::live::Live;
-use crate::options::MountOptions;
+use crate::options::{MountOptions, Reporter};
 use crate::server::Server;
 use crate::tree::Tree;
 
@@ -21,10 +22,11 @@ use crate::tree::Tree;
 ///
 /// It stays until somebody unmounts it, by [`Mount::unmounter`], `umount` or `fusermount3 -u`;
 /// [`Mount::wait`] sees it through to the commit at its end.
-#[derive(Debug)]
 pub struct Mount {
     session: BackgroundSession,
     control: Option<Control>,
+    ending: Ending,
+    report: Reporter,
     live: Live,
     tree: Tree,
     directory: PathBuf,
@@ -37,6 +39,17 @@ pub struct Unmounter {
     directory: PathBuf,
     number: FilesystemNumber,
     live: Live,
+    ending: Ending,
+}
+
+/// What is done with what was written last through a mount, when it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastCommit {
+    /// It is committed. Where the host has no room, that waits until it has: what is not committed lies in
+    /// this process alone.
+    Make,
+    /// It is not: that is left to whoever gets the files, or they are given up.
+    Leave,
 }
 
 impl Mount {
@@ -75,6 +88,7 @@ impl Mount {
         let mut config = Config::default();
         config.n_threads = Some(options.threads);
         let awake = Arc::new(Awake::new());
+        let report = Arc::clone(&options.report);
         let held_back = Arc::new(HeldBack::new(&directory).map_err(failed)?);
         let server =
             Server::new(tree.clone(), options.clone(), Arc::clone(&awake), Arc::clone(&held_back))?;
@@ -108,7 +122,8 @@ impl Mount {
             Tree::View(_) => None,
             Tree::Live(files) => Some(files.clone()),
         });
-        Ok(Mount { session, control: None, live, tree, directory, number })
+        let ending = Ending::default();
+        Ok(Mount { session, control: None, ending, report, live, tree, directory, number })
     }
 
     /// Lets other processes ask for commits and snapshots through a socket in `folder`, which is
@@ -116,7 +131,8 @@ impl Mount {
     ///
     /// Errors: what the host says; nothing is mounted any more then.
     pub fn listening_in(mut self, folder: &Path) -> Result<Mount> {
-        match Control::listen(folder, self.live.clone(), &self.directory, self.number) {
+        let (live, ending) = (self.live.clone(), self.ending.clone());
+        match Control::listen(folder, live, ending, &self.directory, self.number) {
             Ok(control) => {
                 self.control = Some(control);
                 Ok(self)
@@ -136,31 +152,40 @@ impl Mount {
 
     /// A handle that unmounts.
     pub fn unmounter(&self) -> Unmounter {
-        let Mount { directory, number, live, .. } = self;
-        Unmounter { directory: directory.clone(), number: *number, live: live.clone() }
+        let Mount { directory, number, live, ending, .. } = self;
+        let (directory, live, ending) = (directory.clone(), live.clone(), ending.clone());
+        Unmounter { directory, number: *number, live, ending }
     }
 
     /// Waits until the mount has ended, then commits what came last and closes the volume.
     ///
+    /// Where the host has no room for that commit it is tried again until there is some, which the reporter
+    /// is told, and whoever asks: the kernel took the mount away before this could refuse. See
+    /// [`Unmounter::give_up`], [`RunningMount::wants_room`](crate::RunningMount::wants_room).
+    ///
     /// Errors: what kept the server from serving, or the last commit from being made.
     pub fn wait(self) -> Result<()> {
-        self.wait_and(|| Ok(()))
+        let close = |files: Option<Files>| files.map_or(Ok(()), Files::close);
+        self.end(LastCommit::Make, close)
     }
 
-    /// As [`Mount::wait`], then does what else belongs to the end, before those who wait for it in
-    /// other processes are told.
+    /// Waits until the mount has ended, then gives up what was not committed, and does what else belongs to
+    /// the end, before those who wait for it in other processes are told.
     ///
-    /// Errors: as [`Mount::wait`]; those of `then`.
-    pub fn wait_and(self, then: impl FnOnce() -> Result<()>) -> Result<()> {
-        self.end(|files| files.map_or(Ok(()), Files::close), then)
+    /// Errors: what kept the server from serving; those of `then`.
+    pub fn wait_and_give_up(self, then: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.end(LastCommit::Leave, |files| {
+            let given_up = files.map_or(Ok(()), Files::abandon);
+            given_up.and(then())
+        })
     }
 
-    /// As [`Mount::wait`], but gives the files back instead of closing them: all that was written
-    /// through the mount is in them, and nobody holds any of them. `None` where the mount was one
+    /// Waits until the mount has ended, and gives the files back instead of closing them: all that was
+    /// written through the mount is in them, and nobody holds any of them. `None` where the mount was one
     /// to read only.
     ///
-    /// Errors: what kept the server from serving.
-    pub fn wait_for_files(self) -> Result<Option<Files>> {
+    /// Errors: what kept the server from serving; as [`Mount::wait`], where the commit is made.
+    pub fn wait_for_files(self, commit: LastCommit) -> Result<Option<Files>> {
         let mut kept = None;
         let keep = |files: Option<Files>| {
             if let Some(files) = &files {
@@ -169,33 +194,50 @@ impl Mount {
             kept = files;
             Ok(())
         };
-        self.end(keep, || Ok(()))?;
+        self.end(commit, keep)?;
         Ok(kept)
     }
 
     fn end(
         self,
+        commit: LastCommit,
         close: impl FnOnce(Option<Files>) -> Result<()>,
-        then: impl FnOnce() -> Result<()>,
     ) -> Result<()> {
-        let Mount { session, control, live, tree, directory, .. } = self;
+        let Mount { session, control, ending, report, live, tree, directory, .. } = self;
         let served = session.join().map_err(|error| Error::io("serve a mount", error));
         if served.is_err() {
             // What is left of it answers nobody. It may be gone already.
             let _ = device::detach(&directory, Unmount::Detach);
         }
-        live.end();
-        let closed = close(match tree {
+        let files = match tree {
             Tree::View(_) => None,
             Tree::Live(files) => Some(files),
-        });
+        };
+        let committed = match (&files, commit) {
+            (Some(files), LastCommit::Make) => ending.commit(
+                || files.flush(),
+                || !files.volume().is_poisoned(),
+                |error| {
+                    let directory = directory.display();
+                    report(&format!("{directory}: not mounted any more; its last commit is tried again until it is made: {error}"));
+                },
+            ),
+            _ => Ok(()),
+        };
+        live.end();
+        let closed = committed.and_then(|()| close(files));
         let ended = served.and(closed).map_err(|error| error.in_file(directory));
-        let then = then();
-        let ended = ended.and(then);
+        ending.end(&ended);
         if let Some(control) = control {
-            control.end(&ended);
+            control.end();
         }
         ended
+    }
+}
+
+impl std::fmt::Debug for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mount").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 
@@ -206,6 +248,9 @@ impl Unmounter {
     /// Errors: [`ErrorKind::Stale`] where another mount lies on it, or it was moved: then it goes on, with
     /// what was written so far committed.
     pub fn unmount(&self) -> Result<Ended> {
+        if self.ending.refused().is_some() {
+            return Ok(Ended::WhenThereIsRoom);
+        }
         let found = FilesystemNumber::on(&self.directory);
         if found.is_ok_and(|found| found != self.number) {
             self.commit()?;
@@ -220,6 +265,12 @@ impl Unmounter {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Has the last commit tried no more, where the host has no room for it: what was written since the one
+    /// before is lost, and the mount ends with the error. Whether it waited for room.
+    pub fn give_up(&self) -> bool {
+        self.ending.give_up()
     }
 
     fn commit(&self) -> Result<()> {
@@ -247,4 +298,6 @@ pub enum Ended {
     Now,
     /// When the last file in it is closed.
     WhenClosed,
+    /// It is not any more; but its last commit waits until the host has room.
+    WhenThereIsRoom,
 }

@@ -26,7 +26,7 @@ fn run_in(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
     };
     let signals = CaughtSignals::catch()?;
     let process = exec(&store, &args.name, &settings, Streams::inherited())?;
-    signals.hand_to(process.signaller())?;
+    signals.hand_to(process.signaller(), || false)?;
     let exit_code = process.wait()?;
     context.print_beside_data(&Ended { name: &args.name, exit_code })?;
     Ok(Verdict::Process(exit_code))

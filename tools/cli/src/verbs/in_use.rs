@@ -2,6 +2,7 @@
 
 use sapwood::{ErrorKind, Store};
 use sapwood_container::{Status, container};
+use sapwood_fuse::RunningMount;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -27,12 +28,18 @@ pub fn explain(error: CliError, context: &Context<'_>) -> CliError {
 
 /// Who uses a volume, and how to go on.
 fn user(store: &Store, volume: &str, context: &Context<'_>) -> Option<String> {
+    let mount = context.running_mount(store, volume).ok().flatten();
+    if let Some(error) = mount.as_ref().and_then(RunningMount::wants_room) {
+        return Some(format!(
+            "not mounted any more, and its last commit waits for room; make some, and it ends, with `flush {volume}` at once: {error}"
+        ));
+    }
     if container(store, volume).is_ok_and(|container| container.status == Status::Running) {
         return Some(format!(
             "a container that runs; `exec {volume}` works in it, `stop {volume}` ends it"
         ));
     }
-    let mount = context.running_mount(store, volume).ok()??;
+    let mount = mount?;
     let directory = mount.directory().display();
     Some(format!("mounted on {directory}; write there, or `umount {directory}` first"))
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sapwood::files::Paths;
 use sapwood::store::{GivenUp, Name, Store};
 use sapwood::{ErrorKind, LayerId};
-use sapwood_container::{Status, container};
+use sapwood_container::{Status, container, give_up_commit};
 use sapwood_fuse::remove_stale_socket;
 use serde::Serialize;
 
@@ -215,7 +215,11 @@ fn give_up(
 fn end(store: &Store, name: &str) -> Result<bool> {
     let Ok(container) = container(store, name) else { return Ok(true) };
     if container.status == Status::Running {
-        kill(store, name)?;
+        match kill(store, name) {
+            // What it wrote last waits for room: it goes with it.
+            Err(_) if give_up_commit(store, name)? => kill(store, name)?,
+            killed => killed?,
+        }
     }
     // One that goes with its process is removed by that which served it.
     let is_there = || store.resolve(name).is_ok();

@@ -4,8 +4,12 @@ use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::process::Stdio;
+use std::sync::Arc;
 
-use sapwood_container::{Error, HeldContainer, Streams, expect_root, hold, output_file};
+use sapwood_container::{
+    Error, HeldContainer, RunningContainer, Streams, expect_root, hold, output_file,
+};
+use sapwood_fuse::Reporter;
 use serde::Serialize;
 
 use crate::args::StartArgs;
@@ -69,8 +73,8 @@ fn hold_and_start(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
         Error::Runtime { name, said, .. } => Error::Runtime { name, said, is_told: false },
         error => error,
     };
-    let mut running = held.start(streams).map_err(told_here)?;
-    signals.hand_to(running.signaller())?;
+    let mut running = held.start(streams, report()).map_err(told_here)?;
+    hand(signals, &running)?;
     running.wait_until_started()?;
     if running.has_ended()? {
         let exit_code = running.wait().map_err(told_here)?;
@@ -90,11 +94,22 @@ pub fn foreground(
 ) -> Result<Verdict> {
     let name = held.name().to_owned();
     daemon::abort_on_panic();
-    let running = held.start(Streams::inherited())?;
-    signals.hand_to(running.signaller())?;
+    let running = held.start(Streams::inherited(), report())?;
+    hand(signals, &running)?;
     let exit_code = running.wait()?;
     context.print_beside_data(&Ended { name: &name, exit_code })?;
     Ok(Verdict::Process(exit_code))
+}
+
+/// Hands signals on. Once the process has ended and what it wrote waits for room, one gives that up.
+fn hand(signals: CaughtSignals, running: &RunningContainer) -> Result<()> {
+    let unmounter = running.unmounter();
+    signals.hand_to(running.signaller(), move || unmounter.give_up())
+}
+
+/// Where the failures of a tree are told that what runs over it only sees as an error number.
+fn report() -> Reporter {
+    Arc::new(|text| eprintln!("sapwood: {text}"))
 }
 
 /// Has a process of its own run a container that was made.

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use sapwood::Store;
-use sapwood_container::{Status, container, signal, wait_for_end};
+use sapwood::{ErrorKind, Store};
+use sapwood_container::{Container, Record, Status, container, signal, wait_for_end};
 use serde::Serialize;
 
 use crate::args::StopArgs;
@@ -30,6 +30,7 @@ impl Report for Stopped<'_> {
 
 pub fn run(args: &StopArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
+    let mut stopped = Vec::new();
     for name in &args.names {
         let container = container(&store, name)?;
         // One that has ended is what was asked for.
@@ -39,13 +40,31 @@ pub fn run(args: &StopArgs, context: &Context<'_>) -> Result<Verdict> {
         let of_image = container.record.stop_signal;
         let asked = args.signal.as_deref().or(of_image.as_deref()).unwrap_or("TERM");
         signal(&store, name, asked)?;
+        stopped.push(name);
     }
-    for name in &args.names {
-        if !wait_for_end(&store, name, Duration::from_secs(args.time))? {
-            kill(&store, name)?;
-        }
-    }
+    // Each is seen to its end, whatever one of them meets there.
+    let ended: Vec<Result<()>> = stopped
+        .into_iter()
+        .map(|name| {
+            if !wait_for_end(&store, name, Duration::from_secs(args.time))? {
+                kill(&store, name)?;
+            }
+            expect_kept(&store, name)
+        })
+        .collect();
+    ended.into_iter().collect::<Result<()>>()?;
     context.print(&Stopped { names: &args.names })
+}
+
+/// That all is committed that a container wrote which has ended. One that went with its end need not be.
+fn expect_kept(store: &Store, name: &str) -> Result<()> {
+    match container(store, name) {
+        Ok(Container { record: Record { lost: Some(why), .. }, .. }) => {
+            Err(CliError::Lost { name: name.to_owned(), why })
+        }
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Kills what runs in a container, and waits until nothing of it is left. That it ends by itself

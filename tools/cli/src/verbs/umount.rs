@@ -7,9 +7,11 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use sapwood::store::Name;
+use sapwood::{Error, ErrorKind};
 use sapwood_fuse::{RunningMount, Unmount, control_folder, detach};
 use serde::Serialize;
 
+use super::mount::is_temporary;
 use crate::args::UmountArgs;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
@@ -38,21 +40,56 @@ pub fn run(args: &UmountArgs, context: &Context<'_>) -> Result<Verdict> {
     let directory =
         std::path::absolute(&args.directory).map_err(CliError::file("unmount", &args.directory))?;
     let directory = directory.canonicalize().unwrap_or(directory);
-    match (find(&directory)?, args.lazy) {
-        (Some(mut mount), true) => {
-            mount.flush()?;
-            detach(&directory, Unmount::Detach)?;
+    let how = if args.lazy { Unmount::Detach } else { Unmount::WhenFree };
+    let unmount = || detach(&directory, how);
+    match find(&directory)? {
+        Some(Found { mut mount, volume }) => {
+            // After the unmount nobody could refuse any more. What goes with it needs no commit.
+            if !is_temporary(volume.as_str()) {
+                mount.flush_before_unmount().map_err(|error| stays(&directory, error))?;
+            }
+            match how {
+                Unmount::Detach => unmount()?,
+                // Done is when the last commit is.
+                Unmount::WhenFree => {
+                    mount.wait_after(unmount).map_err(|error| waits(&volume, error))?;
+                }
+            }
         }
-        // Done is when the last commit is.
-        (Some(mount), false) => mount.wait_after(|| detach(&directory, Unmount::WhenFree))?,
-        (None, true) => detach(&directory, Unmount::Detach)?,
-        (None, false) => detach(&directory, Unmount::WhenFree)?,
+        None => unmount()?,
     }
     context.print(&Unmounted { directory: directory.display().to_string() })
 }
 
+/// The server of a mount, and what it serves.
+struct Found {
+    mount: RunningMount,
+    volume: Name,
+}
+
+/// A commit that failed before anything was unmounted.
+fn stays(directory: &Path, error: Error) -> Error {
+    if error.kind() != ErrorKind::NoSpace {
+        return error;
+    }
+    let expected = "room: make some, and unmount it then; it stays mounted";
+    let text = error.to_string();
+    Error::new(ErrorKind::NoSpace, "unmount").in_file(directory).about("commit", text, expected)
+}
+
+/// A commit that found no room when nothing was mounted any more, of what was written meanwhile.
+fn waits(volume: &Name, error: Error) -> Error {
+    if error.kind() != ErrorKind::NoSpace {
+        return error;
+    }
+    let expected =
+        format!("room: it is tried again until there is some, `flush {volume}` does so now");
+    let text = error.to_string();
+    Error::new(ErrorKind::NoSpace, "commit what was unmounted").about("commit", text, expected)
+}
+
 /// The server of the mount on `directory`, where there is one to be asked.
-fn find(directory: &Path) -> Result<Option<RunningMount>> {
+fn find(directory: &Path) -> Result<Option<Found>> {
     let list = fs::read_to_string(MOUNTS).map_err(CliError::file("list mounts", MOUNTS))?;
     let source = list.lines().rev().find_map(|line| {
         let mut words = line.split(' ');
@@ -67,12 +104,12 @@ fn find(directory: &Path) -> Result<Option<RunningMount>> {
     // Both the store's path and the volume's name may hold colons.
     let source = source.to_string_lossy();
     for (at, _) in source.match_indices(':') {
-        let Ok(name) = Name::new(&source[at + 1..]) else { continue };
-        let folder = control_folder(Path::new(&source[..at]), &name);
+        let Ok(volume) = Name::new(&source[at + 1..]) else { continue };
+        let folder = control_folder(Path::new(&source[..at]), &volume);
         if let Some(mount) = RunningMount::find(&folder)?
             && mount.is_shown_on(directory)
         {
-            return Ok(Some(mount));
+            return Ok(Some(Found { mount, volume }));
         }
     }
     Ok(None)

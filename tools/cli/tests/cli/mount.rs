@@ -9,15 +9,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use sapwood::files::{FilesView, Inode, ReadFiles};
 use sapwood::{Store, StoreOptions};
 
-use super::support::{Place, Said, skip};
+use super::support::{Place, Said, pattern, skip};
 
 /// A place with a tree, where this machine can mount; else the test says so loudly.
 fn place(test: &str) -> Option<Place> {
+    place_in(test, Place::with_store)
+}
+
+/// As [`place`], in a store as `make` makes it.
+fn place_in(test: &str, make: fn() -> Place) -> Option<Place> {
     if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
         skip(test, "mounts need root and /dev/fuse");
         return None;
     }
-    let place = Place::with_store();
+    let place = make();
     let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
     store.create_tree("web").unwrap().close().unwrap();
     fs::create_dir(place.path("mnt")).unwrap();
@@ -184,6 +189,52 @@ fn mounts_on_one_directory_are_told_apart() {
     assert_eq!(fs::read(mount.join("file")).unwrap(), b"below");
     place.ok(&["umount", "mnt"]);
     assert_eq!(fs::read_dir(&mount).unwrap().count(), 0);
+}
+
+/// The mount was gone, and what was not committed with it.
+#[test]
+fn a_full_host_keeps_what_was_written_until_there_is_room() {
+    let test = "a_full_host_keeps_what_was_written_until_there_is_room";
+    let Some(place) = place_in(test, Place::with_small_store) else { return };
+    let mount = place.path("mnt");
+    let _mounted = Mounted(mount.clone());
+    let content = pattern(1, 1 << 20);
+    place.ok(&["mount", "web", "mnt"]);
+    fs::write(mount.join("first"), &content).unwrap();
+    place.fill();
+    for words in [&["umount", "mnt"][..], &["umount", "--lazy", "mnt"]] {
+        expect(&place.run(words), 7, "it stays mounted");
+        assert_eq!(fs::read(mount.join("first")).unwrap(), content);
+    }
+    place.make_room();
+    place.ok(&["umount", "mnt"]);
+    assert_eq!(place.ok(&["cat", "web:/first"]), content);
+    place.ok(&["snapshot", "web", "--tag", "web:1"]);
+
+    // Others ask nobody: the server keeps it, and says so to whoever comes to the volume.
+    place.ok(&["mount", "web", "mnt"]);
+    fs::write(mount.join("second"), &content).unwrap();
+    place.fill();
+    rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::empty()).unwrap();
+    let is_told = |_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        place.run(&["mount", "web", "mnt"]).stderr.contains("its last commit waits for room")
+    };
+    assert!((0..3000).any(is_told), "nobody is told");
+    expect(&place.run(&["flush", "web"]), 7, "no space");
+    expect(&place.run(&["rm", "web"]), 4, "`flush web`");
+    place.make_room();
+    place.ok(&["flush", "web"]);
+    assert_eq!(place.ok(&["cat", "web:/second"]), content);
+
+    // What goes with the unmount needs no room.
+    place.ok(&["mount", "--temporary", "web:1", "mnt"]);
+    fs::write(mount.join("third"), &content).unwrap();
+    place.fill();
+    place.ok(&["umount", "mnt"]);
+    place.make_room();
+    assert_eq!(place.json(&["prune"], 0)["temporary_forks"], 0);
+    place.ok(&["check", "--data"]);
 }
 
 /// Nobody syncs, nobody asks: a kill loses no more than the interval.

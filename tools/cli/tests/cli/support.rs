@@ -8,9 +8,23 @@ use std::process::Output;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+/// What takes all room of a small host.
+const FILLER: &str = "filler";
+
 /// A folder with room for a store and for images.
 pub struct Place {
+    /// Goes first.
+    _small: Option<SmallHost>,
     folder: TempDir,
+}
+
+/// A filesystem that is soon full.
+struct SmallHost(PathBuf);
+
+impl Drop for SmallHost {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
 }
 
 /// What a command said.
@@ -23,7 +37,32 @@ pub struct Said {
 impl Place {
     /// A folder without a store.
     pub fn empty() -> Place {
-        Place { folder: tempfile::tempdir().unwrap() }
+        Place { _small: None, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A folder with a fresh store on a host that has 24 MiB. For those who may mount.
+    pub fn with_small_store() -> Place {
+        let place = Place::empty();
+        std::fs::create_dir(place.store()).unwrap();
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", place.store(), "tmpfs", flags, c"size=24m").unwrap();
+        let small = Some(SmallHost(place.store()));
+        let place = Place { _small: small, ..place };
+        place.ok(&["init"]);
+        place
+    }
+
+    /// Leaves the host of a small store no room.
+    pub fn fill(&self) {
+        let mut filler = std::fs::File::create(self.store().join(FILLER)).unwrap();
+        for length in [1 << 20, 4096] {
+            while filler.write_all(&vec![1; length]).is_ok() {}
+        }
+    }
+
+    /// Gives the room back.
+    pub fn make_room(&self) {
+        std::fs::remove_file(self.store().join(FILLER)).unwrap();
     }
 
     /// A folder with a fresh store.

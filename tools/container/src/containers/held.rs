@@ -4,7 +4,7 @@ use oci_spec::image::ImageConfiguration;
 use sapwood::files::{Files, FilesOptions};
 use sapwood::store::Name;
 use sapwood::{LayerId, Snapshot, Store, Volume};
-use sapwood_fuse::Durability;
+use sapwood_fuse::{Durability, Reporter};
 
 use super::folder::{self, Lock};
 use super::record::{Record, missing, now};
@@ -77,6 +77,7 @@ pub fn create(store: &Store, new: &NewContainer<'_>) -> sapwood::Result<HeldCont
         finished: None,
         exit_code: None,
         error: None,
+        lost: None,
         runtime: None,
         runtime_id: None,
     };
@@ -113,17 +114,19 @@ impl HeldContainer {
         &self.record
     }
 
-    /// Mounts it, and starts its process.
+    /// Mounts it, and starts its process. Failures that its users see as an error number only are told to
+    /// `report`.
     ///
     /// Errors: as [`Sandbox::start`]; the record says so, and the container stays.
-    pub fn start(self, streams: Streams) -> Result<RunningContainer> {
+    pub fn start(self, streams: Streams, report: Reporter) -> Result<RunningContainer> {
         let HeldContainer { name, store, mut record, volume, lock } = self;
         let folder = folder::of(&store, &name);
         let start = || {
             let runtime = Runtime::find(record.settings.runtime.as_deref())?;
             let id = format!("sapwood-{}", &LayerId::random()?.to_string()[..16]);
             record.started = Some(now());
-            (record.finished, record.exit_code, record.error) = (None, None, None);
+            (record.finished, record.exit_code) = (None, None);
+            (record.error, record.lost) = (None, None);
             record.runtime = Some(runtime.name().to_owned());
             record.runtime_id = Some(id.clone());
             record.write(&folder)?;
@@ -134,7 +137,7 @@ impl HeldContainer {
                 false => Durability::OnSync,
             };
             let place = folder::place(&store, &name, durability);
-            Sandbox::start_as(id, &runtime, files, &place, &job, streams)
+            Sandbox::start_as(id, &runtime, files, &place, &job, streams, report)
         };
         match start() {
             Ok(sandbox) => Ok(RunningContainer { sandbox, store, name, folder, record, lock }),

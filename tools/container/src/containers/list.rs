@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sapwood::store::Name;
-use sapwood::{Error, NameKind, NamesLeft, Result, Store};
-use sapwood_fuse::Durability;
+use sapwood::{Error, ErrorKind, NameKind, NamesLeft, Result, Store};
+use sapwood_fuse::{Durability, RunningMount, control_folder};
 
 use super::folder::{self, Lock};
 use super::record::{Record, missing};
@@ -96,11 +96,18 @@ pub fn signal(store: &Store, name: &str, signal: &str) -> crate::Result<()> {
 
 /// Waits until a container no longer runs; whether it came to that in time. What a [`signal`] left that
 /// came with its end is taken away.
+///
+/// Errors: [`sapwood::ErrorKind::NoSpace`] where its process has ended, and what it wrote waits for room to be
+/// committed.
 pub fn wait_for_end(store: &Store, name: &str, time: Duration) -> Result<bool> {
     let name = Name::new(name)?;
     let folder = folder::of(store, &name);
     let began = Instant::now();
     while Lock::is_taken(&folder)? {
+        if let Some(mut mount) = waiting_for_room(store, &name)? {
+            // There may be some by now.
+            mount.flush().map_err(|error| unwritten(&name, &error))?;
+        }
         if began.elapsed() >= time {
             return Ok(false);
         }
@@ -108,6 +115,15 @@ pub fn wait_for_end(store: &Store, name: &str, time: Duration) -> Result<bool> {
     }
     clear_if_ended(store, &name)?;
     Ok(true)
+}
+
+/// Gives up what the process of a container wrote last, where that waits for room to be committed. Whether
+/// it did; the container ends then.
+pub fn give_up_commit(store: &Store, name: &str) -> Result<bool> {
+    match waiting_for_room(store, &Name::new(name)?)? {
+        Some(mut mount) => mount.give_up().map(|()| true),
+        None => Ok(false),
+    }
 }
 
 /// Where what a container says goes when it was started with nobody to listen.
@@ -126,6 +142,19 @@ pub(super) fn running(store: &Store, container: &Container) -> Result<(Runtime, 
     let name = Name::new(container.name.as_str())?;
     let place = folder::place(store, &name, Durability::OnSync);
     Ok((Runtime::find(Some(runtime))?, id.clone(), place))
+}
+
+/// The tree of a container whose last commit waits for room.
+fn waiting_for_room(store: &Store, name: &Name) -> Result<Option<RunningMount>> {
+    let mount = RunningMount::find(&control_folder(store.path(), name))?;
+    Ok(mount.filter(|mount| mount.wants_room().is_some()))
+}
+
+fn unwritten(name: &Name, error: &Error) -> Error {
+    let expected = format!("room: make some, then `stop {name}` again; `rm -f {name}` gives it up");
+    Error::new(ErrorKind::NoSpace, "commit what a container wrote that has ended")
+        .with_kind(error.kind())
+        .about("commit", error.to_string(), expected)
 }
 
 fn find(store: &Store, name: &Name) -> Result<Option<Container>> {

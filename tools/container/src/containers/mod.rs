@@ -14,7 +14,9 @@ pub use commit::{Commit, Committed, Sealing, commit};
 pub use differences::{Letter, differences};
 pub use exec::{Exec, ExecSettings, exec};
 pub use held::{HeldContainer, NewContainer, create, hold};
-pub use list::{Container, Status, container, list, output_file, signal, wait_for_end};
+pub use list::{
+    Container, Status, container, give_up_commit, list, output_file, signal, wait_for_end,
+};
 pub use record::Record;
 pub use remove::{remove, remove_record, remove_stale};
 pub use running::RunningContainer;

@@ -44,6 +44,9 @@ pub struct Record {
     pub exit_code: Option<u8>,
     /// Why it did not come to run, where it did not.
     pub error: Option<String>,
+    /// Why what its process wrote last was not committed, where it was not: it is lost.
+    #[serde(default)]
+    pub lost: Option<String>,
     /// The name of the runtime that runs it, or ran it last.
     pub runtime: Option<String>,
     /// What that runtime calls it.

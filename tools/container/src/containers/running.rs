@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use sapwood::Store;
 use sapwood::store::Name;
+use sapwood_fuse::{LastCommit, Unmounter};
 
 use super::folder::Lock;
 use super::record::{Record, now};
@@ -28,6 +29,11 @@ impl RunningContainer {
         self.sandbox.signaller()
     }
 
+    /// Gives up what its process wrote where that waits for room, as [`RunningContainer::wait`] says.
+    pub fn unmounter(&self) -> Unmounter {
+        self.sandbox.unmounter()
+    }
+
     /// Waits until its process runs, or has ended already.
     pub fn wait_until_started(&mut self) -> Result<()> {
         self.sandbox.wait_until_started()
@@ -41,22 +47,21 @@ impl RunningContainer {
     /// Waits until its process has ended, unmounts it and commits what it wrote; its exit code. The
     /// record says how it ended. A temporary one is removed instead.
     ///
-    /// Errors: as [`Sandbox::wait`]; what kept it from being ended.
+    /// Where the host has no room for that commit this waits until it has, as
+    /// [`Mount::wait`](sapwood_fuse::Mount::wait) does: what the process wrote lies here alone.
+    ///
+    /// Errors: as [`Sandbox::wait`]; what kept it from being ended, or what it wrote from being committed.
     pub fn wait(mut self) -> Result<u8> {
         let ran = self.sandbox.wait();
-        let ended = self.sandbox.end();
         if self.record.settings.is_temporary {
-            drop(ended?);
+            drop(self.sandbox.end(LastCommit::Leave)?);
             remove_held(&self.store, &self.name, self.lock)?;
             return ran;
         }
-        let ended = ended.and_then(|files| {
-            // One that only read has nothing to commit, and is to last all the same.
-            files.flush()?;
-            Ok(files.close()?)
-        });
-        let ran = ran.and_then(|code| ended.map(|()| code));
+        // One that only read has nothing to commit, and is to last all the same.
+        let ended = self.sandbox.end(LastCommit::Make).and_then(|files| Ok(files.close()?));
         self.record.finished = Some(now());
+        self.record.lost = ended.as_ref().err().map(ToString::to_string);
         match &ran {
             Ok(code) => self.record.exit_code = Some(*code),
             Err(error) => {
@@ -64,7 +69,9 @@ impl RunningContainer {
                 self.record.error = Some(error.to_string());
             }
         }
-        self.record.write(&self.folder)?;
-        ran
+        let written = self.record.write(&self.folder);
+        let code = ended.and(ran)?;
+        written?;
+        Ok(code)
     }
 }

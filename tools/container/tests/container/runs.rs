@@ -78,7 +78,7 @@ fn exit_codes_and_signals_are_passed_on() {
     });
     assert_eq!(sandbox.wait().unwrap(), 5);
     sender.join().unwrap();
-    sandbox.end().unwrap().close().unwrap();
+    sandbox.end(sapwood_fuse::LastCommit::Leave).unwrap().close().unwrap();
     // It has ended long ago.
     later.send(Signal::TERM).unwrap();
 }

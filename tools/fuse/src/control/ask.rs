@@ -24,6 +24,7 @@ pub struct RunningMount {
     directory: PathBuf,
     /// The number of its filesystem.
     filesystem: String,
+    wants_room: Option<String>,
     calls: usize,
 }
 
@@ -50,6 +51,7 @@ impl RunningMount {
             folder: folder.to_owned(),
             directory: PathBuf::new(),
             filesystem: String::new(),
+            wants_room: None,
             calls: 0,
         };
         let place = match mount.first_reply().map_err(|error| mount.failed(error))? {
@@ -58,6 +60,7 @@ impl RunningMount {
         };
         mount.directory = OsStr::from_bytes(place.get("directory").unwrap_or_default()).into();
         mount.filesystem = place.text("filesystem").unwrap_or_default().to_owned();
+        mount.wants_room = place.text("wants-room").map(str::to_owned);
         Ok(Some(mount))
     }
 
@@ -69,6 +72,12 @@ impl RunningMount {
     /// Whether it is what a directory shows, and not another one that lies on it.
     pub fn is_shown_on(&self, directory: &Path) -> bool {
         FilesystemNumber::on(directory).is_ok_and(|found| found.to_string() == self.filesystem)
+    }
+
+    /// What its last commit failed with, where it is not mounted any more and that commit waits until the host
+    /// has room. A flush tries it at once.
+    pub fn wants_room(&self) -> Option<&str> {
+        self.wants_room.as_deref()
     }
 
     /// How often the kernel was asked in all to hand over what it kept back. Others who write meanwhile
@@ -83,6 +92,21 @@ impl RunningMount {
     pub fn flush(&mut self) -> Result<()> {
         self.write_back()?;
         self.ask(&Message::new("flush")).map(drop)
+    }
+
+    /// As [`RunningMount::flush`], before an unmount that hands over what the kernel keeps back: where it lets
+    /// this process not in, as root into what another user has mounted, what has arrived is committed.
+    pub fn flush_before_unmount(&mut self) -> Result<()> {
+        match self.write_back() {
+            Err(error) if is_shut_out(&error) => {}
+            written => written?,
+        }
+        self.ask(&Message::new("flush")).map(drop)
+    }
+
+    /// Has a last commit that waits for room tried no more: what it would have kept is lost.
+    pub fn give_up(&mut self) -> Result<()> {
+        self.ask(&Message::new("give-up")).map(drop)
     }
 
     /// Has a snapshot taken of all that was written through the mount so far; its layer.
@@ -109,6 +133,8 @@ impl RunningMount {
     }
 
     /// Waits until the mount has ended: unmounted, committed, closed.
+    ///
+    /// Errors: what it ended with; [`ErrorKind::NoSpace`] where it has not, as its last commit waits for room.
     pub fn wait(self) -> Result<()> {
         self.wait_after(|| Ok(()))
     }
@@ -123,6 +149,10 @@ impl RunningMount {
 
     /// Has the kernel hand the server what it has kept back, and waits until it has arrived.
     fn write_back(&mut self) -> Result<()> {
+        if self.wants_room.is_some() {
+            // It is mounted no more, and what the kernel had it has handed over.
+            return Ok(());
+        }
         let failed = |error| Error::io("write back a mount", error).in_file(&self.directory);
         let mount = File::open(&self.directory).map_err(failed)?;
         if FilesystemNumber::of(&mount).map_err(failed)?.to_string() != self.filesystem {
@@ -191,6 +221,11 @@ impl RunningMount {
 fn connect(folder: &Path) -> io::Result<UnixStream> {
     let opened = File::open(folder)?;
     UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()))
+}
+
+/// Whether the kernel refused because the mount is another user's.
+fn is_shut_out(error: &Error) -> bool {
+    error.io_source().is_some_and(|source| source.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// The kind that a server names; a plain I/O error, where the name is not known here.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use sapwood::files::Files;
 use sapwood::medium::create_private_folders;
 use sapwood::{Annotations, Error, Result};
@@ -18,6 +18,7 @@ use sapwood::{Annotations, Error, Result};
 use super::SOCKET;
 use super::message::Message;
 use crate::device::{FilesystemNumber, path_bytes};
+use crate::ending::{Ending, Told};
 use crate::live::Live;
 
 /// Askers at a time; further ones are turned away.
@@ -37,9 +38,7 @@ struct Shared {
     live: Live,
     directory: PathBuf,
     number: FilesystemNumber,
-    /// What the mount ended with, once it has.
-    ended: Mutex<Option<Message>>,
-    has_ended: Condvar,
+    ending: Ending,
     askers: Mutex<Vec<(UnixStream, JoinHandle<()>)>>,
 }
 
@@ -48,6 +47,7 @@ impl Control {
     pub fn listen(
         folder: &Path,
         live: Live,
+        ending: Ending,
         directory: &Path,
         number: FilesystemNumber,
     ) -> Result<Control> {
@@ -58,8 +58,7 @@ impl Control {
             live,
             directory: directory.to_owned(),
             number,
-            ended: Mutex::default(),
-            has_ended: Condvar::new(),
+            ending,
             askers: Mutex::default(),
         });
         let thread = std::thread::Builder::new()
@@ -72,18 +71,13 @@ impl Control {
         Ok(Control { socket, listener, shared, thread })
     }
 
-    /// Tells those who wait how the mount ended, and serves nobody any more.
-    pub fn end(self, ended: &Result<()>) {
+    /// Serves nobody any more: those who wait have been told how the mount ended.
+    pub fn end(self) {
         // First the name, so that nobody comes to a socket where nobody answers. Without it the
         // next mount replaces the socket, so a failure costs nothing.
         let _ = fs::remove_file(&self.socket);
         let _ = self.socket.parent().map(fs::remove_dir);
         let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
-        *self.shared.ended.lock() = Some(match ended {
-            Ok(()) => Message::new("ok"),
-            Err(error) => refusal(error),
-        });
-        self.shared.has_ended.notify_all();
         // A thread that panicked has said so, and holds nothing.
         let _ = self.thread.join();
         for (stream, thread) in std::mem::take(&mut *self.shared.askers.lock()) {
@@ -118,7 +112,7 @@ fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
         };
         let mut askers = shared.askers.lock();
         askers.retain(|(_, thread)| !thread.is_finished());
-        if askers.len() >= ASKERS_MAX || shared.ended.lock().is_some() {
+        if askers.len() >= ASKERS_MAX || shared.ending.has_ended() {
             continue;
         }
         let Ok(kept) = stream.try_clone() else { continue };
@@ -137,21 +131,41 @@ fn serve(stream: &UnixStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     while let Some(request) = Message::receive(&mut reader)? {
         let reply = match request.word.as_str() {
-            "where" => Message::new("ok")
-                .with("directory", path_bytes(&shared.directory))
-                .with("filesystem", shared.number.to_string()),
-            "flush" => reply(shared.live.with("commit", Files::flush).map(|()| Message::new("ok"))),
-            "snapshot" => reply(snapshot(&request, &shared.live)),
-            "wait" => {
-                let mut ended = shared.ended.lock();
-                shared.has_ended.wait_while(&mut ended, |ended| ended.is_none());
-                ended.clone().unwrap_or_default()
+            "where" => place(shared),
+            "flush" => {
+                let flushed = shared.live.with("commit", Files::flush);
+                if flushed.is_ok() {
+                    shared.ending.try_now();
+                }
+                reply(flushed.map(|()| Message::new("ok")))
             }
-            word => refusal(&Error::invalid("serve an asker", "request", word, "a known one")),
+            "snapshot" => reply(snapshot(&request, &shared.live)),
+            "wait" => match shared.ending.wait() {
+                Ok(()) => Message::new("ok"),
+                Err(told) => refusal(&told),
+            },
+            "give-up" => {
+                shared.ending.give_up();
+                Message::new("ok")
+            }
+            word => {
+                let unknown = Error::invalid("serve an asker", "request", word, "a known one");
+                refusal(&Told::of(&unknown))
+            }
         };
         reply.send(stream)?;
     }
     Ok(())
+}
+
+fn place(shared: &Shared) -> Message {
+    let place = Message::new("ok")
+        .with("directory", path_bytes(&shared.directory))
+        .with("filesystem", shared.number.to_string());
+    match shared.ending.refused() {
+        Some(refused) => place.with("wants-room", refused.text),
+        None => place,
+    }
 }
 
 fn snapshot(request: &Message, live: &Live) -> Result<Message> {
@@ -171,9 +185,9 @@ fn snapshot(request: &Message, live: &Live) -> Result<Message> {
 }
 
 fn reply(done: Result<Message>) -> Message {
-    done.unwrap_or_else(|error| refusal(&error))
+    done.unwrap_or_else(|error| refusal(&Told::of(&error)))
 }
 
-fn refusal(error: &Error) -> Message {
-    Message::new("error").with("kind", error.kind().as_str()).with("text", error.to_string())
+fn refusal(told: &Told) -> Message {
+    Message::new("error").with("kind", told.kind.as_str()).with("text", &told.text)
 }

@@ -15,7 +15,7 @@ use crate::daemon;
 use crate::error::{CliError, Result, Verdict};
 use crate::output::{Report, Text};
 
-pub use temporary::remove_abandoned;
+pub use temporary::{is_temporary, remove_abandoned};
 
 /// What is mounted, once it is.
 #[derive(Serialize)]

@@ -38,10 +38,10 @@ pub fn run(args: &MountArgs, context: &Context<'_>) -> Result<Verdict> {
         // Nobody learned that there is a mount: none must be left.
         mount.unmounter().unmount()?;
     }
-    mount.wait_and(|| match fork {
-        Kept::Fork(name) => store.remove(&name).map(drop),
-        Kept::Nothing | Kept::Volume => Ok(()),
-    })?;
+    match fork {
+        Kept::Fork(name) => mount.wait_and_give_up(|| store.remove(&name).map(drop))?,
+        Kept::Nothing | Kept::Volume => mount.wait()?,
+    }
     told.map(|()| Verdict::Done)
 }
 

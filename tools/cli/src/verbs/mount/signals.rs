@@ -26,6 +26,11 @@ pub fn unmount_on_signal(unmounter: Unmounter) -> Result<()> {
                 Ok(Ended::WhenClosed) => {
                     eprintln!("sapwood mount: in use; what was written so far is committed");
                 }
+                Ok(Ended::WhenThereIsRoom) => {
+                    eprintln!(
+                        "sapwood mount: the last commit waits for room; a second signal gives it up"
+                    );
+                }
                 Err(error) => eprintln!("sapwood mount: {error}"),
             }
         }

@@ -20,7 +20,7 @@ pub fn name() -> Result<String> {
 /// are counted only.
 pub fn remove_abandoned(store: &Store, dry_run: bool) -> Result<u64> {
     let mut removed = 0;
-    for entry in store.names()?.into_iter().filter(|entry| is_ours(&entry.name)) {
+    for entry in store.names()?.into_iter().filter(|entry| is_temporary(&entry.name)) {
         let name = Name::new(&entry.name)?;
         if RunningMount::find(&control_folder(store.path(), &name))?.is_some() {
             continue;
@@ -40,8 +40,8 @@ pub fn remove_abandoned(store: &Store, dry_run: bool) -> Result<u64> {
     Ok(removed)
 }
 
-/// Whether it is such a name, as a whole: others may begin so too.
-fn is_ours(name: &str) -> bool {
+/// Whether it is the name of such a fork, as a whole: others may begin so too.
+pub fn is_temporary(name: &str) -> bool {
     let parts = name.strip_prefix(BEGIN).and_then(|rest| rest.split_once('-'));
     parts.is_some_and(|(process, random)| {
         process.parse::<u32>().is_ok_and(|number| number.to_string() == process)
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_name_of_a_fork_is_known_and_others_are_not() {
-        assert!(is_ours(&name().unwrap()));
+        assert!(is_temporary(&name().unwrap()));
         for other in [
             "temporary-",
             "temporary-12",
@@ -67,7 +67,7 @@ mod tests {
             "temporary-x-01234567",
             "a-12-01234567",
         ] {
-            assert!(!is_ours(other), "{other}");
+            assert!(!is_temporary(other), "{other}");
         }
     }
 }

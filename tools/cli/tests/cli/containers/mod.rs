@@ -2,6 +2,7 @@
 
 mod crashes;
 mod crowd;
+mod full;
 mod life;
 mod options;
 
@@ -28,6 +29,11 @@ const APPLETS: [&str; 20] = [
 /// A place with the image `base:1`, where this machine can run containers; else the test says so
 /// loudly.
 pub fn place(test: &str) -> Option<Place> {
+    place_in(test, Place::with_store)
+}
+
+/// As [`place`], in a store as `make` makes it.
+pub fn place_in(test: &str, make: fn() -> Place) -> Option<Place> {
     let busybox = BUSYBOX.iter().find_map(|path| fs::read(path).ok());
     let why = match () {
         () if !rustix::process::geteuid().is_root() => "not root",
@@ -40,7 +46,7 @@ pub fn place(test: &str) -> Option<Place> {
         skip(test, why);
         return None;
     };
-    let place = Place::with_store();
+    let place = make();
     let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
     let files = Files::open(store.create_tree("make").unwrap(), FilesOptions::default()).unwrap();
     let paths = Paths::new(&files);
