@@ -64,6 +64,14 @@ impl Files {
         self.core.settle(done)
     }
 
+    /// How many bytes of its own file the volume takes, what waits in memory included: data, and pages of
+    /// names, inodes and inline contents that were changed since they were last written. A page that takes
+    /// another's place counts beside it until the commit that replaces it, as all does that is dropped.
+    pub fn occupied_bytes(&self) -> u64 {
+        let changed = self.core.tree.read().changed_bytes() as u64;
+        self.core.volume.occupied_bytes() + changed
+    }
+
     /// Commits, and leaves the volume so that opening it has nothing to replay.
     ///
     /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) where another handle on these

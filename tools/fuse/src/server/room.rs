@@ -23,7 +23,7 @@ pub(super) struct Shown {
 pub(super) struct Room {
     quota_bytes: Option<u64>,
     folder: Option<PathBuf>,
-    /// Something was removed since the quota was last looked at with a commit.
+    /// Something was removed since what is free was last told with a commit.
     may_have_grown: AtomicBool,
 }
 
@@ -48,9 +48,11 @@ impl Server {
         take: impl FnOnce() -> sapwood::Result<T>,
     ) -> Answer<T> {
         if let (Some(quota_bytes), Tree::Live(files)) = (self.room.quota_bytes, &self.tree) {
-            let has_room = || files.volume().occupied_bytes().saturating_add(bytes) <= quota_bytes;
+            let has_room = || files.occupied_bytes().saturating_add(bytes) <= quota_bytes;
             if !has_room() {
-                self.free_what_was_removed(files)?;
+                // What was dropped or replaced counts until the commit that does so. Where nothing was, this
+                // is no commit.
+                self.engine(files.flush())?;
                 if !has_room() {
                     return Err(Errno::ENOSPC);
                 }
@@ -60,7 +62,7 @@ impl Server {
     }
 
     /// What was removed is free when the commit that removed it is durable; one commit for
-    /// each time that something was removed, not one for each time that somebody asks for room.
+    /// each time that something was removed, not one for each time that somebody asks what is free.
     fn free_what_was_removed(&self, files: &Files) -> Answer<()> {
         match self.room.may_have_grown.swap(false, Ordering::Relaxed) {
             true => self.engine(files.flush()),
@@ -77,7 +79,7 @@ impl Server {
                 if self.room.quota_bytes.is_some() {
                     self.free_what_was_removed(files)?;
                 }
-                files.volume().occupied_bytes()
+                files.occupied_bytes()
             }
         };
         let (total, free) = match (self.room.quota_bytes, &self.room.folder) {

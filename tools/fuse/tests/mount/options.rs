@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, chown};
 
+use sapwood::files::{Files, FilesOptions};
 use sapwood_fuse::{Unmount, detach};
 
 use crate::harness::{Place, can_mount, has_program, run, shell, snapshot, wait_for};
@@ -45,6 +46,49 @@ fn a_quota_fills_and_frees() {
     assert_eq!(size.trim(), "8388608");
     served.unmount();
     place.check();
+}
+
+/// Names, inodes and short contents were counted with the next commit only: some tens of times the quota.
+#[test]
+fn a_quota_counts_names_and_short_files_at_once() {
+    if !can_mount("a_quota_counts_names_and_short_files_at_once") {
+        return;
+    }
+    const QUOTA: u64 = 256 << 10;
+    let place = Place::new();
+    let served = place.serve(&["quota=262144"]);
+    let name = |number: u32| served.path(&format!("{number}-{}", "x".repeat(100)));
+    let fill = || {
+        for number in 0..20_000 {
+            match fs::write(name(number), [7; 60]) {
+                Ok(()) => {}
+                Err(error) => {
+                    assert_eq!(error.raw_os_error(), ENOSPC, "{error}");
+                    return number;
+                }
+            }
+        }
+        panic!("no end");
+    };
+    let free = || {
+        let room = rustix::fs::statvfs(&served.directory).unwrap();
+        room.f_bavail * room.f_frsize
+    };
+    let made = fill();
+    assert!(made > 300, "only {made} files fitted");
+    assert!(free() < QUOTA / 8, "{} bytes are said to be free", free());
+    for number in 0..=made {
+        let _ = fs::remove_file(name(number));
+    }
+    wait_for("the room of what was removed", || free() > QUOTA / 2);
+    assert!(fill() > 300);
+    served.unmount();
+    place.check();
+    // A commit has its own needs, and little ones.
+    let files =
+        Files::open(place.store().open_volume("web").unwrap(), FilesOptions::default()).unwrap();
+    let taken = files.occupied_bytes();
+    assert!(taken < QUOTA * 5 / 4, "{taken} bytes are taken");
 }
 
 /// Cutting files is how logs and the journals of databases make room; it was refused for want of it,
