@@ -43,7 +43,7 @@ mod system_calls;
 pub use accounts::{Account, Accounts};
 pub use containers::{
     Commit, Committed, Container, Exec, ExecSettings, HeldContainer, Letter, NewContainer, Record,
-    RunningContainer, Sealing, Status, commit, container, create, differences, exec,
+    RunningContainer, Sealing, Status, clear_killed, commit, container, create, differences, exec,
     give_up_commit, hold, list, output_file, remove, remove_record, remove_stale, signal,
     wait_for_end,
 };

@@ -68,6 +68,13 @@ impl Place {
         self.bundle().join("pid")
     }
 
+    /// Whether anything is there that a container has while it runs.
+    pub(crate) fn has_leftovers(&self) -> bool {
+        let all =
+            [self.rootfs(), self.bundle(), self.sources(), self.state(), self.trees(), self.log()];
+        all.iter().any(|path| is_there(path))
+    }
+
     /// Files that must reach no disk.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.bundle().join("secrets")
@@ -91,6 +98,13 @@ impl Place {
         }
         remove(&self.log(), fs::remove_file)
     }
+}
+
+/// What a container has in its folder while it runs is there, or cannot be looked at, as a mount whose server is
+/// gone.
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
 }
 
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {

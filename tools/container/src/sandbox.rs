@@ -95,35 +95,29 @@ impl Sandbox {
         report: Reporter,
     ) -> Result<Sandbox> {
         expect_root()?;
+        // Before there is a mount that nobody would take away.
+        let mut guard = Guard::start(runtime, place, &id)?;
         let mount = match serve(runtime, files, place, job, &id, report) {
             Ok(mount) => mount,
             Err(error) => {
                 // That it failed is told; what is left is told with the next attempt.
+                let _ = guard.dismiss();
                 let _ = place.clear();
                 return Err(error.into());
             }
         };
-        let is_terminal = job.process.terminal;
-        let started = Guard::start(runtime, place, &id).and_then(|mut guard| {
-            let spawned = spawn(runtime, place, &id, streams, is_terminal);
-            let watched = spawned.and_then(|child| {
-                guard.watch(&child)?;
-                Ok((Signaller::to(&child)?.once_runs(place.pid_file()), child))
-            });
-            match watched {
-                Ok((signaller, child)) => Ok((guard, child, signaller)),
-                Err(error) => {
-                    guard.dismiss()?;
-                    Err(error)
-                }
-            }
+        let spawned = spawn(runtime, place, &id, streams, job.process.terminal);
+        let watched = spawned.and_then(|child| {
+            guard.watch(&child)?;
+            Ok((Signaller::to(&child)?.once_runs(place.pid_file()), child))
         });
-        match started {
-            Ok((guard, child, signaller)) => {
+        match watched {
+            Ok((signaller, child)) => {
                 let (runtime, place) = (runtime.clone(), place.clone());
                 Ok(Sandbox { id, runtime, place, mount, child, signaller, guard })
             }
             Err(error) => {
+                guard.dismiss()?;
                 unmount(mount, LastCommit::Leave)?.map_or(Ok(()), Files::close)?;
                 place.clear()?;
                 Err(error.into())

@@ -28,6 +28,7 @@ struct Gone {
     build_cache: Part,
     kept_directories: Directories,
     stale_containers: u64,
+    killed_containers: u64,
     stale_mounts: u64,
     temporary_forks: u64,
     layers: Part,
@@ -76,6 +77,10 @@ impl Report for Gone {
             let records = counted(self.stale_containers, "record");
             writeln!(text, "{verb} {records} of containers that are gone")?;
         }
+        if self.killed_containers > 0 {
+            let what = counted(self.killed_containers, "container");
+            writeln!(text, "{verb} what {what} left whose server was killed")?;
+        }
         if self.stale_mounts > 0 {
             let sockets = counted(self.stale_mounts, "socket");
             writeln!(text, "{verb} {sockets} of mounts that are gone")?;
@@ -107,6 +112,7 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
         remove_abandoned(&store)?;
     }
     let stale_containers = sapwood_container::remove_stale(&store, dry_run)?;
+    let killed_containers = sapwood_container::clear_killed(&store, dry_run)?;
     let temporary_forks = mount::remove_abandoned(&store, dry_run)?;
     let stale_mounts = remove_stale_sockets(&store, dry_run)?;
     let made_before = args.made_before;
@@ -131,6 +137,7 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
             freed_bytes: directories.freed_bytes,
         },
         stale_containers,
+        killed_containers,
         stale_mounts,
         temporary_forks,
         garbage_bytes: pruned.garbage_bytes,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -168,6 +169,24 @@ fn a_dead_mount_is_told_and_taken_away() {
     place.ok(&["umount", "mnt"]);
     place.ok(&["rm", "web"]);
     assert_eq!(fs::read_dir(place.store().join("mounts")).unwrap().count(), 0);
+}
+
+/// A mount below the store's folder whose server had gone ended every measuring of the store.
+#[test]
+fn a_dead_mount_in_the_store_is_not_looked_at() {
+    let Some(place) = place("a_dead_mount_in_the_store_is_not_looked_at") else { return };
+    let dead = place.store().join("beside/dead");
+    fs::create_dir_all(&dead).unwrap();
+    let _mounted = Mounted(dead.clone());
+    let device = fs::File::options().read(true).write(true).open("/dev/fuse").unwrap();
+    let options = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
+    let options = std::ffi::CString::new(options).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("dead", &dead, "fuse", flags, options.as_c_str()).unwrap();
+    drop(device);
+    assert!(fs::symlink_metadata(&dead).is_err());
+    place.ok(&["df", "-v"]);
+    place.ok(&["prune", "-a", "--containers"]);
 }
 
 /// The same volume to write, and its last commit to read on top: each unmount takes the one away that is seen,

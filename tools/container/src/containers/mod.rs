@@ -18,5 +18,5 @@ pub use list::{
     Container, Status, container, give_up_commit, list, output_file, signal, wait_for_end,
 };
 pub use record::Record;
-pub use remove::{remove, remove_record, remove_stale};
+pub use remove::{clear_killed, remove, remove_record, remove_stale};
 pub use running::RunningContainer;

@@ -71,6 +71,26 @@ pub fn remove_stale(store: &Store, dry_run: bool) -> Result<u64> {
     Ok(removed)
 }
 
+/// Ends and takes away what is left of containers whose server was killed; they themselves stay. How many
+/// there were. With `dry_run` they are counted only.
+pub fn clear_killed(store: &Store, dry_run: bool) -> Result<u64> {
+    let mut cleared = 0;
+    for entry in store.names()? {
+        let name = Name::new(entry.name)?;
+        let folder = folder::of(store, &name);
+        if !Place::in_folder(&folder).has_leftovers() {
+            continue;
+        }
+        // One that runs has the same there, and somebody who has it.
+        let Some(_lock) = Lock::take_if_free(&folder)? else { continue };
+        if !dry_run {
+            clear(store, &name)?;
+        }
+        cleared += 1;
+    }
+    Ok(cleared)
+}
+
 /// Ends and takes away what is left of a container whose server was killed. Nobody has the folder
 /// but who calls this.
 pub fn clear(store: &Store, name: &Name) -> sapwood::Result<()> {

@@ -101,15 +101,26 @@ fn a_killed_first_process_is_an_exit() {
 #[test]
 fn a_server_killed_with_its_guard_is_cleared_up_after() {
     let Some(place) = place("a_server_killed_with_its_guard_is_cleared_up_after") else { return };
-    for verb in ["start", "rm"] {
+    for verb in ["start", "prune", "rm"] {
         start_detached(&place, "web");
         place.ok(&["flush", "web"]);
         let server = server(&place, "web");
         kill_process(child_of(server, "read -r"), Signal::KILL).unwrap();
         kill_process(server, Signal::KILL).unwrap();
         wait_for("the end of the server", || status(&place, "web") == "killed");
+        // A mount whose server is gone answers nobody.
+        place.ok(&["df", "-v"]);
         match verb {
             "start" => expect_usable(&place, "web"),
+            "prune" => {
+                for (words, count) in
+                    [(&["prune", "--dry-run"][..], 1), (&["prune"], 1), (&["prune"], 0)]
+                {
+                    assert_eq!(place.json(words, 0)["killed_containers"], count, "{words:?}");
+                }
+                assert_eq!(left_of(&place), [] as [String; 0]);
+                expect_usable(&place, "web");
+            }
             _ => drop(place.ok(&["rm", "web"])),
         }
         assert_eq!(left_of(&place), [] as [String; 0], "after {verb}");
