@@ -25,6 +25,8 @@ use crate::options::{Audience, MountOptions};
 
 const DEVICE: &str = "/dev/fuse";
 const HELPER: &str = "fusermount3";
+/// What it says where its caller may not do so: with the device, on the directory, with an option.
+const REFUSALS: [&str; 3] = ["Permission denied", "not permitted", "user_allow_other"];
 /// Where the helper looks for the number of the socket.
 const HELPER_SOCKET: &str = "_FUSE_COMMFD";
 /// What `/proc/mounts` shows as `fuse.sapwood`.
@@ -74,7 +76,12 @@ pub fn attach(directory: &Path, access: Access, options: &MountOptions) -> Resul
             expected,
         ));
     }
-    attach_by_helper(directory, access, options).map_err(failed)
+    attach_by_helper(directory, access, options).map_err(|error| {
+        let said = error.to_string();
+        let is_refused = REFUSALS.iter().any(|refusal| said.contains(refusal));
+        let kind = if is_refused { ErrorKind::NotPermitted } else { ErrorKind::Io };
+        failed(error).with_kind(kind)
+    })
 }
 
 /// Takes the mount on `directory` away.

@@ -7,7 +7,16 @@ use sapwood_fuse::IdRange;
 
 use crate::output::size::parse_size;
 
+/// What is asked of other filesystems by other names.
+const DURABILITY: &str = "\
+`fsync` commits, and so do `sapwood flush`, `sapwood snapshot` and the unmount. `sync`, `sync -f` and
+`syncfs` do not: the kernel does not hand them to a filesystem that a process serves.
+
+On a full host `sapwood umount` fails, and the mount stays. What `umount`, `fusermount3` or a signal
+took away is held until there is room: `sapwood flush` says whether there is.";
+
 #[derive(Args, Debug)]
+#[command(after_help = DURABILITY)]
 pub struct MountArgs {
     /// What to mount: a volume, to read and write; of all else the frozen files
     #[arg(value_name = "REF")]
@@ -33,7 +42,8 @@ pub struct MountArgs {
     /// What the volume's own layer may take
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub quota: Option<u64>,
-    /// Let other users in, as far as the files' permissions go
+    /// Let other users in, as far as the files' permissions go: without it nobody else gets in, and not
+    /// even root can `flush`, `snapshot` or `commit` what another user has mounted
     #[arg(long)]
     pub allow_other: bool,
     /// Show users of the tree as others of the host, as often as needed

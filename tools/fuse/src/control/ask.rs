@@ -154,7 +154,14 @@ impl RunningMount {
             return Ok(());
         }
         let failed = |error| Error::io("write back a mount", error).in_file(&self.directory);
-        let mount = File::open(&self.directory).map_err(failed)?;
+        let mount = File::open(&self.directory).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => failed(error).about(
+                "mount",
+                "another user's, into which the kernel lets nobody else, root neither",
+                "this as that user, or a mount with --allow-other",
+            ),
+            _ => failed(error),
+        })?;
         if FilesystemNumber::of(&mount).map_err(failed)?.to_string() != self.filesystem {
             return Err(covered("write back a mount", &self.directory));
         }
