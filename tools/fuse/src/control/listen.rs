@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,11 +11,10 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use sapwood::files::Files;
-use sapwood::medium::create_private_folders;
 use sapwood::{Annotations, Error, Result};
 
-use super::SOCKET;
 use super::message::Message;
+use super::{SOCKET, folder};
 use crate::device::{FilesystemNumber, path_bytes};
 use crate::ending::{Ending, Told};
 use crate::live::Live;
@@ -90,7 +88,7 @@ impl Control {
 
 /// A socket in `folder`, reached through a descriptor: paths of sockets end at 108 bytes.
 fn bind(folder: &Path) -> io::Result<(UnixListener, PathBuf)> {
-    create_private_folders(folder)?;
+    let askers = folder::create(folder)?;
     let socket = folder.join(SOCKET);
     match fs::remove_file(&socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -98,7 +96,7 @@ fn bind(folder: &Path) -> io::Result<(UnixListener, PathBuf)> {
     }
     let opened = File::open(folder)?;
     let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()))?;
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
+    folder::open(&socket, askers)?;
     Ok((listener, socket))
 }
 

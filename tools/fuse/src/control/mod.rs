@@ -6,6 +6,7 @@
 //! wait for itself: the asker calls `syncfs` on the mount first, and waits until all has arrived.
 
 mod ask;
+mod folder;
 mod listen;
 mod message;
 mod stale;

@@ -1,7 +1,8 @@
 //! A running mount is asked by another process: this one.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sapwood::files::{FilesView, Inode, ReadFiles};
@@ -167,4 +168,37 @@ fn a_mount_that_was_killed_is_no_running_mount() {
     let holder = served.process().as_raw_nonzero().to_string();
     assert!(error.to_string().contains(&holder), "{error}");
     served.unmount();
+}
+
+/// Whoever mounted first owned the folder of all sockets, in a store that was shared on purpose, too.
+#[test]
+fn a_group_that_shares_a_store_shares_its_mounts() {
+    if !can_mount("a_group_that_shares_a_store_shares_its_mounts") {
+        return;
+    }
+    const GROUP: u32 = 65534;
+    let place = Place::new();
+    let facts = |path: &Path| {
+        let found = fs::metadata(path).unwrap();
+        (found.mode() & 0o7777, found.gid())
+    };
+    let folder = control_folder(&place.store_path(), &sapwood::store::Name::new("web").unwrap());
+    let (mounts, socket) = (folder.parent().unwrap(), folder.join("control"));
+    let own = rustix::process::getegid().as_raw();
+    let served = place.serve(&[]);
+    for (path, mode) in [(mounts, 0o700), (&*folder, 0o700), (&*socket, 0o600)] {
+        assert_eq!(facts(path), (mode, own), "{}", path.display());
+    }
+    served.unmount();
+    fs::remove_dir(mounts).unwrap();
+
+    let layers = place.store_path().join("layers");
+    chown(&layers, None, Some(GROUP)).unwrap();
+    fs::set_permissions(&layers, fs::Permissions::from_mode(0o2770)).unwrap();
+    let served = place.serve(&[]);
+    for (path, mode) in [(mounts, 0o2770), (&*folder, 0o2770), (&*socket, 0o660)] {
+        assert_eq!(facts(path), (mode, GROUP), "{}", path.display());
+    }
+    served.unmount();
+    place.check();
 }
