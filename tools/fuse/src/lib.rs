@@ -36,7 +36,9 @@ mod raw;
 mod server;
 mod tree;
 
-pub use control::{RunningMount, control_folder, remove_stale_socket, remove_stale_sockets};
+pub use control::{
+    Elsewhere, RunningMount, control_folder, remove_stale_socket, remove_stale_sockets, unescaped,
+};
 pub use device::{Unmount, detach};
 pub use ids::{IdMap, IdRange, UNMAPPED_ID};
 pub use mount::{Ended, LastCommit, Mount, Unmounter};

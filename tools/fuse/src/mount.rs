@@ -286,8 +286,8 @@ impl Unmounter {
 pub fn covered(operation: &str, directory: &Path) -> Error {
     Error::new(ErrorKind::Stale, operation).in_file(directory).about(
         "directory",
-        "something else on it",
-        "the mount: unmount what lies on it",
+        "another filesystem",
+        "the mount: unmount what lies on it, or where else it is mounted",
     )
 }
 

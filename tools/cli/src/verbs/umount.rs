@@ -1,14 +1,12 @@
 //! `umount`: takes a mounted tree away, once what was written into it is committed.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sapwood::store::Name;
 use sapwood::{Error, ErrorKind};
-use sapwood_fuse::{RunningMount, Unmount, control_folder, detach};
+use sapwood_fuse::{Elsewhere, RunningMount, Unmount, control_folder, detach, unescaped};
 use serde::Serialize;
 
 use super::mount::is_temporary;
@@ -52,7 +50,9 @@ pub fn run(args: &UmountArgs, context: &Context<'_>) -> Result<Verdict> {
                 Unmount::Detach => unmount()?,
                 // Done is when the last commit is.
                 Unmount::WhenFree => {
-                    mount.wait_after(unmount).map_err(|error| waits(&volume, error))?;
+                    mount
+                        .wait_after(unmount, |elsewhere| Err(lives_on(&directory, &elsewhere)))
+                        .map_err(|error| waits(&volume, error))?;
                 }
             }
         }
@@ -77,6 +77,15 @@ fn stays(directory: &Path, error: Error) -> Error {
     Error::new(ErrorKind::NoSpace, "unmount").in_file(directory).about("commit", text, expected)
 }
 
+/// All is committed, and it ends with the last place where it is seen.
+fn lives_on(directory: &Path, elsewhere: &Elsewhere) -> Error {
+    Error::new(ErrorKind::Locked, "unmount").in_file(directory).about(
+        "mount",
+        format!("gone from there and committed, and still mounted on {elsewhere}"),
+        "no other place: it ends with the last one",
+    )
+}
+
 /// A commit that found no room when nothing was mounted any more, of what was written meanwhile.
 fn waits(volume: &Name, error: Error) -> Error {
     if error.kind() != ErrorKind::NoSpace {
@@ -90,11 +99,12 @@ fn waits(volume: &Name, error: Error) -> Error {
 
 /// The server of the mount on `directory`, where there is one to be asked.
 fn find(directory: &Path) -> Result<Option<Found>> {
-    let list = fs::read_to_string(MOUNTS).map_err(CliError::file("list mounts", MOUNTS))?;
-    let source = list.lines().rev().find_map(|line| {
-        let mut words = line.split(' ');
+    // Names of others' mounts may be anything.
+    let list = fs::read(MOUNTS).map_err(CliError::file("list mounts", MOUNTS))?;
+    let source = list.split(|&byte| byte == b'\n').rev().find_map(|line| {
+        let mut words = line.split(|&byte| byte == b' ');
         let (source, place, kind) = (words.next()?, words.next()?, words.next()?);
-        (kind == TYPE && unescaped(place) == directory).then(|| unescaped(source))
+        (kind == TYPE.as_bytes() && unescaped(place) == directory).then(|| unescaped(source))
     });
     let Some(source) = source else {
         let error = sapwood::Error::new(sapwood::ErrorKind::NotFound, "unmount");
@@ -113,37 +123,4 @@ fn find(directory: &Path) -> Result<Option<Found>> {
         }
     }
     Ok(None)
-}
-
-/// A word of the list, in which white space and backslashes are octal.
-fn unescaped(word: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(word.len());
-    let mut rest = word.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
-        let octal = digits.and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match (byte, octal) {
-            (b'\\', Some(octal)) => {
-                bytes.push(octal);
-                rest = &after[3..];
-            }
-            _ => {
-                bytes.push(byte);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn escapes_of_the_list_are_undone() {
-        assert_eq!(unescaped("/a\\040b\\134"), Path::new("/a b\\"));
-        assert_eq!(unescaped("/a\\04"), Path::new("/a\\04"));
-        assert_eq!(unescaped("/plain"), Path::new("/plain"));
-    }
 }

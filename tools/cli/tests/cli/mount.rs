@@ -1,10 +1,13 @@
 //! `mount`, `umount`, `flush`, and `snapshot` of what is mounted.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sapwood::files::{FilesView, Inode, ReadFiles};
@@ -51,6 +54,15 @@ fn holder(place: &Place, name: &str) -> Pid {
     let after = text.split("process ").nth(1).expect("the holder");
     let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
     Pid::from_raw(digits.parse().unwrap()).unwrap()
+}
+
+/// Waits for the end of a process.
+fn expect_end(process: Pid) {
+    let has_ended = |_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        !Path::new("/proc").join(process.as_raw_nonzero().to_string()).join("exe").exists()
+    };
+    assert!((0..3000).any(has_ended), "the process goes on");
 }
 
 #[test]
@@ -133,11 +145,7 @@ fn signals_end_a_mount_with_a_commit() {
         fs::write(mount.join("file"), format!("{signal:?}")).unwrap();
         let process = holder(&place, "web");
         kill_process(process, signal).unwrap();
-        let has_ended = |_| {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-            !Path::new("/proc").join(process.as_raw_nonzero().to_string()).join("exe").exists()
-        };
-        assert!((0..3000).any(has_ended), "the process goes on");
+        expect_end(process);
         place.ok(&["mount", "web", "mnt"]);
         assert_eq!(fs::read_to_string(mount.join("file")).unwrap(), format!("{signal:?}"));
         place.ok(&["umount", "mnt"]);
@@ -349,4 +357,66 @@ fn what_cannot_be_mounted_is_said_before_anything_is() {
     let json = String::from_utf8(json.stdout).unwrap();
     assert!(json.contains("\"writable\":true") || json.contains("\"writable\": true"), "{json}");
     place.ok(&["umount", "mnt"]);
+}
+
+/// It was waited for, without a word, until the last of them had gone.
+#[test]
+fn an_unmount_says_where_else_the_mount_is() {
+    let Some(place) = place("an_unmount_says_where_else_the_mount_is") else { return };
+    let (mount, other) = (place.path("mnt"), place.path("other"));
+    let (_mounted, _other) = (Mounted(mount.clone()), Mounted(other.clone()));
+    fs::create_dir(&other).unwrap();
+    let run = |words: &[&str]| {
+        let status = Command::new(words[0]).args(&words[1..]).current_dir(place.path("")).status();
+        assert!(status.unwrap().success(), "{words:?}");
+    };
+    for bound in [true, false] {
+        place.ok(&["mount", "web", "mnt"]);
+        fs::write(mount.join("file"), format!("bound: {bound}")).unwrap();
+        let mut seeing = None;
+        if bound {
+            run(&["mount", "--bind", "mnt", "other"]);
+        } else {
+            let script = "echo; exec sleep 600";
+            let mut child = Command::new("unshare")
+                .args(["--mount", "--propagation", "private", "sh", "-c", script])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            seeing = Some(child);
+        }
+        let process = holder(&place, "web");
+        let said = place.run(&["umount", "mnt"]);
+        expect(&said, 4, "gone from there and committed, and still mounted on");
+        match &mut seeing {
+            None => {
+                expect(&said, 4, other.to_str().unwrap());
+                rustix::mount::unmount(&other, rustix::mount::UnmountFlags::empty()).unwrap();
+            }
+            Some(child) => {
+                expect(&said, 4, &format!("process {}", child.id()));
+                child.kill().unwrap();
+                child.wait().unwrap();
+            }
+        }
+        expect_end(process);
+        assert_eq!(place.ok(&["cat", "web:/file"]), format!("bound: {bound}").into_bytes());
+    }
+}
+
+/// One mount of anybody's with such a name let no other be unmounted.
+#[test]
+fn a_mount_whose_name_is_no_text_is_in_nobodys_way() {
+    let Some(place) = place("a_mount_whose_name_is_no_text_is_in_nobodys_way") else { return };
+    let mount = place.path("mnt");
+    let strange = place.path("").join(OsStr::from_bytes(b"\xff \\"));
+    let (_mounted, _strange) = (Mounted(mount.clone()), Mounted(strange.clone()));
+    fs::create_dir(&strange).unwrap();
+    let status = Command::new("mount").args(["-t", "tmpfs", "x"]).arg(&strange).status().unwrap();
+    assert!(status.success());
+    place.ok(&["mount", "web", "mnt"]);
+    place.ok(&["umount", "mnt"]);
+    place.ok(&["mount", "web", "mnt"]);
+    place.ok(&["umount", "--lazy", "mnt"]);
 }

@@ -8,13 +8,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sapwood::{Annotations, Error, ErrorKind, LayerId, Result};
 
-use super::SOCKET;
 use super::message::Message;
+use super::{Elsewhere, SOCKET, elsewhere};
 use crate::barrier;
 use crate::device::FilesystemNumber;
 use crate::mount::covered;
+
+/// How long an unmounted mount may take to end before it is looked for elsewhere.
+const SOON: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// A mount that another process serves.
 #[derive(Debug)]
@@ -136,15 +140,38 @@ impl RunningMount {
     ///
     /// Errors: what it ended with; [`ErrorKind::NoSpace`] where it has not, as its last commit waits for room.
     pub fn wait(self) -> Result<()> {
-        self.wait_after(|| Ok(()))
+        self.wait_after(|| Ok(()), |_| Ok(()))
     }
 
     /// Has `unmount` end the mount, and waits until it has ended. The server is asked first: it
-    /// may be gone as soon as nothing is mounted any more.
-    pub fn wait_after(mut self, unmount: impl FnOnce() -> Result<()>) -> Result<()> {
+    /// may be gone as soon as nothing is mounted any more. Where that is not soon, and as long as the
+    /// filesystem is mounted elsewhere too, `is_elsewhere` says whether to wait on.
+    ///
+    /// Errors: as [`RunningMount::wait`]; those of the two.
+    pub fn wait_after(
+        mut self,
+        unmount: impl FnOnce() -> Result<()>,
+        mut is_elsewhere: impl FnMut(Elsewhere) -> Result<()>,
+    ) -> Result<()> {
         self.send(&Message::new("wait"))?;
         unmount()?;
+        while !self.has_reply_within(SOON)? {
+            elsewhere::find(&self.filesystem).map_or(Ok(()), &mut is_elsewhere)?;
+        }
         self.receive().map(drop)
+    }
+
+    /// Whether the server says something before so much time has passed.
+    fn has_reply_within(&self, time: Timespec) -> Result<bool> {
+        if !self.stream.buffer().is_empty() {
+            return Ok(true);
+        }
+        let mut stream = [PollFd::new(self.stream.get_ref(), PollFlags::IN)];
+        match poll(&mut stream, Some(&time)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(self.failed(error.into())),
+        }
     }
 
     /// Has the kernel hand the server what it has kept back, and waits until it has arrived.

@@ -6,6 +6,7 @@
 //! wait for itself: the asker calls `syncfs` on the mount first, and waits until all has arrived.
 
 mod ask;
+mod elsewhere;
 mod folder;
 mod listen;
 mod message;
@@ -14,6 +15,7 @@ mod stale;
 use std::path::{Path, PathBuf};
 
 pub use ask::RunningMount;
+pub use elsewhere::{Elsewhere, unescaped};
 pub use listen::Control;
 pub use stale::{remove_stale_socket, remove_stale_sockets};
 
