@@ -45,7 +45,7 @@ pub use containers::{
     Commit, Committed, Container, Exec, ExecSettings, HeldContainer, Letter, NewContainer, Record,
     RunningContainer, Sealing, Status, clear_killed, commit, container, create, differences, exec,
     give_up_commit, hold, list, output_file, remove, remove_record, remove_stale, signal,
-    wait_for_end,
+    unfinished, wait_for_end,
 };
 pub use error::{Error, Result, exit_code};
 pub use job::{Access, Content, Job, Mount, Network, Streams, hostname_of};

@@ -46,7 +46,8 @@ pub struct PruneArgs {
     /// Remove images that no container stands on, too
     #[arg(short, long)]
     pub all: bool,
-    /// Remove containers that nobody has open, too, before it is asked what needs an image
+    /// Remove containers that nobody has open, too, before it is asked what needs an image: those that `ps
+    /// --all` lists, and no volume that was forked
     #[arg(long)]
     pub containers: bool,
     /// Leave what builds left for the next one: layers, and directories that their programs keep

@@ -5,14 +5,13 @@ use std::io::{self, Write};
 
 use sapwood::Store;
 use sapwood_build::{RemovedDirectories, remove_abandoned, remove_kept_directories};
-use sapwood_container::list;
+use sapwood_container::{list, unfinished};
 use sapwood_fuse::remove_stale_sockets;
 use sapwood_oci::{PruneOptions, prune, usage};
 use serde::Serialize;
 
 use super::mount;
 use crate::args::PruneArgs;
-use crate::container::container_names;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::obstacles::advised;
@@ -148,18 +147,16 @@ pub fn run(args: &PruneArgs, context: &Context<'_>) -> Result<Verdict> {
     })
 }
 
-/// The containers that nobody has open, those that were made before then.
+/// The containers that nobody has open, those that were made before then. A volume that somebody forked from an
+/// image is none, and what stands in it is nowhere else.
 fn idle_containers(store: &Store, made_before: Option<i64>) -> Result<BTreeSet<String>> {
-    let found = usage(store, &container_names(store)?)?
-        .containers
-        .into_iter()
-        .filter(|found| !found.in_use);
-    let mut idle: BTreeSet<String> = found.map(|found| found.name).collect();
-    if let Some(before) = made_before {
-        let containers = list(store)?.into_iter();
-        let old = containers.filter(|container| container.record.created < before);
-        let old: BTreeSet<String> = old.map(|container| container.name).collect();
-        idle.retain(|name| old.contains(name));
+    let is_old = |created| made_before.is_none_or(|before| created < before);
+    let recorded = list(store)?.into_iter().filter(|container| is_old(container.record.created));
+    let mut containers: BTreeSet<String> = recorded.map(|container| container.name).collect();
+    if made_before.is_none() {
+        containers.extend(unfinished(store)?);
     }
-    Ok(idle)
+    let found = usage(store, &containers)?.containers.into_iter();
+    let idle = found.filter(|found| !found.in_use && containers.contains(&found.name));
+    Ok(idle.map(|found| found.name).collect())
 }

@@ -137,8 +137,24 @@ fn images_move_become_smaller_and_go() {
     let done = place.json(&["prune"], 0);
     assert_eq!((&done["layers"], &done["freed_bytes"]), (&told["layers"], &told["freed_bytes"]));
     assert_eq!(text(&place, &["prune"]), "freed 0 B\n");
+    // A volume that was forked from an image was taken for a container, with what was written there.
+    place.ok(&["fork", "base:2", "precious"]);
+    assert_eq!(place.feed(&["cp", "-", "precious:/file"], b"work").code, 0);
+    assert!(place.json(&["ps", "-a"], 0)["containers"].as_array().unwrap().is_empty());
+    for filter in [&[][..], &["--filter", "until=2999-01-01T00:00:00Z"]] {
+        let words = [&["prune", "--containers"], filter].concat();
+        assert_eq!(place.json(&words, 0)["containers"]["removed"], serde_json::json!([]));
+    }
+    // What a `run` made before it was killed has a folder and nothing in it; a folder alone makes no container.
+    for name in ["precious", "half"] {
+        std::fs::create_dir_all(place.store().join("containers").join(name)).unwrap();
+    }
+    place.ok(&["fork", "base:2", "half"]);
+    let told = place.json(&["prune", "--containers"], 0);
+    assert_eq!(told["containers"]["removed"], serde_json::json!(["half"]));
     let all = text(&place, &["prune", "--all", "--containers"]);
     assert!(all.contains("images"), "{all}");
+    assert_eq!(text(&place, &["cat", "precious:/file"]), "work");
     assert_eq!(place.json(&["check", "--data"], 0)["findings"].as_array().unwrap().len(), 0);
 }
 

@@ -64,6 +64,28 @@ pub fn list(store: &Store) -> Result<Vec<Container>> {
     Ok(containers)
 }
 
+/// Volumes of containers whose maker was killed before it wrote the record: nobody has them, and nothing was
+/// ever written there.
+pub fn unfinished(store: &Store) -> Result<Vec<String>> {
+    let mut unfinished = Vec::new();
+    if !folder::all(store).exists() {
+        return Ok(unfinished);
+    }
+    for entry in store.names_left()?.names {
+        let folder = folder::of(store, &Name::new(entry.name.as_str())?);
+        // A folder may be left of a container that had the name before, so the volume need not be one.
+        if entry.kind == NameKind::Volume
+            && folder.exists()
+            && !Lock::is_taken(&folder)?
+            && Record::read(&folder)?.is_none()
+            && store.layer(entry.top).is_ok_and(|layer| layer.data_blocks == 0)
+        {
+            unfinished.push(entry.name);
+        }
+    }
+    Ok(unfinished)
+}
+
 /// The container of this name.
 ///
 /// Errors: [`sapwood::ErrorKind::NotFound`]; as [`list`].
