@@ -40,8 +40,8 @@ pub struct PushArgs {
 // How a registry is spoken to. No comment that documents: a flattened group would give it to the verb.
 #[derive(Args, Debug)]
 pub struct RegistryArgs {
-    /// Whether the registry needs a certificate that verifies [default: yes; plain HTTP to this
-    /// machine's own addresses]
+    /// Whether the registry needs a certificate that verifies [default: yes; without --ca-file plain HTTP
+    /// to this machine's own addresses]
     #[arg(
         long,
         value_name = "true|false",
@@ -51,10 +51,11 @@ pub struct RegistryArgs {
         action = ArgAction::Set
     )]
     pub tls_verify: Option<bool>,
-    /// Speak plain HTTP
-    #[arg(long, conflicts_with = "tls_verify")]
+    /// Speak plain HTTP, and send credentials over it
+    #[arg(long, conflicts_with_all = ["tls_verify", "ca_file"])]
     pub plain_http: bool,
-    /// Trust the certificates in this file, in PEM, in place of the machine's own
+    /// Trust the certificates of authorities in this file, in PEM, in place of the machine's own; the
+    /// registry shows one that an authority signed
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
     /// Look for credentials in this file [default: $REGISTRY_AUTH_FILE or

@@ -84,7 +84,8 @@ fn credentials_come_from_the_files_and_helpers_of_others() {
     let remote = format!("{}/app:1", registry.host);
     let push = |variables: &[(&str, &str)]| {
         let mut command = place.command();
-        let command = command.args(["push", "app:1", &remote]).envs(variables.iter().copied());
+        let words = ["push", "app:1", &remote, "--plain-http"];
+        let command = command.args(words).envs(variables.iter().copied());
         Said::of(command.output().unwrap())
     };
     let said = push(&[]);
@@ -100,6 +101,13 @@ fn credentials_come_from_the_files_and_helpers_of_others() {
     configure(json!({ "auths": { &registry.host: { "auth": "c2Fwd29vZDp0cmVlIHJpbmc=" } } }));
     let said = push(&[("DOCKER_CONFIG", docker_folder)]);
     assert_eq!(said.code, 0, "{}", said.stderr);
+    // Over plain HTTP they go only where that is wanted.
+    let mut command = place.command();
+    let command = command.args(["push", "app:1", &remote]).env("DOCKER_CONFIG", docker_folder);
+    let said = Said::of(command.output().unwrap());
+    assert!(said.code == 10 && said.stderr.contains("--plain-http"), "{}", said.stderr);
+    let both = place.run(&["push", "app:1", &remote, "--plain-http", "--ca-file", "ca.pem"]);
+    assert_eq!(both.code, 2, "{}", both.stderr);
 
     // `sapwood:bark`
     configure(json!({ "auths": { &registry.host: { "auth": "c2Fwd29vZDpiYXJr" } } }));

@@ -79,7 +79,15 @@ impl Answer {
         };
         let error = self.error(kind);
         let status = self.status;
-        let said = failure::said(self.body);
+        let is_plain = !self.url.origin().is_secure();
+        let body = failure::refusal_body(self.body);
+        if is_plain && status == StatusCode::BAD_REQUEST && failure::may_want_https(&body) {
+            let found = format!("{status} to a request over plain HTTP");
+            let expected =
+                "success: if HTTPS is spoken there, `--tls-verify` or `--ca-file` is for it";
+            return error.about("answer", found, expected);
+        }
+        let said = failure::said(&body);
         let found = if said.is_empty() { status.to_string() } else { format!("{status} ({said})") };
         error.about("answer", found, "success")
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use sapwood::{Error, Result};
+use sapwood::{Error, ErrorKind, Result};
 use serde::Deserialize;
 use ureq::Body;
 use ureq::http::header::RETRY_AFTER;
@@ -16,6 +16,8 @@ use super::url::Url;
 const SAID_BYTES_MAX: u64 = 64 << 10;
 /// How much of it is told, in characters.
 const SAID_CHARS_MAX: usize = 300;
+/// What TLS says of a server whose certificate may sign others, and is not one that another signed.
+const OWN_AUTHORITY: &str = "CaUsedAsEndEntity";
 /// How much has to move before earlier failures count no more, in bytes.
 pub const PROGRESS_BYTES: u64 = 1 << 20;
 /// The longest that is waited before the next attempt, whatever the registry asks for.
@@ -65,6 +67,13 @@ impl Failure {
             ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => true,
             _ => false,
         };
+        if error.to_string().contains(OWN_AUTHORITY) {
+            let found = "one that is an authority's, as `openssl req -x509` makes it";
+            let expected = "one that an authority signed, whose own `--ca-file` has; \
+                `--tls-verify=false` takes any";
+            let error = Error::new(ErrorKind::Io, operation).in_file(url.to_string());
+            return error.about("certificate", found, expected).into();
+        }
         let error = Error::io(operation, error.into_io()).in_file(url.to_string());
         Failure { error, again: again.then_some(Duration::ZERO) }
     }
@@ -128,13 +137,27 @@ struct SaidError {
     message: String,
 }
 
-/// What the body of a refusal says, in one line that a terminal can show; nothing where it is no
-/// error of a registry.
-pub fn said(body: Body) -> String {
+/// The body of a refusal, as far as it is looked at.
+pub fn refusal_body(body: Body) -> Vec<u8> {
     let mut bytes = Vec::new();
     // What it says is told where it can be read; the status is told anyway.
     let _ = body.into_reader().take(SAID_BYTES_MAX).read_to_end(&mut bytes);
-    let said = serde_json::from_slice::<Said>(&bytes).map_or(Vec::new(), |said| said.errors);
+    bytes
+}
+
+/// Whether it says that HTTPS is spoken there, as servers in Go and nginx do; the answer to a `HEAD` says nothing.
+pub fn may_want_https(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    body.is_empty()
+        || ["HTTP request to an HTTPS server", "plain HTTP request was sent to HTTPS port"]
+            .iter()
+            .any(|words| text.contains(words))
+}
+
+/// What the body of a refusal says, in one line that a terminal can show; nothing where it is no
+/// error of a registry.
+pub fn said(body: &[u8]) -> String {
+    let said = serde_json::from_slice::<Said>(body).map_or(Vec::new(), |said| said.errors);
     let said: Vec<String> = said
         .iter()
         .map(|error| match (&*error.code, &*error.message) {

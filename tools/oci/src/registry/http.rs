@@ -1,14 +1,14 @@
 //! Requests and answers, with who one is.
 
 use parking_lot::Mutex;
-use sapwood::Result;
+use sapwood::{ErrorKind, Result};
 use ureq::http::header::WWW_AUTHENTICATE;
 use ureq::http::{HeaderValue, StatusCode};
 
 use super::answer::Answer;
 use super::authorize::{self, Challenge};
 use super::failure::Failure;
-use super::options::RegistryOptions;
+use super::options::{RegistryOptions, Security};
 use super::transport::{Content, Request, Transport};
 use super::url::Origin;
 use super::{Credential, RemoteReference};
@@ -20,6 +20,8 @@ pub struct Http {
     /// What the tokens asked for are good for.
     scopes: Vec<String>,
     credential: Option<Credential>,
+    /// Whether credentials may go over plain HTTP.
+    is_plain_wanted: bool,
     authorization: Mutex<Option<HeaderValue>>,
 }
 
@@ -34,6 +36,7 @@ impl Http {
             transport: Transport::new(reference, options)?,
             scopes,
             credential: options.credential.clone(),
+            is_plain_wanted: options.security == Security::Plain,
             authorization: Mutex::new(None),
         })
     }
@@ -70,6 +73,13 @@ impl Http {
         let mut current = self.authorization.lock();
         if current.as_ref() != shown {
             return Ok(current.clone());
+        }
+        // Whoever listens on a port of this machine would have them, and could be anybody on it.
+        if self.credential.is_some() && !self.home().is_secure() && !self.is_plain_wanted {
+            let found = "a request for credentials over plain HTTP";
+            let expected = "HTTPS (`--tls-verify`), or `--plain-http` to send them all the same";
+            let error = refused.error(ErrorKind::NotPermitted);
+            return Err(error.about("answer", found, expected).into());
         }
         let headers = refused.headers.get_all(WWW_AUTHENTICATE).iter();
         let new = match Challenge::of(headers) {

@@ -13,7 +13,8 @@ use super::Credential;
 /// What makes sure that the registry is the one that is meant, and that nobody listens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Security {
-    /// HTTPS with a certificate that verifies; plain HTTP to this machine's own addresses.
+    /// HTTPS with a certificate that verifies; plain HTTP to this machine's own addresses, unless
+    /// certificates are given, and without credentials.
     #[default]
     Usual,
     /// HTTPS with a certificate that verifies, whatever the address.
@@ -22,17 +23,6 @@ pub enum Security {
     Unverified,
     /// Plain HTTP.
     Plain,
-}
-
-impl Security {
-    /// Whether a host is spoken to over HTTPS.
-    pub(super) fn is_secure(self, host: &str) -> bool {
-        match self {
-            Security::Usual => !is_loopback(host),
-            Security::Verified | Security::Unverified => true,
-            Security::Plain => false,
-        }
-    }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -81,6 +71,17 @@ impl Default for RegistryOptions {
             attempts: 5,
             back_off: Duration::from_millis(500),
             silence: Duration::from_secs(60),
+        }
+    }
+}
+
+impl RegistryOptions {
+    /// Whether a host is spoken to over HTTPS. Who says which certificates are trusted wants to see one.
+    pub(super) fn is_secure(&self, host: &str) -> bool {
+        match self.security {
+            Security::Usual => self.certificates.is_some() || !is_loopback(host),
+            Security::Verified | Security::Unverified => true,
+            Security::Plain => false,
         }
     }
 }

@@ -59,7 +59,7 @@ impl Request<'_> {
 impl Transport {
     /// The way to the registry of `reference`, which is not gone yet.
     pub fn new(reference: &RemoteReference, options: &RegistryOptions) -> Result<Transport> {
-        let is_secure = options.security.is_secure(reference.host());
+        let is_secure = options.is_secure(reference.host());
         let home = Origin::new(is_secure, reference.host()).ok_or_else(|| {
             let found = reference.host().escape_debug();
             Error::invalid("find a registry", "host", found, "HOST or HOST:PORT")

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sapwood::ErrorKind;
-use sapwood_oci::{Credential, RegistryOptions, Sha256, Way};
+use sapwood_oci::{Credential, RegistryOptions, Security, Sha256, Way};
 
 use super::server::{Fault, Reply, Seen, Server};
 use super::{make_image, options, push_to, ways};
@@ -141,7 +141,7 @@ fn an_upload_may_lead_to_another_host_but_who_one_is_stays_here() {
     make_image(&store);
     let (username, password) = ("sapwood".to_owned(), "tree ring".to_owned());
     let credential = Some(Credential::Basic { username, password });
-    let known = RegistryOptions { credential, ..options() };
+    let known = RegistryOptions { credential, security: Security::Plain, ..options() };
     let pushed = push_to(&store, &registry.host, "oak:1", known).unwrap();
     assert_eq!(ways(&pushed), [Way::Sent; 2]);
     assert_eq!(elsewhere.count("PUT", "/elsewhere"), 3);

@@ -14,7 +14,8 @@ use crate::support::*;
 
 fn with_password(username: &str, password: &str) -> RegistryOptions {
     let (username, password) = (username.to_owned(), password.to_owned());
-    RegistryOptions { credential: Some(Credential::Basic { username, password }), ..options() }
+    let credential = Some(Credential::Basic { username, password });
+    RegistryOptions { credential, security: Security::Plain, ..options() }
 }
 
 /// `sapwood:tree ring`, as it is sent.
@@ -77,10 +78,66 @@ fn a_certificate_counts_only_where_somebody_trusted_vouches_for_it() {
         let error = with(security, certificates).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Io, "{error}");
     }
+    let error = with(Security::Usual, None).unwrap_err();
+    assert!(error.to_string().contains("--tls-verify"), "{error}");
     let error = with(Security::Verified, Some("host.key")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
     assert_eq!(ways(&with(Security::Verified, Some("ca.pem")).unwrap()), [Way::Sent; 2]);
     assert_eq!(ways(&with(Security::Unverified, None).unwrap()), [Way::Present; 2]);
+    // Who gives certificates means HTTPS, whatever the address.
+    assert_eq!(ways(&with(Security::Usual, Some("ca.pem")).unwrap()), [Way::Present; 2]);
+    assert_eq!(with(Security::Usual, Some("other.pem")).unwrap_err().kind(), ErrorKind::Io);
+}
+
+/// What TLS has against it was told as it stands in its source.
+#[test]
+fn a_certificate_that_is_its_own_authority_is_told_in_words() {
+    let test = "a_certificate_that_is_its_own_authority_is_told_in_words";
+    if std::process::Command::new("openssl").arg("version").output().is_err() {
+        eprintln!("SKIPPED {test}: no openssl here");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (key, certificate) = (path("own.key"), path("own.pem"));
+    let new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", &key];
+    let names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+    run("openssl", &[&new[..], &["-out", &certificate], &names].concat());
+    let Some(daemon) = Daemon::start(test, |_| {
+        format!("http: {{addr: '127.0.0.1:0', tls: {{certificate: {certificate}, key: {key}}}}}")
+    }) else {
+        return;
+    };
+    let (_folder, store) = store();
+    make_image(&store);
+    let host = daemon.host.replace("127.0.0.1", "localhost");
+    let certificates = Some(fs::read(&certificate).unwrap());
+    let trusting = RegistryOptions { certificates, ..options() };
+    let error = push_to(&store, &host, "oak:1", trusting).unwrap_err();
+    assert!(error.to_string().contains("an authority signed"), "{error}");
+}
+
+/// They went to whoever listened on this machine.
+#[test]
+fn credentials_go_over_plain_http_only_where_that_was_asked_for() {
+    let (_folder, store) = store();
+    make_image(&store);
+    let tokens = token_server(&[BASIC], "bark");
+    let basic = Server::start(|_| {
+        let challenge = r#"Basic realm="trees""#.to_owned();
+        Some(Fault::Reply(Reply::of(401).with("WWW-Authenticate", challenge)))
+    });
+    let bearer = wants_token(&tokens.host, "bark");
+    for registry in [&basic, &bearer] {
+        let usual =
+            RegistryOptions { security: Security::Usual, ..with_password("sapwood", "tree ring") };
+        let error = push_to(&store, &registry.host, "oak:1", usual).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");
+        assert!(error.to_string().contains("--plain-http"), "{error}");
+    }
+    for server in [&basic, &bearer, &tokens] {
+        assert!(server.seen().iter().all(|seen| seen.header("authorization").is_empty()));
+    }
 }
 
 /// `ca.pem` and `host.pem` with `host.key`, which it vouches for; `other.pem`, which it does not.
@@ -161,7 +218,7 @@ fn an_identity_token_is_exchanged_and_goes_nowhere_else() {
     let (_folder, store) = store();
     make_image(&store);
     let credential = Some(Credential::IdentityToken("pith".to_owned()));
-    let known = RegistryOptions { credential, ..options() };
+    let known = RegistryOptions { credential, security: Security::Plain, ..options() };
     push_to(&store, &registry.host, "oak:1", known).unwrap();
     assert_eq!(tokens.count("POST", "/token"), 1);
     assert!(registry.seen().iter().all(|seen| !format!("{seen:?}").contains("pith")));

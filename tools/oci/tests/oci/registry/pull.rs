@@ -7,7 +7,7 @@ use sapwood::{ErrorKind, Replace, Result, Store};
 use sapwood_archive::tar::{Member, MemberKind, TarWriter};
 use sapwood_oci::{
     Credential, Image, OwnNames, Progress, PruneOptions, PullOptions, Pulled, RegistryOptions,
-    Sha256, Way, prune, pull,
+    Security, Sha256, Way, prune, pull,
 };
 use serde_json::{Value, json};
 
@@ -337,7 +337,7 @@ fn blobs_may_lie_elsewhere_but_who_one_is_stays_here() {
     let (username, password) = ("sapwood".to_owned(), "tree ring".to_owned());
     let credential = Some(Credential::Basic { username, password });
     let (_folder, store) = store();
-    let known = RegistryOptions { credential, ..options() };
+    let known = RegistryOptions { credential, security: Security::Plain, ..options() };
     expect_whole(&pull_from(&store, &registry.host, "oak:1", known).unwrap().image);
     assert_eq!(elsewhere.count("GET", "/blobs/"), 4);
     assert!(elsewhere.seen().iter().all(|seen| seen.header("authorization").is_empty()));
