@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sapwood::{Error, ErrorKind, Result};
+use sapwood::{Error, Result};
 use sha2::Digest;
 
 use crate::Sha256;
@@ -50,7 +50,7 @@ impl<R: Read> Verifying<R> {
     /// That all of it was read, and was right; who reads it gets an [`io::Error`] and finds the
     /// reason here.
     ///
-    /// Errors: [`ErrorKind::InvalidInput`] for another blob; what the input says.
+    /// Errors: [`Corrupt`](sapwood::ErrorKind::Corrupt) for another blob; what the input says.
     pub fn finish(mut self) -> Result<()> {
         if self.is_verified || self.failure.is_some() {
             return self.verify_rest();
@@ -133,7 +133,7 @@ fn wrong(
     found: impl std::fmt::Display,
     expected: impl std::fmt::Display,
 ) -> Error {
-    Error::new(ErrorKind::InvalidInput, "read a blob").about(field, found, expected)
+    Error::corrupt("read a blob", field, found, expected)
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
             (b"", 7, "size"),
         ] {
             let error = read(bytes, digest, size).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert_eq!(error.kind(), sapwood::ErrorKind::Corrupt);
             let text = error.to_string();
             assert!(text.contains(said) && text.contains(&digest.to_string()), "{text}");
         }

@@ -92,7 +92,8 @@ pub enum Progress {
 ///
 /// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput) and
 /// [`Unsupported`](sapwood::ErrorKind::Unsupported) for what the image says, with the digest of the
-/// blob or the name of the member; [`NotFound`](sapwood::ErrorKind::NotFound) for another platform;
+/// blob or the name of the member; [`Corrupt`](sapwood::ErrorKind::Corrupt) for bytes that are not those of their
+/// digest; [`NotFound`](sapwood::ErrorKind::NotFound) for another platform;
 /// [`AlreadyExists`](sapwood::ErrorKind::AlreadyExists); what the source says.
 pub fn install(
     store: &Store,

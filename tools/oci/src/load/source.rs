@@ -29,8 +29,8 @@ pub trait ImageSource: Sync {
 
 /// Reads a blob whole, which is expected to be small, and verifies it.
 ///
-/// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput) for a larger one, and where it is not
-/// what the descriptor says.
+/// Errors: [`InvalidInput`](sapwood::ErrorKind::InvalidInput) for a larger one;
+/// [`Corrupt`](sapwood::ErrorKind::Corrupt) where it is not what the descriptor says.
 pub fn read_small(
     source: &dyn ImageSource,
     descriptor: &Descriptor,

@@ -118,7 +118,7 @@ impl<'a> LayerStream<'a> {
         let found = Sha256(self.hasher.finalize().into());
         match found == diff_id {
             true => Ok(applied),
-            false => Err(Error::invalid("apply a layer", "diffID", found, diff_id)),
+            false => Err(Error::corrupt("apply a layer", "diffID", found, diff_id)),
         }
     }
 

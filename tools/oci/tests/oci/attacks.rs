@@ -75,6 +75,7 @@ impl Scene {
         assert!(text.len() < 2_000, "{what}: a page of an error: {text}");
         let allowed = [
             ErrorKind::InvalidInput,
+            ErrorKind::Corrupt,
             ErrorKind::Unsupported,
             ErrorKind::NotFound,
             ErrorKind::NotPermitted,

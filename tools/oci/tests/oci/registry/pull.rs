@@ -237,7 +237,7 @@ fn what_is_wrong_is_told_and_leaves_nothing() {
     let manifest = &remote.manifest[..];
     let v1 = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     let cases: Vec<(&str, Reply, ErrorKind, &str)> = vec![
-        (&blob, Reply::of(200).body(&flipped[..]), ErrorKind::InvalidInput, "digest"),
+        (&blob, Reply::of(200).body(&flipped[..]), ErrorKind::Corrupt, "digest"),
         (&blob, Reply::of(200).body(&first[1..]), ErrorKind::Corrupt, "size"),
         (&blob, Reply::of(200).body([first, &b"x"[..]].concat()), ErrorKind::Corrupt, "size"),
         (&blob, without_length(&[first, &b"x"[..]].concat()), ErrorKind::Corrupt, "size"),
