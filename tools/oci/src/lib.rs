@@ -71,8 +71,8 @@ pub use registry::{
 };
 pub use report::{Report, report};
 pub use save::{
-    OutgoingImage, OutgoingLayer, Save, SavedImage, WrittenLayer, manifest_of, save_docker_archive,
-    save_layout, save_oci_archive,
+    OutgoingImage, OutgoingLayer, Save, SavedImage, WrittenLayer, save_docker_archive, save_layout,
+    save_oci_archive,
 };
 pub use squash::squash;
 pub use time::{parse as parse_time, written as written_time};

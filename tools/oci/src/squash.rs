@@ -1,5 +1,6 @@
 //! Several layers of an image made one.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use sapwood::files::{Files, FilesOptions, FilesView, ReadFiles};
@@ -78,7 +79,7 @@ pub fn squash(
     })?;
     let configuration = configuration_of(image.configuration(), kept, &comment, now)?;
     let configuration = complete(store, Some(layer.layer_id()), &configuration)?;
-    finish(store, files, tag_of_making, &configuration)
+    finish(store, files, tag_of_making, &configuration, &BTreeMap::new())
 }
 
 /// Makes a volume on `base` read as `top` does, block by block.

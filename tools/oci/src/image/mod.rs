@@ -24,5 +24,10 @@ pub const CACHE_KEY_LABEL: &str = "cache-key";
 /// The label of an image layer: the digest of the configuration that it holds.
 pub const IMAGE_LABEL: &str = "image";
 
+/// The label of an image layer: when the image was made, as its configuration says, where it says so.
+pub const IMAGE_CREATED_LABEL: &str = "image-created";
+
+/// The attachment that holds the annotations of the manifest that an image came with, as JSON.
+pub const MANIFEST_ANNOTATIONS: &[u8] = b"oci-manifest-annotations";
 /// The attachment that holds the configuration of an image.
 pub const CONFIGURATION: &[u8] = b"oci-configuration";

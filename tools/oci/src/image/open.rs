@@ -1,13 +1,15 @@
 //! An image, opened.
 
-use sapwood::files::FilesView;
+use std::collections::BTreeMap;
+
+use sapwood::files::{FilesView, attachment};
 use sapwood::{
     DamagedName, Error, ErrorKind, LayerId, LayerKind, NameEntry, NamesLeft, Result, Snapshot,
     Store,
 };
 
 use super::layers::{ImageLayer, filesystem_layers};
-use super::{Configuration, IMAGE_LABEL, read_configuration};
+use super::{Configuration, IMAGE_LABEL, MANIFEST_ANNOTATIONS, read_configuration};
 use crate::Sha256;
 use crate::usage::Damaged;
 
@@ -44,6 +46,23 @@ impl Image {
     /// Its configuration.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
+    }
+
+    /// The annotations of the manifest that it came with; none for an image that was made here, and for what
+    /// stands on an image.
+    ///
+    /// Errors: [`Corrupt`](sapwood::ErrorKind::Corrupt).
+    pub fn manifest_annotations(&self) -> Result<BTreeMap<String, String>> {
+        if !self.snapshot().annotations()?.labels.contains_key(IMAGE_LABEL) {
+            return Ok(BTreeMap::new());
+        }
+        let Some(json) = attachment(&self.view, MANIFEST_ANNOTATIONS)? else {
+            return Ok(BTreeMap::new());
+        };
+        serde_json::from_slice(&json).map_err(|error| {
+            let expected = "texts by name";
+            Error::corrupt("read the annotations of a manifest", "attachment", error, expected)
+        })
     }
 
     /// Its tree.

@@ -1,6 +1,6 @@
 //! An image's layers into snapshots, each verified before it is one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::thread;
 
 use oci_spec::image::ImageManifest;
@@ -137,6 +137,8 @@ struct Parts {
     chain_ids: Vec<Sha256>,
     /// What is said of each layer.
     annotations: Vec<Annotations>,
+    /// What is said of the image where its manifest is.
+    manifest_annotations: BTreeMap<String, String>,
 }
 
 impl Parts {
@@ -169,7 +171,10 @@ impl Parts {
             layers.push(LayerBlob { descriptor, digest, compression, diff_id: *diff_id });
         }
         let annotations = annotations(source, &configuration, &layers, &chain_ids);
-        Ok(Parts { configuration, layers, chain_ids, annotations })
+        let manifest_annotations = manifest.annotations().iter().flatten();
+        let manifest_annotations =
+            manifest_annotations.map(|(name, text)| (name.clone(), text.clone())).collect();
+        Ok(Parts { configuration, layers, chain_ids, annotations, manifest_annotations })
     }
 
     /// The image that the tag is, where it is this one.
@@ -183,7 +188,9 @@ impl Parts {
         }
         let image = Image::open(store, tag)?;
         let top = image.layers(store)?.last().and_then(|layer| layer.chain_id);
-        Ok((top == self.chain_ids.last().copied()).then_some(image))
+        let is_same = top == self.chain_ids.last().copied()
+            && image.manifest_annotations()? == self.manifest_annotations;
+        Ok(is_same.then_some(image))
     }
 
     fn is_there(&self, image: Image, progress: &dyn Fn(Progress)) -> Image {
@@ -230,7 +237,7 @@ impl Parts {
         let (volume, tag_of_making) = making.into_parts();
         let files = Files::open(volume, FilesOptions::default())?;
         self.apply_from(first, store, &files, source, options, progress)?;
-        finish(store, files, tag_of_making, &self.configuration)
+        finish(store, files, tag_of_making, &self.configuration, &self.manifest_annotations)
     }
 
     /// Applies the layers from one on, while the next ones are being read.

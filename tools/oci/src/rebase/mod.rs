@@ -3,6 +3,8 @@
 mod conflicts;
 mod history;
 
+use std::collections::BTreeMap;
+
 use sapwood::files::{Files, FilesOptions, FilesView};
 use sapwood::{Annotations, Error, LayerId, Replace, Result, Store};
 use sapwood_archive::transfer_layer;
@@ -115,7 +117,7 @@ pub fn rebase(
     }
     let configuration = history::of_rebased(image, place + 1, onto, base_layers.len())?;
     let configuration = complete(store, top, &configuration)?;
-    let image = finish(store, files, tag_of_making, &configuration)?;
+    let image = finish(store, files, tag_of_making, &configuration, &BTreeMap::new())?;
     done.image = Some(Rebased { image, layers: own.len() as u64 });
     Ok(done)
 }

@@ -16,7 +16,7 @@ use crate::Sha256;
 use crate::blob::Compression;
 use crate::image::Image;
 use crate::parallel::in_parallel;
-use crate::save::{OutgoingImage, OutgoingLayer, manifest_of};
+use crate::save::{OutgoingImage, OutgoingLayer};
 
 /// How many layers are on their way at once.
 const LAYERS_AT_ONCE: usize = 4;
@@ -127,8 +127,7 @@ pub fn push(
         sent_bytes += size;
     }
     let descriptors = layers.iter().map(|layer| layer.descriptor.clone()).collect();
-    let manifest = serde_json::to_vec(&manifest_of(&configuration, descriptors))
-        .map_err(|error| Error::io("write a manifest", error.into()))?;
+    let manifest = outgoing.manifest(&configuration, descriptors)?;
     let media_type = MediaType::ImageManifest.to_string();
     if repository.manifest_digest(tag)? != Some(Sha256::of(&manifest)) {
         repository.write_manifest(tag, &media_type, &manifest)?;

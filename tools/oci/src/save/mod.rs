@@ -9,5 +9,5 @@ mod write;
 pub use archive::{save_docker_archive, save_oci_archive};
 pub use layer::{OutgoingLayer, WrittenLayer};
 pub use layout::save_layout;
-pub use prepare::{OutgoingImage, manifest_of};
+pub use prepare::OutgoingImage;
 pub use write::{Save, SavedImage};

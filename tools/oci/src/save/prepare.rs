@@ -1,9 +1,10 @@
 //! What of an image goes out: its layers, its configuration, its manifest.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use oci_spec::image::{Descriptor, ImageManifest, ImageManifestBuilder, MediaType, SCHEMA_VERSION};
+use oci_spec::image::{Descriptor, ImageManifestBuilder, MediaType, SCHEMA_VERSION};
 use sapwood::files::{FilesView, Inode, ReadFiles, changes};
 use sapwood::{Error, Result, Store};
 
@@ -19,6 +20,7 @@ pub struct OutgoingImage {
     layers: Vec<OutgoingLayer>,
     /// What the store knows of the layers, for what the configuration does not say of them.
     known: Vec<ImageLayer>,
+    annotations: BTreeMap<String, String>,
 }
 
 impl OutgoingImage {
@@ -45,7 +47,9 @@ impl OutgoingImage {
             layers.push(OutgoingLayer::new(view, below, &layer));
             known.push(layer);
         }
-        Ok(OutgoingImage { configuration: image.configuration().clone(), layers, known })
+        let configuration = image.configuration().clone();
+        let annotations = image.manifest_annotations()?;
+        Ok(OutgoingImage { configuration, layers, known, annotations })
     }
 
     /// Its layers, lowest first.
@@ -57,6 +61,32 @@ impl OutgoingImage {
     /// they say so, so that its id stays; else with these, and with a history that speaks of each.
     pub fn configuration(&self, diff_ids: &[Sha256]) -> Result<Configuration> {
         with_diff_ids(&self.configuration, &self.known, diff_ids)
+    }
+
+    /// The manifest in OCI's form, of an image that goes out with this configuration and these layers. What was
+    /// said of the image in the manifest that it came with is said in this one, unless it goes out as another.
+    pub fn manifest(
+        &self,
+        configuration: &Configuration,
+        layers: Vec<Descriptor>,
+    ) -> Result<Vec<u8>> {
+        let digest = configuration.digest();
+        let bytes = configuration.json().len() as u64;
+        let manifest = ImageManifestBuilder::default()
+            .schema_version(SCHEMA_VERSION)
+            .media_type(MediaType::ImageManifest)
+            .config(digest.descriptor(MediaType::ImageConfig, bytes))
+            .layers(layers)
+            .build()
+            .expect("all that has to be said is said");
+        let written = |error: serde_json::Error| Error::io("write a manifest", error.into());
+        if self.annotations.is_empty() || digest != self.configuration.digest() {
+            return serde_json::to_vec(&manifest).map_err(written);
+        }
+        // In an order of their own, and not that of a hash: the digest is of these bytes.
+        let mut manifest = serde_json::to_value(&manifest).map_err(written)?;
+        manifest["annotations"] = self.annotations.clone().into_iter().collect();
+        serde_json::to_vec(&manifest).map_err(written)
     }
 }
 
@@ -87,17 +117,4 @@ fn itself(image: &Image, top: Option<&ImageLayer>) -> Result<ImageLayer> {
         created_by: annotations.created_by,
         comment: annotations.comment,
     })
-}
-
-/// The manifest of an image in OCI's form.
-pub fn manifest_of(configuration: &Configuration, layers: Vec<Descriptor>) -> ImageManifest {
-    let bytes = configuration.json().len() as u64;
-    let configuration = configuration.digest().descriptor(MediaType::ImageConfig, bytes);
-    ImageManifestBuilder::default()
-        .schema_version(SCHEMA_VERSION)
-        .media_type(MediaType::ImageManifest)
-        .config(configuration)
-        .layers(layers)
-        .build()
-        .expect("all that has to be said is said")
 }

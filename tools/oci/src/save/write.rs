@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 
 use oci_spec::image::{Descriptor, MediaType};
-use sapwood::{Error, LayerId, Result, Store};
+use sapwood::{LayerId, Result, Store};
 
 use super::layer::{OutgoingLayer, WrittenLayer};
-use super::prepare::{OutgoingImage, manifest_of};
+use super::prepare::OutgoingImage;
 use crate::Sha256;
 use crate::blob::Compression;
 use crate::image::{Configuration, Image};
@@ -87,9 +87,7 @@ pub fn write_images<F: Write + Send>(
         let diff_ids: Vec<Sha256> = layers.iter().map(|layer| layer.diff_id).collect();
         let configuration = image.configuration(&diff_ids)?;
         let descriptors = layers.iter().map(|layer| layer.descriptor.clone()).collect();
-        let manifest = manifest_of(&configuration, descriptors);
-        let manifest = serde_json::to_vec(&manifest).map_err(std::io::Error::from);
-        let manifest = manifest.map_err(|error| Error::io("write a manifest", error))?;
+        let manifest = image.manifest(&configuration, descriptors)?;
         let digest = Sha256::of(&manifest);
         let name = save.name.map(str::to_owned);
         let descriptor = digest.descriptor(MediaType::ImageManifest, manifest.len() as u64);

@@ -9,8 +9,9 @@ use sapwood::store::{DamagedName, Holding, Holdings, Removal};
 use sapwood::{LayerId, NameEntry, NameKind, Result, Store};
 
 use crate::Sha256;
-use crate::image::{IMAGE_LABEL, list_what_is_left};
+use crate::image::{IMAGE_CREATED_LABEL, IMAGE_LABEL, list_what_is_left};
 use crate::own_names::OwnNames;
+use crate::time;
 use forest::Forest;
 
 pub use beside::{KEPT_DIRECTORIES, allocated_bytes};
@@ -52,7 +53,8 @@ pub struct ImageUsage {
     pub id: Sha256,
     /// Its image layer.
     pub layer: LayerId,
-    /// When that was made, in nanoseconds since 1970 UTC.
+    /// When the image was made, as its configuration says, else when it came to be here; in nanoseconds since
+    /// 1970 UTC.
     pub created: Option<i64>,
     /// All that it needs.
     pub bytes: u64,
@@ -242,12 +244,13 @@ fn images(store: &Store, forest: &Forest<'_>, named: &Named<'_>) -> Result<Vec<I
     let mut images = Vec::new();
     for (layer, (tags, holding)) in &named.images {
         let info = store.layer(*layer)?;
+        let made = info.annotations.labels.get(IMAGE_CREATED_LABEL);
         let (bytes, unique_bytes) = (whole.of(holding.tip), unique.of(holding.tip));
         images.push(ImageUsage {
             tags: tags.iter().map(|(tag, _)| tag.clone()).collect(),
             id: tags[0].1,
             layer: *layer,
-            created: info.annotations.created,
+            created: made.and_then(|made| time::parse(made)).or(info.annotations.created),
             bytes,
             shared_bytes: bytes - unique_bytes,
             unique_bytes,

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use sapwood::files::{Files, FilesOptions, FilesView, Paths, compare};
 use sapwood::{ErrorKind, GcOptions, Replace, Store};
-use sapwood_oci::{Class, Image, OwnNames, PruneOptions, history, prune, squash, usage};
+use sapwood_oci::{
+    Class, Configuration, Image, OwnNames, PruneOptions, history, prune, publish, squash, usage,
+};
 
 use crate::support::*;
 
@@ -343,4 +345,28 @@ fn squashed_layers_show_the_same_tree_and_hold_nothing_else() {
     assert_eq!(compare(flat.view(), open(&store, "thin").view()).unwrap(), []);
     let view = FilesView::open(store.snapshot_of("flat").unwrap()).unwrap();
     assert_eq!(read(&view, "usr/lib/large").len(), 1 << 20);
+}
+
+/// An image that came from elsewhere was as old as its tag: a year-old one looked fresh.
+#[test]
+fn an_image_is_as_old_as_it_says() {
+    let (_folder, store) = store();
+    base_and_image(&store);
+    let mut value = open(&store, "app:1").configuration().to_value();
+    let created = |tag: &str| {
+        let mut images = usage(&store, &BTreeSet::new()).unwrap().images.into_iter();
+        let found = images.find(|image| image.tags.contains(&tag.to_owned()));
+        found.unwrap().created.unwrap()
+    };
+    let top = open(&store, "app:1").top_layer(&store).unwrap().unwrap().to_string();
+    let mut publish_as = |tag: &str, said: &str| {
+        value["created"] = said.into();
+        let configuration = Configuration::from_value(&value).unwrap();
+        publish(&store, Some(&top), &configuration, tag, Replace::Refuse).unwrap();
+        created(tag)
+    };
+    assert_eq!(publish_as("old:1", "2001-09-09T01:46:40Z"), 1_000_000_000_000_000_000);
+    // What says nothing that could be understood is as old as it is here.
+    let now = created("app:1");
+    assert!(publish_as("odd:1", "yesterday") >= now);
 }

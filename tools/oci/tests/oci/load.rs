@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use sapwood::files::FilesView;
 use sapwood::{ErrorKind, Replace, Store};
 use sapwood_oci::{
-    ArchiveForm, Compression, Image, Input, LoadOptions, Progress, Sha256, load, open_archive,
+    ArchiveForm, Compression, Image, Input, LoadOptions, OutgoingImage, Progress, Sha256, load,
+    open_archive, publish,
 };
 use serde_json::json;
 
@@ -407,4 +408,34 @@ fn layers_of_old_and_careless_writers_come_in_and_go_out_as_they_came() {
     let archive = open_archive(&store, root, Some(ArchiveForm::Root), &options).unwrap();
     let error = load(&store, &*archive, None, Some("root:1"), &options, &|_| {}).unwrap_err();
     assert!(error.to_string().contains("end mark"), "{error}");
+}
+
+/// They were dropped without a word: signatures, sources and digests of bases stand there.
+#[test]
+fn annotations_of_a_manifest_stay_with_its_image_alone() {
+    let (_folder, store) = store();
+    let layers = two_layers(Compression::Gzip);
+    let come = |said: serde_json::Value| {
+        let mut crafted = Crafted::default();
+        crafted.add("image:1", &layers, |_| {}, |manifest| manifest["annotations"] = said);
+        let options = LoadOptions { replace: Replace::Move, ..LoadOptions::default() };
+        load_as(&store, stream(crafted.to_tar()), None, None, &options).unwrap();
+        Image::open(&store, "image:1").unwrap()
+    };
+    let manifest_of = |image: &Image| -> serde_json::Value {
+        let outgoing = OutgoingImage::new(&store, image).unwrap();
+        let manifest = outgoing.manifest(image.configuration(), Vec::new()).unwrap();
+        serde_json::from_slice(&manifest).unwrap()
+    };
+    let said = json!({ "x.y": "z", "org.opencontainers.image.source": "forest", "a": "" });
+    let image = come(said.clone());
+    assert_eq!(manifest_of(&image)["annotations"], said);
+    // Another image is made of it: of that nobody said so.
+    let top = image.snapshot().layer_id().to_string();
+    publish(&store, Some(&top), image.configuration(), "made:1", Replace::Refuse).unwrap();
+    let made = Image::open(&store, "made:1").unwrap();
+    assert_eq!(manifest_of(&made).get("annotations"), None);
+    // The same image, of which another thing is said.
+    assert_eq!(manifest_of(&come(json!({ "x.y": "b" })))["annotations"], json!({ "x.y": "b" }));
+    assert_eq!(manifest_of(&come(json!({}))).get("annotations"), None);
 }
