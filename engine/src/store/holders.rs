@@ -15,8 +15,8 @@ use crate::units::LayerId;
 /// What the histories of names hold.
 #[derive(Debug)]
 pub enum Held {
-    /// What was asked for, and with it all below.
-    Asked,
+    /// What was asked for, and with it all below: the history of this name does.
+    Asked(String),
     /// These, and not what was asked for, as far as is known.
     Others(Others),
 }
@@ -48,6 +48,7 @@ impl End {
 
 /// A walk down from a name.
 struct Walk<'a> {
+    name: String,
     history: History<'a>,
     kind: Option<LayerKind>,
     /// The top of a volume, which says of what kind the volume is where nothing below it does.
@@ -76,7 +77,7 @@ pub fn who_holds(
     let mut others = Others::default();
     // What a volume's name says that its top stands on, even where that cannot be read.
     let mut below_tops: HashMap<LayerId, Option<LayerRef>> = HashMap::new();
-    let mut ended: Vec<(LayerId, End)> = Vec::new();
+    let mut ended: Vec<(LayerId, End, String)> = Vec::new();
     let step = |walk: &mut Walk<'_>, others: &mut Others, ended: &mut Vec<_>| {
         match walk.history.next() {
             None => Ok(Step::Ended),
@@ -90,7 +91,8 @@ pub fn who_holds(
             Some(Err(error)) if is_lost(&error) => {
                 let of_top = || headers::read(host, walk.top?).ok()?.map(|header| header.kind);
                 let kind = walk.kind.or_else(of_top);
-                ended.extend(walk.history.met().map(|id| (id, End { error, kind })));
+                let name = walk.name.clone();
+                ended.extend(walk.history.met().map(|id| (id, End { error, kind }, name)));
                 Ok(Step::Ended)
             }
             Some(Err(error)) => Err(error),
@@ -111,10 +113,11 @@ pub fn who_holds(
         }
         let (newest, _) = newest_known(inner, name)?;
         let top = is_volume.then_some(name.entry.top);
-        let mut walk = Walk { history: history(host, newest), kind: None, top };
+        let walked = name.entry.name.clone();
+        let mut walk = Walk { name: walked, history: history(host, newest), kind: None, top };
         match step(&mut walk, &mut others, &mut ended)? {
             // All of the one is in the other.
-            Step::Met => return Ok(Held::Asked),
+            Step::Met => return Ok(Held::Asked(walk.name)),
             Step::Ended => {}
             Step::Further => walks.push(walk),
         }
@@ -124,7 +127,7 @@ pub fn who_holds(
             let mut further = Vec::new();
             for mut walk in walks {
                 match step(&mut walk, &mut others, &mut ended)? {
-                    Step::Met => return Ok(Held::Asked),
+                    Step::Met => return Ok(Held::Asked(walk.name)),
                     Step::Ended => {}
                     Step::Further => further.push(walk),
                 }
@@ -132,10 +135,11 @@ pub fn who_holds(
             walks = further;
         }
         walks = Vec::new();
-        for (id, end) in std::mem::take(&mut ended) {
+        for (id, end, name) in std::mem::take(&mut ended) {
             match below_tops.get_mut(&id) {
                 // Once: what lies below it is walked then.
                 Some(below) => walks.extend(below.take().map(|below| Walk {
+                    name,
                     history: history(host, Some(below)),
                     kind: end.kind,
                     top: None,

@@ -62,7 +62,7 @@ impl Released {
                 continue;
             };
             let ends = match who_holds(inner, id, names::each(host)?, |_| true)? {
-                Held::Asked => {
+                Held::Asked(_) => {
                     released.done.push(id);
                     continue;
                 }

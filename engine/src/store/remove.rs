@@ -38,6 +38,9 @@ pub struct RemoveReport {
     pub released: Vec<LayerId>,
     /// Layers of other names that are lost or damaged, and may stand on those that were released.
     pub unknown: Vec<LayerId>,
+    /// Another name whose history holds all snapshots of the one that went: they stay, the one that a tag
+    /// led to among them.
+    pub kept_by: Option<String>,
 }
 
 impl Store {
@@ -94,6 +97,7 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     let mut lost: Vec<LayerId> = alone.end.iter().map(|(id, _)| *id).collect();
     lost.extend(alone.unreadable_top);
     let unknown: Vec<LayerId> = alone.unknown.keys().copied().collect();
+    let kept_by = alone.kept_by.clone();
     let (sure, released) = alone.sort();
     for header in &sure {
         let path = paths::layer(header.layer);
@@ -116,7 +120,8 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
         _ => None,
     };
     let unknown = if released.is_empty() { Vec::new() } else { unknown };
-    Ok(RemoveReport { name: Some(name.to_string()), snapshots, top, lost, released, unknown })
+    let name = Some(name.to_string());
+    Ok(RemoveReport { name, snapshots, top, lost, released, unknown, kept_by })
 }
 
 /// What no other name's history holds, as far as is known.
@@ -131,6 +136,8 @@ pub(super) struct Alone {
     /// Those at which histories of other names end, below which any of these may lie. Not the one at
     /// which this one ends, which lies below them itself.
     unknown: BTreeMap<LayerId, End>,
+    /// Another name whose history holds all of this one's.
+    kept_by: Option<String>,
 }
 
 impl Alone {
@@ -154,8 +161,9 @@ pub(super) fn held_by_name_alone(
     let nothing = || Alone { unreadable_top, ..Alone::default() };
     let Some(tip) = tip else { return Ok(nothing()) };
     let is_other = |name: &FoundName| name.entry.name != found.entry.name;
-    let Held::Others(mut held) = who_holds(inner, tip.id, names, is_other)? else {
-        return Ok(nothing());
+    let mut held = match who_holds(inner, tip.id, names, is_other)? {
+        Held::Asked(by) => return Ok(Alone { kept_by: Some(by), ..nothing() }),
+        Held::Others(held) => held,
     };
     let mut snapshots = Vec::new();
     let mut own = history(inner.host(), Some(tip));
@@ -172,7 +180,7 @@ pub(super) fn held_by_name_alone(
     if let Some((own, _)) = &end {
         held.ends.remove(own);
     }
-    Ok(Alone { snapshots, end, unreadable_top, unknown: held.ends })
+    Ok(Alone { snapshots, end, unreadable_top, unknown: held.ends, kept_by: None })
 }
 
 fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {

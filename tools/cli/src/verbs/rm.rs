@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use sapwood::files::Paths;
 use sapwood::store::{GivenUp, Name, Store};
-use sapwood::{ErrorKind, LayerId};
+use sapwood::{ErrorKind, LayerId, ResolvedKind};
 use sapwood_container::{Status, container, give_up_commit};
 use sapwood_fuse::remove_stale_socket;
 use serde::Serialize;
@@ -44,6 +44,9 @@ struct Removal {
     /// Lost or damaged ones of other names that may stand on those.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     layers_unknown: Vec<String>,
+    /// The name whose history holds the snapshot that a tag led to, which stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept_by: Option<String>,
     /// So many of them are still there: `gc` takes them.
     #[serde(skip)]
     left: u64,
@@ -57,6 +60,7 @@ impl Removal {
             layers_lost: Vec::new(),
             layers_released: Vec::new(),
             layers_unknown: Vec::new(),
+            kept_by: None,
             left: 0,
         }
     }
@@ -68,8 +72,12 @@ impl Report for Removals {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
         for removal in &self.removed {
             let Removal { reference, left, layers_lost, layers_released, .. } = removal;
-            match left {
-                0 => writeln!(text, "removed {reference}")?,
+            match (left, &removal.kept_by) {
+                (0, None) => writeln!(text, "removed {reference}")?,
+                (0, Some(name)) => {
+                    let stays = format!("its snapshot stays, in the history of {name}");
+                    writeln!(text, "removed {reference}: {stays}")?;
+                }
                 _ => {
                     let snapshots = counted(*left, "snapshot");
                     writeln!(text, "removed {reference}: {snapshots} left to `gc`")?;
@@ -110,7 +118,7 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     let mut removed: Vec<Removal> =
         places.iter().map(|place| Removal::without_layers(place.to_string())).collect();
     let mut gone = HashSet::new();
-    for Meant { word: name, reference, snapshot } in meant(&store, names)? {
+    for Meant { word: name, reference, snapshot, is_tag } in meant(&store, names)? {
         let went_with_another = snapshot.is_some_and(|snapshot| gone.contains(&snapshot));
         if went_with_another || args.force && !end(&store, &name)? {
             removed.push(Removal::without_layers(name));
@@ -132,6 +140,7 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
             layers_lost: ids(&report.lost),
             layers_released: ids(&report.released),
             layers_unknown: ids(&report.unknown),
+            kept_by: report.kept_by.filter(|_| is_tag),
             left: report.snapshots.len() as u64,
         });
     }
@@ -146,6 +155,7 @@ struct Meant {
     reference: String,
     /// The snapshot, where it is one and no name.
     snapshot: Option<LayerId>,
+    is_tag: bool,
 }
 
 /// What all words mean before anything is gone, each thing once.
@@ -154,10 +164,11 @@ fn meant(store: &Store, words: Vec<String>) -> Result<Vec<Meant>> {
     for word in words {
         let resolved = store.resolve(&word)?;
         let is_name = resolved.name.is_some() && resolved.index == 0;
+        let is_tag = is_name && resolved.kind == ResolvedKind::Tag;
         let snapshot = (!is_name).then_some(resolved.layer);
         let reference = snapshot.map_or_else(|| word.clone(), |snapshot| snapshot.to_string());
         if seen.insert((resolved.name.filter(|_| is_name), snapshot)) {
-            meant.push(Meant { word, reference, snapshot });
+            meant.push(Meant { word, reference, snapshot, is_tag });
         }
     }
     Ok(meant)

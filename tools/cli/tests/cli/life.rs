@@ -141,7 +141,7 @@ fn images_move_become_smaller_and_go() {
     place.ok(&["fork", "base:2", "precious"]);
     assert_eq!(place.feed(&["cp", "-", "precious:/file"], b"work").code, 0);
     assert!(place.json(&["ps", "-a"], 0)["containers"].as_array().unwrap().is_empty());
-    for filter in [&[][..], &["--filter", "until=2999-01-01T00:00:00Z"]] {
+    for filter in [&[][..], &["--filter", "until=1s"]] {
         let words = [&["prune", "--containers"], filter].concat();
         assert_eq!(place.json(&words, 0)["containers"]["removed"], serde_json::json!([]));
     }

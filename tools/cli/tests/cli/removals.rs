@@ -49,3 +49,18 @@ fn all_words_mean_what_they_do_before_anything_is_gone() {
     assert_eq!(removed["removed"].as_array().unwrap().len(), 3, "{removed}");
     assert_eq!(place.json(&["ls"], 0)["names"], json!([]));
 }
+
+/// A name that goes gives back nothing where its snapshot stays, and nothing said so.
+#[test]
+fn a_tag_whose_snapshot_stays_says_whose_history_holds_it() {
+    let (place, ids) = with_five_snapshots();
+    place.ok(&["tag", "vm@2", "night:1"]);
+    let said = String::from_utf8(place.ok(&["rm", "night:1"])).unwrap();
+    assert_eq!(said, "removed night:1: its snapshot stays, in the history of vm\n");
+    assert!(logged(&place, "vm").contains(&ids[1]));
+    place.ok(&["tag", "vm@5", "night:1"]);
+    place.ok(&["tag", "vm@5", "night:2"]);
+    assert_eq!(place.ok(&["rm", "vm"]), b"removed vm: 4 snapshots left to `gc`\n");
+    assert_eq!(place.json(&["rm", "night:1"], 0)["removed"][0]["kept_by"], json!("night:2"));
+    assert_eq!(place.ok(&["rm", "night:2"]), b"removed night:2: 1 snapshot left to `gc`\n");
+}
