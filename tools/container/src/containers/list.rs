@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sapwood::store::Name;
-use sapwood::{Error, ErrorKind, NameKind, NamesLeft, Result, Store};
+use sapwood::{Error, ErrorKind, NameEntry, NameKind, NamesLeft, Result, Store};
 use sapwood_fuse::{Durability, RunningMount, control_folder};
 
 use super::folder::{self, Lock};
@@ -78,12 +78,24 @@ pub fn unfinished(store: &Store) -> Result<Vec<String>> {
             && folder.exists()
             && !Lock::is_taken(&folder)?
             && Record::read(&folder)?.is_none()
-            && store.layer(entry.top).is_ok_and(|layer| layer.data_blocks == 0)
+            && is_untouched(store, &entry)
         {
             unfinished.push(entry.name);
         }
     }
     Ok(unfinished)
+}
+
+/// Whether a volume shows what it was forked from. One that cannot be looked at does not count as such.
+fn is_untouched(store: &Store, volume: &NameEntry) -> bool {
+    let Some(parent) = volume.parent else { return false };
+    let look = || {
+        let now = store.snapshot_of(&volume.name)?;
+        let before = store.snapshot_of(&parent.id.to_string())?;
+        let mut changes = now.changes_since(&before)?;
+        Ok::<_, Error>(changes.next().transpose()?.is_none())
+    };
+    look().unwrap_or(false)
 }
 
 /// The container of this name.
