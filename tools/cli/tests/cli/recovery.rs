@@ -1,30 +1,17 @@
 //! Ways out of damage: each is named where it is needed, and works.
 
 use std::fs;
-use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::support::{Place, Said, pattern};
-
-fn layer(place: &Place, reference: &str) -> String {
-    place.json(&["show", reference], 0)["layer"].as_str().unwrap().to_owned()
-}
-
-fn file(place: &Place, layer: &str) -> PathBuf {
-    place.store().join(format!("layers/{layer}.layer"))
-}
-
-fn text_of(said: &Said) -> String {
-    String::from_utf8(said.stdout.clone()).unwrap()
-}
+use super::support::{Place, pattern};
 
 /// No message said how `gc` comes past what it refuses beside.
 #[test]
 fn whoever_meets_what_stops_a_collection_is_told_what_takes_it_out_of_the_way() {
     let place = Place::with_fork();
-    let base = layer(&place, "base:1");
-    fs::write(file(&place, &base), "").unwrap();
+    let base = place.layer("base:1");
+    fs::write(place.layer_file(&base), "").unwrap();
     let ways = format!("`rm base:1`, and then `rm --damaged {base}` gives up that layer");
     for words in [&["gc"][..], &["gc", "--dry-run"], &["prune"]] {
         let said = place.run(words);
@@ -32,7 +19,7 @@ fn whoever_meets_what_stops_a_collection_is_told_what_takes_it_out_of_the_way() 
         assert!(said.stderr.contains(&ways), "{words:?}: {}", said.stderr);
     }
     assert_eq!(place.json(&["check"], 1)["ways_out"], json!([ways]));
-    assert!(text_of(&place.run(&["check"])).contains(&format!("stops `gc`: {ways}\n")));
+    assert!(place.run(&["check"]).text().contains(&format!("stops `gc`: {ways}\n")));
     for name in ["base:1", &base] {
         let said = place.run(&["rm", "--damaged", name]);
         assert_eq!(said.code, 2, "{name}: {}", said.stderr);
@@ -61,10 +48,10 @@ fn what_a_lost_layer_of_another_name_holds_back_is_told_until_it_goes() {
     let place = Place::with_fork();
     fs::write(place.path("other.img"), pattern(7, 1 << 20)).unwrap();
     place.ok(&["import", "other.img", "other:1"]);
-    let other = layer(&place, "other:1");
-    let lost = layer(&place, "vm:monday");
-    fs::remove_file(file(&place, &lost)).unwrap();
-    let said = text_of(&place.run(&["rm", "other:1"]));
+    let other = place.layer("other:1");
+    let lost = place.layer("vm:monday");
+    fs::remove_file(place.layer_file(&lost)).unwrap();
+    let said = place.run(&["rm", "other:1"]).text();
     let why = format!(
         "once it is known whether other names need them: {lost} is lost or damaged, and may stand on them"
     );
@@ -74,9 +61,9 @@ fn what_a_lost_layer_of_another_name_holds_back_is_told_until_it_goes() {
         assert_eq!(said["held_back"][0]["layer"], other.as_str(), "{words:?}");
         assert_eq!(said["layers_unknown"], json!([lost]), "{words:?}");
     }
-    let said = text_of(&place.run(&["gc"]));
+    let said = place.run(&["gc"]).text();
     assert!(said.contains("held back: 1 snapshot without a name, "), "{said}");
-    let said = text_of(&place.run(&["check"]));
+    let said = place.run(&["check"]).text();
     assert!(said.contains(&format!("{other}.released: a snapshot without a name")), "{said}");
     let classes = place.json(&["df", "-v"], 5)["classes"].clone();
     let mut rows = classes.as_array().unwrap().iter();
@@ -84,7 +71,7 @@ fn what_a_lost_layer_of_another_name_holds_back_is_told_until_it_goes() {
     assert!(unnamed["bytes"].as_u64().unwrap() >= 1 << 20, "{unnamed}");
     place.ok(&["rm", "vm", "vm:monday"]);
     assert_eq!(place.json(&["gc"], 0)["held_back"], json!([]));
-    assert!(!file(&place, &other).exists());
+    assert!(!place.layer_file(&other).exists());
     place.ok(&["check"]);
 }
 
@@ -93,10 +80,10 @@ fn what_a_lost_layer_of_another_name_holds_back_is_told_until_it_goes() {
 #[test]
 fn what_a_volume_without_a_name_had_written_is_told_and_brought_out_by_its_id() {
     let place = Place::with_fork();
-    let top = layer(&place, "vm");
+    let top = place.layer("vm");
     let held = place.ok(&["read", "vm"]);
     fs::remove_file(place.store().join("names/vm.name")).unwrap();
-    let said = text_of(&place.run(&["check"]));
+    let said = place.run(&["check"]).text();
     assert!(said.contains(&format!("note: layer {top}")) || said.contains(&top), "{said}");
     assert!(said.contains("no name leads"), "{said}");
     let said = place.json(&["gc", "--dry-run"], 0);
@@ -155,9 +142,9 @@ fn a_store_that_lost_its_own_file_is_mended_with_the_size_that_its_layers_say() 
     for words in [&["check"][..], &["gc"], &["df"], &["df", "-v"], &["seal", "disk:1"]] {
         place.ok(words);
     }
-    let said = text_of(&place.run(&["init", "--mend"]));
+    let said = place.run(&["init", "--mend"]).text();
     assert!(said.ends_with("made index, digests\n"), "{said}");
-    let said = text_of(&place.run(&["init", "--mend"]));
+    let said = place.run(&["init", "--mend"]).text();
     assert!(said.starts_with("nothing to mend"), "{said}");
     assert_eq!(place.run(&["--store", "nowhere", "init", "--mend"]).code, 3);
 }
@@ -166,7 +153,7 @@ fn a_store_that_lost_its_own_file_is_mended_with_the_size_that_its_layers_say() 
 #[test]
 fn a_rotten_block_of_a_volume_is_damage_and_no_race() {
     let place = Place::with_fork();
-    let path = file(&place, &layer(&place, "vm"));
+    let path = place.layer_file(&place.layer("vm"));
     let mut bytes = fs::read(&path).unwrap();
     let block = pattern(3, 4096);
     let at = bytes.windows(4096).position(|window| window == block).unwrap();

@@ -65,6 +65,16 @@ impl Place {
         std::fs::remove_file(self.store().join(FILLER)).unwrap();
     }
 
+    /// The layer that a reference means.
+    pub fn layer(&self, reference: &str) -> String {
+        self.json(&["show", reference], 0)["layer"].as_str().unwrap().to_owned()
+    }
+
+    /// The file of a layer.
+    pub fn layer_file(&self, layer: &str) -> PathBuf {
+        self.store().join(format!("layers/{layer}.layer"))
+    }
+
     /// A folder with a fresh store.
     pub fn with_store() -> Place {
         let place = Place::empty();
@@ -180,6 +190,11 @@ impl Said {
             stdout: output.stdout,
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// What it said on standard output.
+    pub fn text(&self) -> String {
+        String::from_utf8(self.stdout.clone()).unwrap()
     }
 }
 

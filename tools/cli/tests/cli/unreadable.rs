@@ -1,11 +1,11 @@
 //! A layer that cannot be read, for whatever reason, hides no other, and ends every verb in the same way.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::support::{Place, Said, pattern};
+use super::support::{Place, pattern};
 
 /// `base:1` with the volumes `v`, of three layers, and `w` on it, and beside them `other:1`.
 fn place() -> Place {
@@ -24,18 +24,6 @@ fn place() -> Place {
         }
     }
     place
-}
-
-fn layer(place: &Place, reference: &str) -> String {
-    place.json(&["show", reference], 0)["layer"].as_str().unwrap().to_owned()
-}
-
-fn file(place: &Place, layer: &str) -> PathBuf {
-    place.store().join(format!("layers/{layer}.layer"))
-}
-
-fn text_of(said: &Said) -> String {
-    String::from_utf8(said.stdout.clone()).unwrap()
 }
 
 /// What stands in the place of a file.
@@ -64,12 +52,12 @@ fn replace(path: &Path, what: &str) {
 fn whatever_is_in_the_place_of_a_layer_hides_no_other_and_can_be_given_up() {
     for what in ["none", "half", "directory", "loop", "fifo"] {
         let place = place();
-        let other = layer(&place, "other:1");
-        replace(&file(&place, &other), what);
+        let other = place.layer("other:1");
+        replace(&place.layer_file(&other), what);
 
         for words in [&["ls"][..], &["du"], &["df", "-v"]] {
             let said = place.run(words);
-            let text = text_of(&said);
+            let text = said.text();
             assert_eq!(said.code, 5, "{what}: {words:?}: {}", said.stderr);
             assert!(text.contains("base:1") || words[0] == "df", "{what}: {words:?}: {text}");
             assert!(text.contains("other:1"), "{what}: {words:?}: {text}");
@@ -77,7 +65,7 @@ fn whatever_is_in_the_place_of_a_layer_hides_no_other_and_can_be_given_up() {
         assert_eq!(place.json(&["df"], 5)["lost_layers"], json!([other]), "{what}");
         assert_eq!(place.json(&["images"], 5)["damaged"][0]["name"], "other:1", "{what}");
         let drawn = place.run(&["log", "v", "--graph"]);
-        assert!(text_of(&drawn).contains("base:1"), "{what}: {}", drawn.stderr);
+        assert!(drawn.text().contains("base:1"), "{what}: {}", drawn.stderr);
         // What is not there stands in no tree.
         assert_eq!(drawn.code, if what == "none" { 0 } else { 5 }, "{what}");
         assert_ne!(place.run(&["check"]).code, 0, "{what}");
@@ -111,7 +99,7 @@ fn whatever_is_in_the_place_of_a_layer_hides_no_other_and_can_be_given_up() {
         }
         for words in [&["gc"][..], &["ls"], &["du"], &["df"], &["check", "--data"]] {
             let said = place.run(words);
-            assert_eq!(said.code, 0, "{what}: {words:?}: {}{}", said.stderr, text_of(&said));
+            assert_eq!(said.code, 0, "{what}: {words:?}: {}{}", said.stderr, said.text());
         }
     }
 }
@@ -126,15 +114,15 @@ fn layers(value: &Value, list: &str) -> Vec<String> {
 fn a_log_shows_what_is_sound_and_says_what_is_missing() {
     for what in ["none", "loop"] {
         let place = place();
-        let (base, w) = (layer(&place, "base:1"), layer(&place, "w"));
-        let own = [layer(&place, "v"), layer(&place, "v@1"), layer(&place, "v@2")];
-        replace(&file(&place, &base), what);
+        let (base, w) = (place.layer("base:1"), place.layer("w"));
+        let own = [place.layer("v"), place.layer("v@1"), place.layer("v@2")];
+        replace(&place.layer_file(&base), what);
         let plain = place.json(&["log", "v"], 5);
         assert_eq!(layers(&plain, "layers"), own, "{what}");
         assert_eq!(layers(&plain, "damaged"), std::slice::from_ref(&base), "{what}");
         for reference in ["v", "w", "base:1"] {
             let said = place.run(&["log", reference, "--graph"]);
-            let text = text_of(&said);
+            let text = said.text();
             assert_eq!(said.code, 5, "{what}: {reference}: {text}");
             for id in own.iter().chain([&w, &base]) {
                 assert!(text.contains(&id[..12]), "{what}: {reference}: {id}: {text}");
@@ -144,9 +132,9 @@ fn a_log_shows_what_is_sound_and_says_what_is_missing() {
         assert_eq!(place.run(&["log", "base:1"]).code, 5, "{what}");
     }
     let place = place();
-    let (base, top) = (layer(&place, "base:1"), layer(&place, "v"));
-    let own = [layer(&place, "v@1"), layer(&place, "v@2"), base];
-    replace(&file(&place, &top), "empty");
+    let (base, top) = (place.layer("base:1"), place.layer("v"));
+    let own = [place.layer("v@1"), place.layer("v@2"), base];
+    replace(&place.layer_file(&top), "empty");
     for words in [&["log", "v"][..], &["log", "v", "--graph"]] {
         let told = place.json(words, 5);
         assert_eq!(layers(&told, "damaged"), std::slice::from_ref(&top), "{words:?}");
@@ -161,7 +149,7 @@ fn a_log_shows_what_is_sound_and_says_what_is_missing() {
 #[test]
 fn a_parent_that_is_an_older_copy_ends_every_verb_alike() {
     let place = place();
-    let path = file(&place, &layer(&place, "v"));
+    let path = place.layer_file(&place.layer("v"));
     let older = fs::read(&path).unwrap();
     place.feed(&["write", "v"], &pattern(9, 300_000));
     place.ok(&["snapshot", "v"]);
@@ -195,10 +183,10 @@ fn a_newest_snapshot_that_the_host_does_not_give_is_not_passed_over_nor_removed(
     let place = place();
     place.ok(&["snapshot", "v"]);
     place.ok(&["fork", "v@1", "fork"]);
-    let newest = layer(&place, "v@1");
-    let older = [layer(&place, "v@2"), layer(&place, "v@3")];
+    let newest = place.layer("v@1");
+    let older = [place.layer("v@2"), place.layer("v@3")];
     let held = place.ok(&["read", "fork"]);
-    let (path, aside) = (file(&place, &newest), place.path("aside"));
+    let (path, aside) = (place.layer_file(&newest), place.path("aside"));
     fs::rename(&path, &aside).unwrap();
     std::os::unix::fs::symlink(&path, &path).unwrap();
     for words in [
