@@ -118,6 +118,37 @@ fn what_a_program_writes_stands_below_its_step() {
     assert!(built.stderr.ends_with("the program ended with exit code 3\n"), "{}", built.stderr);
 }
 
+/// Where a build was quiet, nobody could tell why it had failed.
+#[test]
+fn a_quiet_build_that_fails_says_what_its_program_wrote_last() {
+    let Some(place) =
+        super::containers::place("a_quiet_build_that_fails_says_what_its_program_wrote_last")
+    else {
+        return;
+    };
+    let many = "i=0; while [ $i -lt 4000 ]; do echo line $i; i=$((i+1)); done";
+    let text = format!(
+        "FROM base:1\nUSER 0\nRUN echo fine\nRUN {many}; echo why >&2; printf half; exit 3\n"
+    );
+    fs::create_dir(place.path("context")).unwrap();
+    fs::write(place.path("context/Containerfile"), &text).unwrap();
+    for quiet in ["-q", "--json"] {
+        let built = place.run(&["build", quiet, "context"]);
+        assert_eq!(built.code, 1, "{}", built.stderr);
+        let lines: Vec<&str> = built.stderr.lines().collect();
+        assert!(lines[0].starts_with("[0 4/4] RUN i=0"), "{}", lines[0]);
+        for line in ["    line 3999", "    why", "    half"] {
+            assert!(lines.contains(&line), "{quiet}: {line}: {}", built.stderr);
+        }
+        for line in ["    fine", "    line 0"] {
+            assert!(!lines.contains(&line), "{quiet}: {line}");
+        }
+    }
+    fs::write(place.path("context/Containerfile"), text.replace("exit 3", "exit 0")).unwrap();
+    let built = place.run(&["build", "-q", "context"]);
+    assert_eq!((built.code, built.stderr.as_str()), (0, ""));
+}
+
 /// An argument that was misspelt was passed over without a word.
 #[test]
 fn an_argument_that_nothing_takes_is_told() {

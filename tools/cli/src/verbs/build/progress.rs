@@ -4,11 +4,12 @@ use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sapwood_build::{Event, Outcome, Step, StepReport};
+use sapwood_build::{Event, Outcome, Step, StepReport, Stream};
 
 use crate::output::{Output, printable};
 
-/// Tells what happens on standard error; nothing where it is to be quiet, or the answer is JSON.
+/// Tells what happens on standard error. Where it is to be quiet, or the answer is JSON, that is only what
+/// the program of a step wrote last that has failed: without it nobody could tell why.
 pub struct Progress {
     is_on: bool,
     /// What goes on now; drawn on terminals alone.
@@ -23,6 +24,9 @@ struct Told {
     under: Option<(String, usize)>,
     /// What programs wrote of a line that has no end yet.
     begun: Vec<(Step, Vec<u8>)>,
+    /// Where it is quiet: what they wrote last, to standard output and to standard error, of which one
+    /// may be much and the other say why.
+    last: Vec<(Step, [Vec<u8>; 2])>,
 }
 
 impl Progress {
@@ -41,10 +45,12 @@ impl Progress {
     }
 
     pub fn tell(&self, event: &Event<'_>) {
-        if !self.is_on {
-            return;
-        }
         match event {
+            Event::Wrote(step, stream, bytes) if !self.is_on => self.keep(step, *stream, bytes),
+            Event::Ended(step, _) if !self.is_on => {
+                self.told().last.retain(|(there, _)| there != *step);
+            }
+            Event::Began(_) if !self.is_on => {}
             Event::Began(step) => {
                 self.now.set_message(title(step));
                 self.now.tick();
@@ -97,6 +103,26 @@ impl Progress {
         told.begun.push((step.clone(), text));
     }
 
+    /// Keeps the last lines, for when the step fails.
+    fn keep(&self, step: &Step, stream: Stream, bytes: &[u8]) {
+        let mut told = self.told();
+        let last = &mut told.last;
+        let place = last.iter().position(|(there, _)| there == step).unwrap_or_else(|| {
+            last.push((step.clone(), Default::default()));
+            last.len() - 1
+        });
+        let text = &mut last[place].1[match stream {
+            Stream::Output => 0,
+            Stream::Error => 1,
+        }];
+        text.extend_from_slice(bytes);
+        if text.len() > KEPT_BYTES_MAX {
+            let over = text.len() - KEPT_BYTES_MAX;
+            let line = text[over..].iter().position(|&byte| byte == b'\n');
+            text.drain(..over + line.map_or(0, |end| end + 1));
+        }
+    }
+
     /// Tells what is left of a line of a step that writes no more.
     fn end_line(&self, told: &mut Told, step: &Step) {
         let rest = take_line(told, step);
@@ -143,6 +169,8 @@ fn is_of((stage, number): &(String, usize), step: &Step) -> bool {
 
 /// A longer line is told in pieces.
 const LINE_BYTES_MAX: usize = 64 << 10;
+/// So much is kept of what a program writes to one of them.
+const KEPT_BYTES_MAX: usize = 16 << 10;
 
 impl Drop for Progress {
     fn drop(&mut self) {
@@ -150,6 +178,14 @@ impl Drop for Progress {
         // Those of steps that failed.
         while let Some((step, _)) = told.begun.last().cloned() {
             self.end_line(&mut told, &step);
+        }
+        for (step, texts) in std::mem::take(&mut told.last) {
+            for text in texts.iter().filter(|text| !text.is_empty()) {
+                let lines = text.strip_suffix(b"\n").unwrap_or(text);
+                for line in lines.split(|&byte| byte == b'\n') {
+                    self.line_of(&mut told, &step, line);
+                }
+            }
         }
         self.now.finish_and_clear();
     }
