@@ -111,7 +111,8 @@ pub struct Global {
     /// Print sizes in bytes instead of KiB, MiB, ...
     #[arg(long, global = true, help_heading = OF_EVERY_VERB)]
     pub bytes: bool,
-    /// Print no progress and no confirmations; `images` and `ps` print names alone
+    /// Print no progress and no confirmations; `images` and `ps` print names alone, `build` and `snapshot`
+    /// the id of what they made
     #[arg(short, long, global = true, help_heading = OF_EVERY_VERB)]
     pub quiet: bool,
     /// Use a store on a network filesystem, where locks and syncs may promise less
@@ -254,11 +255,11 @@ impl Command {
     }
 }
 
-/// Whether the verb that was typed ends with what a process ended with.
-pub fn runs_a_process(words: impl IntoIterator<Item = OsString>) -> bool {
+/// The verb that was typed, though the rest may not be understood.
+pub fn typed_verb(words: impl IntoIterator<Item = OsString>) -> Option<String> {
     let whole = <Command as CommandFactory>::command();
     let verb = words.into_iter().skip(1).find_map(|word| whole.find_subcommand(&word));
-    verb.is_some_and(|verb| ["run", "start", "exec"].contains(&verb.get_name()))
+    verb.map(|verb| verb.get_name().to_owned())
 }
 
 /// What was typed, by a grammar that has but the verb in it: in the whole one, what every verb

@@ -47,16 +47,17 @@ fn answer_refusal(refusal: &clap::Error) -> ExitCode {
         let _ = refusal.print();
         return Exit::Done.into();
     }
+    let verb = args::typed_verb(std::env::args_os());
     if std::env::args_os().any(|argument| argument == "--json") {
         let text = refusal.render().to_string();
         let error = CliError::usage(text.trim_end().trim_start_matches("error: "));
-        Output::json().print_error(None, &error);
+        Output::json().print_error(verb.as_deref(), &error);
     } else {
         let _ = refusal.print();
     }
-    match args::runs_a_process(std::env::args_os()) {
+    match verb.as_deref() {
         // Any other code may be the process's own.
-        true => exit_code::FAILED.into(),
-        false => Exit::Usage.into(),
+        Some("run" | "start" | "exec") => exit_code::FAILED.into(),
+        _ => Exit::Usage.into(),
     }
 }

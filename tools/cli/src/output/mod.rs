@@ -9,9 +9,10 @@ pub mod table;
 pub mod time;
 
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 
 use serde::Serialize;
+use tempfile::SpooledTempFile;
 
 use self::colour::Palette;
 use self::json::Document;
@@ -21,13 +22,21 @@ use self::size::Units;
 use crate::args::Global;
 use crate::error::{CliError, Result};
 
+/// How much of a document is held in memory.
+const DOCUMENT_IN_MEMORY_BYTES: usize = 64 << 10;
+
 /// What a verb found or did, as JSON by [`Serialize`] and as text.
 pub trait Report: Serialize {
-    /// Whether the text only confirms what was asked for: `--quiet` leaves it out.
+    /// Whether the text only confirms what was asked for.
     const CONFIRMS: bool = false;
 
     /// Writes the text.
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()>;
+
+    /// Writes what `--quiet` leaves of the text: all of an answer, nothing of a confirmation.
+    fn write_quiet(&self, text: &mut Text<'_>) -> io::Result<()> {
+        if Self::CONFIRMS { Ok(()) } else { self.write_text(text) }
+    }
 }
 
 /// How to print: what the command line and the terminal ask for.
@@ -126,13 +135,22 @@ impl Output {
     }
 
     /// Hands standard output to `write`, buffered, for reports too long to hold: as a page of
-    /// text or, where JSON is asked for, as a document written piece by piece.
+    /// text or, where JSON is asked for, as a document written piece by piece, which appears whole
+    /// or not at all.
     pub fn stream(&self, verb: &str, write: impl FnOnce(Page<'_, '_>) -> Result<()>) -> Result<()> {
         let mut buffered = io::BufWriter::new(io::stdout().lock());
         if self.json {
-            let mut document = Document::begin(&mut buffered, verb)?;
+            // What is long lies in a file without a name until it is whole.
+            let mut whole = io::BufWriter::new(SpooledTempFile::new(DOCUMENT_IN_MEMORY_BYTES));
+            let mut document = Document::begin(&mut whole, verb)?;
             write(Page::Json(&mut document))?;
             document.finish()?;
+            let whole = whole.into_inner().map_err(|error| error.into_error());
+            let copied = whole.and_then(|mut whole| {
+                whole.rewind()?;
+                io::copy(&mut whole, &mut buffered)
+            });
+            copied.map_err(CliError::report)?;
         } else {
             write(Page::Text(&mut self.text(&mut buffered)))?;
         }
@@ -169,7 +187,9 @@ impl Output {
         let mut buffered = io::BufWriter::new(to);
         if self.json {
             json::write_report(&mut buffered, verb, report)?;
-        } else if !(R::CONFIRMS && self.quiet) {
+        } else if self.quiet {
+            report.write_quiet(&mut self.text(&mut buffered))?;
+        } else {
             report.write_text(&mut self.text(&mut buffered))?;
         }
         buffered.flush()

@@ -17,9 +17,6 @@ struct Images {
     images: Vec<Row>,
     /// Tags of which not all can be read: whether they are images may not be known.
     damaged: Vec<DamageReport>,
-    /// For `rm $(sapwood images -q)`.
-    #[serde(skip)]
-    names_alone: bool,
 }
 
 #[derive(Serialize)]
@@ -35,10 +32,6 @@ struct Row {
 
 impl Report for Images {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        if self.names_alone {
-            // Of damage the exit code speaks: whatever stands here is taken for a name.
-            return self.images.iter().try_for_each(|row| writeln!(text, "{}", row.tag));
-        }
         let units = text.units;
         let mut table = Table::new(&[
             Column::Left("TAG"),
@@ -60,6 +53,11 @@ impl Report for Images {
         }
         table.write(text)?;
         DamageReport::write_all(&self.damaged, text)
+    }
+
+    /// For `rm $(sapwood images -q)`. Of damage the exit code speaks: whatever stands here is taken for a name.
+    fn write_quiet(&self, text: &mut Text<'_>) -> io::Result<()> {
+        self.images.iter().try_for_each(|row| writeln!(text, "{}", row.tag))
     }
 }
 
@@ -91,7 +89,6 @@ pub fn run(args: &ImagesArgs, context: &Context<'_>) -> Result<Verdict> {
     }
     images.sort_by(|a, b| a.tag.cmp(&b.tag));
     let (is_whole, damaged) = (damaged.is_empty(), damaged.into_iter().map(DamageReport::new));
-    let names_alone = context.output.is_quiet();
-    let images = Images { images, damaged: damaged.collect(), names_alone };
+    let images = Images { images, damaged: damaged.collect() };
     context.print_what_is_left(&images, is_whole)
 }

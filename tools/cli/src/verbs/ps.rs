@@ -18,9 +18,6 @@ const COMMAND_CHARACTERS_MAX: usize = 40;
 #[derive(Serialize)]
 struct Containers {
     containers: Vec<Row>,
-    /// For `rm $(sapwood ps -aq)`.
-    #[serde(skip)]
-    names_alone: bool,
 }
 
 #[derive(Serialize)]
@@ -63,9 +60,6 @@ impl Row {
 
 impl Report for Containers {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        if self.names_alone {
-            return self.containers.iter().try_for_each(|row| writeln!(text, "{}", row.name));
-        }
         let columns = ["NAME", "IMAGE", "COMMAND", "CREATED", "STATUS"].map(Column::Left);
         let mut table = Table::new(&columns);
         for row in &self.containers {
@@ -83,6 +77,11 @@ impl Report for Containers {
         }
         table.write(text)
     }
+
+    /// For `rm $(sapwood ps -aq)`.
+    fn write_quiet(&self, text: &mut Text<'_>) -> io::Result<()> {
+        self.containers.iter().try_for_each(|row| writeln!(text, "{}", row.name))
+    }
 }
 
 pub fn run(args: &PsArgs, context: &Context<'_>) -> Result<Verdict> {
@@ -91,7 +90,7 @@ pub fn run(args: &PsArgs, context: &Context<'_>) -> Result<Verdict> {
     containers.retain(|container| args.all || container.status == Status::Running);
     containers.sort_by_key(|container| std::cmp::Reverse(container.record.created));
     let containers = containers.into_iter().map(Row::new).collect();
-    context.print(&Containers { containers, names_alone: context.output.is_quiet() })
+    context.print(&Containers { containers })
 }
 
 fn shown_command(words: &[String]) -> String {

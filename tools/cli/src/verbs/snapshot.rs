@@ -25,6 +25,10 @@ impl Report for Taken<'_> {
         let tag = self.tag.map(|tag| format!(", tagged {tag}")).unwrap_or_default();
         writeln!(text, "snapshot of {}: {}{tag}", self.name, self.layer)
     }
+
+    fn write_quiet(&self, text: &mut Text<'_>) -> io::Result<()> {
+        writeln!(text, "{}", self.layer)
+    }
 }
 
 pub fn run(args: &SnapshotArgs, context: &Context<'_>) -> Result<Verdict> {

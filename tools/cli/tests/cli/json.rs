@@ -183,9 +183,34 @@ fn errors_are_json_too() {
         assert_eq!(said.code as u64, *code);
         assert!(document["error"]["message"].as_str().unwrap().len() > 5);
     }
-    // Before the command line is understood, there is no verb.
-    let said = place.run(&["fork", "--json"]);
-    let document: Value = serde_json::from_str(&said.stderr).unwrap();
-    assert_eq!((said.code, &document["verb"]), (2, &Value::Null));
-    assert_eq!(document["error"]["kind"], "usage");
+    // The verb is told where it is known, whatever else is not understood.
+    for (words, verb) in [
+        (&["fork", "--json"][..], json!("fork")),
+        (&["--json", "ls", "--nothing"], json!("ls")),
+        (&["frobnicate", "--json"], Value::Null),
+    ] {
+        let said = place.run(words);
+        let document: Value = serde_json::from_str(&said.stderr).unwrap();
+        assert_eq!((said.code, &document["verb"]), (2, &verb), "{words:?}");
+        assert_eq!(document["error"]["kind"], "usage");
+    }
+}
+
+/// A file that is not there left the beginning of a document.
+#[test]
+fn a_document_is_whole_or_not_there() {
+    let place = Place::with_fork();
+    let said = place.run(&["dump", "./missing.layer", "--json"]);
+    assert_eq!((said.code, said.stdout.as_slice()), (8, &b""[..]));
+    // One that is longer than what is held in memory: data and zeros in turns.
+    let blocks = (0..2048_u64).flat_map(|block| match block % 2 {
+        0 => pattern(block, 4096),
+        _ => vec![0; 4096],
+    });
+    std::fs::write(place.path("turns.img"), blocks.collect::<Vec<u8>>()).unwrap();
+    place.ok(&["import", "turns.img", "turns"]);
+    let map = place.ok(&["map", "turns", "--json"]);
+    assert!(map.len() > 100 << 10, "{}", map.len());
+    let map: Value = serde_json::from_slice(&map).unwrap();
+    assert_eq!(map["extents"].as_array().unwrap().len(), 2048);
 }

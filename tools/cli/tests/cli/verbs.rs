@@ -34,6 +34,14 @@ fn the_help_of_a_verb_begins_as_the_list_of_verbs_tells_it() {
 }
 
 #[test]
+fn quiet_leaves_the_id_of_what_was_made() {
+    let place = Place::with_fork();
+    let id = String::from_utf8(place.ok(&["-q", "snapshot", "vm", "-t", "vm:tuesday"])).unwrap();
+    assert_eq!(id, place.layer("vm:tuesday") + "\n");
+    assert_eq!(place.ok(&["-q", "tag", "vm:tuesday", "again"]), b"");
+}
+
+#[test]
 fn making_and_listing() {
     let place = Place::empty();
     std::fs::write(place.path("base.img"), pattern(1, 1 << 20)).unwrap();

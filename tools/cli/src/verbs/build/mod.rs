@@ -21,8 +21,6 @@ struct Built<'a> {
     layer: Option<String>,
     steps: Vec<StepOfReport>,
     unused_arguments: Vec<String>,
-    #[serde(skip)]
-    quiet: bool,
 }
 
 #[derive(Serialize)]
@@ -38,12 +36,14 @@ struct StepOfReport {
 
 impl Report for Built<'_> {
     fn write_text(&self, text: &mut Text<'_>) -> io::Result<()> {
-        match (self.quiet, self.tags) {
-            (true, _) | (_, []) => writeln!(text, "{}", self.image),
-            (false, tags) => {
-                writeln!(text, "built {}: {}", printable(&tags.join(", ")), self.image)
-            }
+        match self.tags {
+            [] => self.write_quiet(text),
+            tags => writeln!(text, "built {}: {}", printable(&tags.join(", ")), self.image),
         }
+    }
+
+    fn write_quiet(&self, text: &mut Text<'_>) -> io::Result<()> {
+        writeln!(text, "{}", self.image)
     }
 }
 
@@ -66,7 +66,6 @@ pub fn run(args: &BuildArgs, context: &Context<'_>) -> Result<Verdict> {
             layer: report.layer.map(|layer| layer.to_string()),
             steps: steps.collect(),
             unused_arguments: report.unused_arguments,
-            quiet: context.output.is_quiet(),
         })
     })
 }
