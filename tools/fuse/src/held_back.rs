@@ -47,6 +47,8 @@ struct Outdated {
 #[derive(Debug, Default)]
 struct State {
     files: HashSet<u64>,
+    /// Whether the kernel is being told of others.
+    is_telling: bool,
     is_over: bool,
 }
 
@@ -106,10 +108,11 @@ impl HeldBack {
         openat(CWD, self.directory.join(name), flags, Mode::empty())
     }
 
-    /// Some of what was held back of a file has arrived.
-    pub fn has_arrived(&self, number: INodeNo) {
+    /// A file takes more room than the kernel was told, or less. It is to know soon: what it then asks
+    /// for costs the next write as much as a write does.
+    pub fn has_other_room(&self, number: INodeNo) {
         let mut state = self.outdated.state.lock();
-        // Else who is told has yet to take what was there before.
+        // Else who tells has yet to take what was there before.
         if state.files.is_empty() {
             self.outdated.has_more.notify_one();
         }
@@ -118,7 +121,11 @@ impl HeldBack {
 
     /// All that was held back of a file has arrived, and somebody who has it open waits to be told.
     pub fn is_synced(&self, number: INodeNo) {
-        if let Some(notifier) = self.notifier.get() {
+        let is_outdated = {
+            let mut state = self.outdated.state.lock();
+            state.files.remove(&number.0) || state.is_telling
+        };
+        if let (true, Some(notifier)) = (is_outdated, self.notifier.get()) {
             forget_room(notifier, number);
         }
     }
@@ -135,7 +142,9 @@ impl Outdated {
     /// The next ones, once there are any; `None` at the end.
     fn next(&self) -> Option<HashSet<u64>> {
         let mut state = self.state.lock();
+        state.is_telling = false;
         self.has_more.wait_while(&mut state, |state| state.files.is_empty() && !state.is_over);
+        state.is_telling = true;
         (!state.is_over).then(|| std::mem::take(&mut state.files))
     }
 }

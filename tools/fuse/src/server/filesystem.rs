@@ -251,10 +251,13 @@ impl Filesystem for Server {
         if self.barrier.mark(number) {
             return reply.written(data.len() as u32);
         }
+        // The kernel notes itself what it does not hold back.
+        let is_held_back = flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        let before = is_held_back.then(|| self.room_of(number));
         reply_written(reply, self.write(number, offset, data, flags));
-        if flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
-            // Once it is answered, as the kernel may wait for that.
-            self.held_back.has_arrived(number);
+        // Once it is answered, as the kernel may wait for that.
+        if before.is_some_and(|before| before != self.room_of(number)) {
+            self.held_back.has_other_room(number);
         }
     }
 

@@ -33,6 +33,12 @@ impl Server {
         Ok(data.len() as u32)
     }
 
+    /// How many bytes a file takes; none where it cannot be told.
+    pub(super) fn room_of(&self, number: INodeNo) -> Option<u64> {
+        let file = self.inode(number).ok()?;
+        self.tree.reader().attributes(file).ok().map(|attributes| attributes.allocated_bytes)
+    }
+
     /// Allocates, punches or zeroes a range.
     pub(super) fn allocate(
         &self,
