@@ -3,13 +3,13 @@
 //! Two questions are answered wrong without it. Where data and holes are, the kernel asks of the server
 //! while it holds pages back, so a program that copies what is no hole would leave out what was just
 //! written. So the server first has the kernel hand over the file's pages. It opens the file in its own mount for
-//! that, by a name that leads to any file and that nobody else can know, as who reaches the root
-//! would get past the permissions of all directories with it.
+//! that, by a name that leads to that file once. Such a name gets past the permissions of all directories, and
+//! whoever watches the root is told of it when the file is opened: it leads nowhere by then.
 //!
 //! And how much room a file takes the kernel remembers from when it asked last, whatever was handed
 //! over since. So it is told to forget that.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,8 @@ const ATTRIBUTES_ALONE: i64 = -1;
 #[derive(Debug)]
 pub struct HeldBack {
     directory: PathBuf,
-    /// What the names begin with: nobody can guess it.
-    prefix: String,
+    /// Where the names lead that nobody has looked up yet. Nobody can guess one.
+    names: Mutex<HashMap<u128, INodeNo>>,
     notifier: OnceLock<Notifier>,
     outdated: Arc<Outdated>,
 }
@@ -54,20 +54,13 @@ struct State {
 
 impl HeldBack {
     /// Of the mount that will be on `directory`.
-    ///
-    /// Errors: where the host gives no random bytes.
-    pub fn new(directory: &Path) -> io::Result<HeldBack> {
-        let mut secret = [0; 16];
-        let mut filled = 0;
-        while filled < secret.len() {
-            filled += getrandom(&mut secret[filled..], GetRandomFlags::empty())?;
-        }
-        Ok(HeldBack {
+    pub fn new(directory: &Path) -> HeldBack {
+        HeldBack {
             directory: directory.to_owned(),
-            prefix: format!("{NAME}{:032x}-", u128::from_ne_bytes(secret)),
+            names: Mutex::default(),
             notifier: OnceLock::new(),
             outdated: Arc::default(),
-        })
+        }
     }
 
     /// Lets the kernel be told from now on. A thread of its own does that: where it lets go of a file
@@ -88,24 +81,27 @@ impl HeldBack {
         Ok(())
     }
 
-    /// The file that a name leads to, where it is one of these names.
+    /// The file that a name leads to, where it is one of these names and is looked up for the first time.
     pub fn lookup(&self, name: &[u8]) -> Option<INodeNo> {
         if name.len() != NAME_BYTES {
             return None;
         }
-        let number = std::str::from_utf8(name).ok()?.strip_prefix(&self.prefix)?;
-        number.trim_end_matches('-').parse().ok().map(INodeNo)
+        let secret = std::str::from_utf8(name).ok()?.strip_prefix(NAME)?.trim_end_matches('-');
+        self.names.lock().remove(&u128::from_str_radix(secret, 16).ok()?)
     }
 
-    /// Opens a file of the mount, for [`sync_file_range`](crate::raw::sync_file_range). Not in a worker of the server, which may be the
-    /// one that answers.
+    /// Opens a file of the mount, for [`sync_file_range`](crate::raw::sync_file_range). Not in a worker of
+    /// the server, which may be the one that answers.
     ///
     /// Errors: where the server may not open it, or does not see the mount any more.
     pub fn open(&self, number: INodeNo) -> rustix::io::Result<OwnedFd> {
-        let width = NAME_BYTES - self.prefix.len();
-        let name = format!("{}{:-<width$}", self.prefix, number.0);
+        let (secret, name) = new_name()?;
+        self.names.lock().insert(secret, number);
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        openat(CWD, self.directory.join(name), flags, Mode::empty())
+        let opened = openat(CWD, self.directory.join(name), flags, Mode::empty());
+        // Where it came to no look-up.
+        self.names.lock().remove(&secret);
+        opened
     }
 
     /// A file takes more room than the kernel was told, or less. It is to know soon: what it then asks
@@ -149,6 +145,17 @@ impl Outdated {
     }
 }
 
+/// A name that nobody can guess.
+fn new_name() -> rustix::io::Result<(u128, String)> {
+    let mut bytes = [0; 16];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
+    }
+    let secret = u128::from_ne_bytes(bytes);
+    Ok((secret, format!("{NAME}{secret:-<width$x}", width = NAME_BYTES - NAME.len())))
+}
+
 /// Has the kernel ask how much room a file takes when somebody wants to know it next.
 fn forget_room(notifier: &Notifier, number: INodeNo) {
     // One that it does not know any more, or a mount at its end.
@@ -160,19 +167,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lead_to_files_of_their_own_mount_alone() {
-        let one = HeldBack::new(Path::new("/one")).unwrap();
-        let other = HeldBack::new(Path::new("/one")).unwrap();
-        let name = |held: &HeldBack, number: &str| {
-            let width = NAME_BYTES - held.prefix.len();
-            format!("{}{number:-<width$}", held.prefix).into_bytes()
-        };
-        assert_eq!(one.lookup(&name(&one, "17")), Some(INodeNo(17)));
-        assert_eq!(one.lookup(&name(&other, "17")), None);
-        for wrong in ["", "x", "-1", "1 ", "99999999999999999999"] {
-            assert_eq!(one.lookup(&name(&one, wrong)), None, "{wrong}");
+    fn a_name_leads_to_its_file_once() {
+        let held = HeldBack::new(Path::new("/nowhere"));
+        let (secret, name) = new_name().unwrap();
+        assert_eq!(held.lookup(name.as_bytes()), None, "nobody gave it a file");
+        held.names.lock().insert(secret, INodeNo(17));
+        for wrong in [&name[1..], &name[..NAME.len()], "", &new_name().unwrap().1] {
+            assert_eq!(held.lookup(wrong.as_bytes()), None, "{wrong}");
         }
-        assert_eq!(one.lookup(&name(&one, "17")[1..]), None);
-        assert_eq!(one.lookup(b"sapwood-file-"), None);
+        assert_eq!(held.lookup(name.as_bytes()), Some(INodeNo(17)));
+        assert_eq!(held.lookup(name.as_bytes()), None);
+        held.open(INodeNo(17)).unwrap_err();
+        assert!(held.names.lock().is_empty(), "one that was not looked up leads nowhere either");
     }
 }

@@ -89,7 +89,7 @@ impl Mount {
         config.n_threads = Some(options.threads);
         let awake = Arc::new(Awake::new());
         let report = Arc::clone(&options.report);
-        let held_back = Arc::new(HeldBack::new(&directory).map_err(failed)?);
+        let held_back = Arc::new(HeldBack::new(&directory));
         let server =
             Server::new(tree.clone(), options.clone(), Arc::clone(&awake), Arc::clone(&held_back))?;
         let device = device::attach(&directory, access, &options)?;

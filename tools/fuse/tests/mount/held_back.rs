@@ -1,11 +1,13 @@
 //! What the kernel holds back of files that are open: copies have it, and it takes room.
 
 use std::fs::{self, File};
+use std::mem::MaybeUninit;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::thread;
 
 use rustix::fs::SeekFrom::{Data, Hole};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
 use crate::harness::{Place, can_mount, shell};
 
@@ -70,6 +72,38 @@ fn what_was_written_and_is_held_back_is_no_hole() {
         served.unmount();
         place.check();
     }
+}
+
+/// Who watches a directory is told the names of what is opened there, and this one led past the permissions
+/// of all others.
+#[test]
+fn the_name_by_which_the_server_opens_a_file_leads_nowhere_for_others() {
+    if !can_mount("the_name_by_which_the_server_opens_a_file_leads_nowhere_for_others") {
+        return;
+    }
+    let place = Place::new();
+    let served = place.serve(&[]);
+    let file = create(&served.path("file"));
+    file.write_all_at(b"data", 0).unwrap();
+    let watcher = inotify::init(CreateFlags::NONBLOCK).unwrap();
+    inotify::add_watch(&watcher, &served.directory, WatchFlags::OPEN).unwrap();
+    for _ in 0..3 {
+        assert_eq!(seek(&file, Data(0)), Some(0));
+    }
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut events = inotify::Reader::new(&watcher, &mut buffer);
+    let mut seen = 0;
+    while let Ok(event) = events.next() {
+        let name = event.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(name.starts_with("sapwood-file-"), "{name}");
+        let error = File::open(served.path(&name)).unwrap_err();
+        assert_ne!(error.raw_os_error(), None);
+        seen += 1;
+    }
+    assert_eq!(seen, 3, "else there is nothing to be told");
+    drop(file);
+    served.unmount();
+    place.check();
 }
 
 /// Nobody knows then, and no hole is told that may be none.
