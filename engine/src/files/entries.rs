@@ -25,7 +25,7 @@ impl Files {
             let expected = "a kind that has no target";
             return Err(Error::invalid("make a file", "kind", "a symlink", expected));
         }
-        self.core.operate("make a file", |operation| {
+        self.core.operate(making(new.kind), |operation| {
             operation.change(|editor| editor.make(new, Some((directory, name)), None))
         })
     }
@@ -385,5 +385,13 @@ impl Editor<'_, '_> {
         }
         self.take_attribute(inode, record, b"security.capability")?;
         Ok(())
+    }
+}
+
+/// What making a file of this kind is called in errors.
+pub(super) fn making(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Directory => "make a directory",
+        _ => "make a file",
     }
 }

@@ -228,7 +228,7 @@ impl Paths<'_, Files> {
 
     /// Makes a directory.
     pub fn create_dir(&self, path: impl AsRef<Path>) -> Result<Attributes> {
-        let (directory, name) = self.new_place(path.as_ref())?;
+        let (directory, name) = self.new_place("make a directory", path.as_ref())?;
         self.files.create(directory, &name, &NewFile::directory(0o755))
     }
 
@@ -308,14 +308,14 @@ impl Paths<'_, Files> {
     /// Gives a file another name; symlinks are not followed.
     pub fn hard_link(&self, original: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
         let inode = self.resolve_link(original)?;
-        let (directory, name) = self.new_place(link.as_ref())?;
+        let (directory, name) = self.new_place("link a file", link.as_ref())?;
         self.files.link(inode, directory, &name)?;
         Ok(())
     }
 
     /// Makes a symlink; what its target means is decided when it is followed.
     pub fn symlink(&self, target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<Attributes> {
-        let (directory, name) = self.new_place(link.as_ref())?;
+        let (directory, name) = self.new_place("make a symlink", link.as_ref())?;
         self.files.symlink(directory, &name, target.as_ref().as_os_str().as_bytes(), 0, 0)
     }
 
@@ -372,10 +372,10 @@ impl Paths<'_, Files> {
     }
 
     /// Where a name that is not there yet is to stand.
-    fn new_place(&self, path: &Path) -> Result<(Inode, Vec<u8>)> {
+    fn new_place(&self, operation: &'static str, path: &Path) -> Result<(Inode, Vec<u8>)> {
         let place = self.place(path, Last::Keep)?;
         if place.inode.is_some() {
-            return Err(Error::new(ErrorKind::AlreadyExists, "make a file").in_file(path));
+            return Err(Error::new(ErrorKind::AlreadyExists, operation).in_file(path));
         }
         let name = new_name(path, &place)?.to_vec();
         Ok((place.directory, name))

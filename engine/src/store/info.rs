@@ -267,7 +267,7 @@ impl Store {
     ///
     /// Errors: [`ErrorKind::AlreadyExists`]; [`ErrorKind::InvalidInput`] for what is no name.
     pub fn expect_free(&self, name: &str) -> Result<()> {
-        expect_free(self.inner()?, &Name::new(name)?)
+        expect_free(self.inner()?, &Name::to_give(name)?)
     }
 }
 

@@ -63,7 +63,7 @@ impl Store {
 
     pub(super) fn make_of(&self, tag: &str, base: Base, replace: Replace) -> Result<Making> {
         let inner = self.inner()?;
-        let tag = Name::new(tag)?;
+        let tag = Name::to_give(tag)?;
         let expect_free = || match replace {
             Replace::Refuse => expect_free(inner, &tag),
             Replace::Move => Ok(()),

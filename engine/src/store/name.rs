@@ -39,6 +39,21 @@ impl Name {
         Ok(Name(name))
     }
 
+    /// As [`new`](Name::new), of a name that is to be given to something: it holds no `:/` either, as
+    /// `REF:/path` is a file in a tree. What was named so once keeps its name.
+    pub fn to_give(name: impl Into<String>) -> Result<Name> {
+        let name = Name::new(name)?;
+        match name.0.contains(":/") {
+            true => Err(Error::invalid(
+                "take a name",
+                "name",
+                format!("{:?}", name.0),
+                "no \":/\" in it, which parts a tree from the path of a file",
+            )),
+            false => Ok(name),
+        }
+    }
+
     /// The name as people write it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -147,6 +162,18 @@ mod tests {
             let error = Name::new(bad).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidInput, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_file_in_a_tree_is_not_given_any_more() {
+        for good in ["debian:12", "team/web:latest", "a:b/c", "host:80/debian"] {
+            assert!(Name::to_give(good).is_ok(), "{good}");
+        }
+        for bad in ["debian:/12", "q:/r", "host:80/a:/b", "a@1"] {
+            let error = Name::to_give(bad).unwrap_err();
+            assert_eq!(error.kind(), crate::ErrorKind::InvalidInput, "{bad:?}");
+        }
+        assert!(Name::new("debian:/12").is_ok(), "one that is there can be looked up");
     }
 
     #[test]

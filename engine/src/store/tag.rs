@@ -16,7 +16,7 @@ use crate::format::{Header, NameEntry, NameKind};
 pub enum Replace {
     /// Leave it: [`ErrorKind::AlreadyExists`].
     Refuse,
-    /// Let the tag stand for the new snapshot. The old one stays, under its id.
+    /// Let the tag stand for the new snapshot. The old one stays, under its id, until somebody removes it.
     Move,
 }
 
@@ -27,7 +27,7 @@ impl Store {
     /// and where `tag` is the name of a volume; [`ErrorKind::NotFound`] for a removed snapshot.
     pub fn tag(&self, reference: &str, tag: &str, replace: Replace) -> Result<()> {
         let inner = self.inner()?;
-        let tag = Name::new(tag)?;
+        let tag = Name::to_give(tag)?;
         let resolved = resolve(inner, reference)?;
         if resolved.is_live() {
             return Err(live(reference));

@@ -27,7 +27,7 @@ impl Store {
             return Err(Error::invalid("make a volume", "size", size_bytes, expected));
         }
         let base = Base::nothing(inner, LayerKind::Disk, size_bytes);
-        new_volume(inner, &Name::new(name)?, base)
+        new_volume(inner, &Name::to_give(name)?, base)
     }
 
     /// Makes an empty tree: the blocks of a file view, without a size. Nothing is durable before
@@ -37,7 +37,7 @@ impl Store {
     pub fn create_tree(&self, name: &str) -> Result<Volume> {
         let inner = self.inner()?;
         let base = Base::nothing(inner, LayerKind::Tree, 0);
-        new_volume(inner, &Name::new(name)?, base)
+        new_volume(inner, &Name::to_give(name)?, base)
     }
 
     /// Makes a volume on top of the snapshot that `reference` means. Nothing is synced before its
@@ -48,7 +48,7 @@ impl Store {
     pub fn fork(&self, reference: &str, name: &str) -> Result<Volume> {
         let inner = self.inner()?;
         let base = Base::of_reference(inner, reference)?;
-        new_volume(inner, &Name::new(name)?, base)
+        new_volume(inner, &Name::to_give(name)?, base)
     }
 
     /// As [`fork`](Store::fork), of a snapshot that is open.
@@ -67,7 +67,7 @@ impl Store {
                 &opened
             }
         };
-        new_volume(inner, &Name::new(name)?, Base::on(snapshot))
+        new_volume(inner, &Name::to_give(name)?, Base::on(snapshot))
     }
 
     /// Opens a volume for writing: to its last acknowledged commit, or the one in flight.
@@ -76,7 +76,7 @@ impl Store {
     /// [`ErrorKind::NotFound`]; [`ErrorKind::InvalidInput`] for a tag: fork it.
     pub fn open_volume(&self, name: &str) -> Result<Volume> {
         let inner = self.inner()?;
-        let (lock, found) = lock_volume(inner, &Name::new(name)?)?;
+        let (lock, found) = lock_volume(inner, name)?;
         let home = VolumeHome::of_name(inner, lock);
         if !found.is_durable() {
             home.note_fresh(found.entry.top, found.entry.parent);
@@ -90,7 +90,7 @@ impl Store {
     /// Errors: as [`open_volume`](Store::open_volume).
     pub fn reset(&self, name: &str) -> Result<()> {
         let inner = self.inner()?;
-        let (lock, found) = lock_volume(inner, &Name::new(name)?)?;
+        let (lock, found) = lock_volume(inner, name)?;
         let home = VolumeHome::of_name(inner, lock);
         if !found.is_durable() {
             home.note_fresh(found.entry.top, found.entry.parent);
@@ -183,8 +183,19 @@ fn new_volume(inner: &Arc<Inner>, name: &Name, base: Base) -> Result<Volume> {
 }
 
 /// Locks the name of a volume, found as it is or with `:latest`, and reads what it says.
-fn lock_volume(inner: &Inner, name: &Name) -> Result<(NameLock, FoundName)> {
-    let (name, _) = find_volume(inner, name)?;
+fn lock_volume(inner: &Inner, name: &str) -> Result<(NameLock, FoundName)> {
+    let found = Name::new(name).and_then(|name| find_volume(inner, &name));
+    let (name, _) = found.map_err(|error| match resolve(inner, name) {
+        // No name of anything, but a reference all the same.
+        Ok(resolved) if resolved.name.as_deref() != Some(name) && !resolved.is_live() => {
+            Error::new(ErrorKind::InvalidInput, format!("open {name}")).about(
+                "reference",
+                "a snapshot, which is read-only",
+                "a volume: fork the snapshot",
+            )
+        }
+        _ => error,
+    })?;
     let lock = NameLock::try_take(inner.host(), &name)?;
     // It may have gone, or changed, before it was locked.
     let (_, found) = find_volume(inner, &name)?;

@@ -291,3 +291,17 @@ fn between_a_snapshot_and_the_next_flush_the_name_of_a_volume_leads_to_the_snaps
     let top = volume.layer_id();
     assert_eq!(told(&store), (top, top, vec![top, frozen]));
 }
+
+#[test]
+fn a_snapshot_is_not_opened_to_write_and_the_error_says_so() {
+    let (_, store) = memory();
+    let volume = store.create_volume("web", DISK).unwrap();
+    let id = freeze(&volume).layer_id().to_string();
+    volume.close().unwrap();
+    for reference in ["web@1", id.as_str()] {
+        let error = store.open_volume(reference).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("fork the snapshot"), "{error}");
+    }
+    assert_eq!(store.open_volume("nothing").unwrap_err().kind(), ErrorKind::NotFound);
+}
