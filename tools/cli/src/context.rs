@@ -15,6 +15,7 @@ use sapwood_fuse::{RunningMount, control_folder};
 use crate::args::Global;
 use crate::error::{CliError, MEND_OWN_FILE, Result, Verdict};
 use crate::output::{Output, Report};
+use crate::unfinished::LeftInStore;
 
 /// The folder of the store in the user's data directory.
 const DEFAULT_FOLDER: &str = "sapwood";
@@ -63,8 +64,8 @@ impl<'a> Context<'a> {
     }
 
     /// Does something in the store, which is made where nothing is there. A path that was given must lead
-    /// to an existing folder: a mistyped one must not become a tree of folders. A store that was made for
-    /// what then failed goes again, unless something is in it.
+    /// to an existing folder: a mistyped one must not become a tree of folders. That a store was made is
+    /// said; one that was made for what then failed goes again, unless something is in it.
     pub fn with_store<T>(&self, run: impl FnOnce(&Store) -> Result<T>) -> Result<T> {
         let path = self.store_path()?;
         let is_there =
@@ -80,11 +81,25 @@ impl<'a> Context<'a> {
             return Err(error.in_file(&path).about("folder", "nothing", folder.display()).into());
         }
         let store = self.create_store(BlockSize::DEFAULT)?;
-        run(&store).inspect_err(|_| {
+        let done = run(&store).inspect_err(|_| {
             // What failed is told, and not that something of it is left.
             let _ = store.discard_unfinished();
             let _ = remove_empty(store.path());
-        })
+        })?;
+        self.output.note(&format!("made the store {}", path.display()));
+        Ok(done)
+    }
+
+    /// Has `make` make a snapshot in the store. What one that failed left goes at once, and not with the
+    /// next collection; of one that a signal ends it is told that it is left.
+    pub fn making<T>(&self, store: &Store, make: impl FnOnce() -> Result<T>) -> Result<T> {
+        let _left = LeftInStore::tell(!self.output.is_json())?;
+        let made = make();
+        if made.is_err() {
+            // Where this fails too, what the maker said counts, and the collection is left.
+            drop(store.discard_unfinished());
+        }
+        made
     }
 
     /// Opens the store's folder without asking whether it is a good store, for those who look.

@@ -1,7 +1,9 @@
-//! What a command is in the middle of making: it goes when a signal ends the command.
+//! What a command is in the middle of making: it goes when a signal ends the command, or it is told that it
+//! is left.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +18,7 @@ const REMOVALS_MAX: usize = 100;
 /// How long such a thread is given to find its folder gone.
 const SETTLE: Duration = Duration::from_millis(10);
 
+static LEFT_IN_STORE: AtomicBool = AtomicBool::new(false);
 static PATHS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 /// A file or folder that goes with a signal for as long as this lives.
@@ -30,12 +33,9 @@ impl Unfinished {
         create: impl FnOnce() -> Result<T>,
         path_of: impl FnOnce(&T) -> &Path,
     ) -> Result<(T, Unfinished)> {
-        static LISTEN: Once = Once::new();
         // Whoever takes a signal waits for this lock.
         let mut paths = paths();
-        let mut started = Ok(());
-        LISTEN.call_once(|| started = listen());
-        started.map_err(CliError::file("listen to signals", "sapwood"))?;
+        listen_once()?;
         let made = create()?;
         let path = path_of(&made);
         // Whoever removes it later may stand in another folder.
@@ -61,8 +61,44 @@ impl Drop for Unfinished {
     }
 }
 
+/// A layer in a store that is being made: this process has it open, and cannot take it away. While this
+/// lives, a signal has it told what does.
+#[derive(Debug)]
+pub struct LeftInStore {
+    is_told: bool,
+}
+
+impl LeftInStore {
+    /// Has it told, where `is_told`.
+    pub fn tell(is_told: bool) -> Result<LeftInStore> {
+        let _paths = paths();
+        if is_told {
+            listen_once()?;
+            LEFT_IN_STORE.store(true, Ordering::SeqCst);
+        }
+        Ok(LeftInStore { is_told })
+    }
+}
+
+impl Drop for LeftInStore {
+    fn drop(&mut self) {
+        // Whoever was told so sees it end.
+        let _paths = paths();
+        if self.is_told {
+            LEFT_IN_STORE.store(false, Ordering::SeqCst);
+        }
+    }
+}
+
 fn paths() -> MutexGuard<'static, Vec<PathBuf>> {
     PATHS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn listen_once() -> Result<()> {
+    static LISTEN: Once = Once::new();
+    let mut started = Ok(());
+    LISTEN.call_once(|| started = listen());
+    started.map_err(CliError::file("listen to signals", "sapwood"))
 }
 
 fn listen() -> std::io::Result<()> {
@@ -72,6 +108,9 @@ fn listen() -> std::io::Result<()> {
             // Held to the end: what was finished meanwhile stays, and nothing new is begun.
             let paths = paths();
             paths.iter().for_each(|path| remove(path));
+            if LEFT_IN_STORE.load(Ordering::SeqCst) {
+                eprintln!("sapwood: interrupted: `gc` gives back the space of what was begun");
+            }
             // As shells tell of a process that a signal ended.
             std::process::exit(128 + signal);
         }

@@ -45,8 +45,8 @@ pub struct ExportArgs {
     /// What to write out; of a volume, its last commit
     #[arg(value_name = "REF")]
     pub reference: String,
-    /// Of a disk the image to make; of a tree the directory, which must not be there or be empty;
-    /// `-` for standard output
+    /// Of a disk the image to make, or a block device; of a tree the directory, which must not be there
+    /// or be empty; `-` for standard output
     pub file: PathBuf,
     /// The form of the image [default: raw of a disk, a directory of a tree]
     #[arg(long, value_enum)]
@@ -59,7 +59,7 @@ pub struct ExportArgs {
     /// Of a tar stream: leave the holes of files out, in the sparse form of GNU tar
     #[arg(long)]
     pub sparse: bool,
-    /// Replace a file that is there
+    /// Replace a file that is there, whose owner and permissions stay; write onto a block device
     #[arg(long)]
     pub force: bool,
 }

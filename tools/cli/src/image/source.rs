@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, SeekFrom as SeekTo, fadvise, seek};
+use rustix::fs::{Advice, FileType as RustixFileType, SeekFrom as SeekTo, fadvise, fstat, seek};
 use rustix::io::Errno;
 
 use super::pump::{CHUNK_BYTES, Filler, Flow};
@@ -57,16 +57,31 @@ impl RawSource {
     pub fn fill(&self, filler: &Filler) -> Result<()> {
         let mut at = 0;
         while let Some((start, end)) = self.next_data(at)? {
-            let read = |offset, buffer: &mut [u8]| {
-                let read = self.file.read_exact_at(buffer, offset);
-                read.map_err(CliError::file("read", &self.path))
+            let read = |offset, buffer: &mut [u8]| match self.file.read_exact_at(buffer, offset) {
+                Ok(()) => Ok(()),
+                Err(error) => {
+                    self.expect_whole()?;
+                    Err(CliError::file("read", &self.path)(error))
+                }
             };
             if filler.range(start, end, read)? == Flow::Stopped {
                 return Ok(());
             }
             at = end;
         }
-        Ok(())
+        self.expect_whole()
+    }
+
+    /// That the file was not cut while it was read: what is gone would be taken for a hole.
+    fn expect_whole(&self) -> Result<()> {
+        let length = (&self.file).seek(SeekFrom::End(0));
+        match length.map_err(CliError::file("find the end of", &self.path))? {
+            length if length < self.size => {
+                let cut = format!("it was cut from {} to {length} bytes meanwhile", self.size);
+                Err(CliError::file("read", &self.path)(io::Error::other(cut)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The next range that may hold data, widened to [`GRAIN_BYTES`]; none where only a hole follows.
@@ -90,20 +105,57 @@ impl RawSource {
     }
 }
 
-/// Standard input.
-pub struct StreamSource;
+/// What is read up to its end, without a size: standard input, or a pipe with a name.
+pub struct StreamSource {
+    input: Box<dyn Read + Send>,
+    name: PathBuf,
+}
 
 impl StreamSource {
+    /// Standard input.
+    pub fn stdin() -> StreamSource {
+        StreamSource { input: Box::new(io::stdin()), name: "standard input".into() }
+    }
+
+    /// Standard input, where a file or a pipe is directed there. A terminal and `/dev/zero` are no
+    /// image, and neither is `/dev/null`, which stands there as well where it was closed.
+    pub fn stdin_of_image() -> Result<StreamSource> {
+        let facts = fstat(io::stdin()).map_err(io::Error::from);
+        let facts = facts.map_err(CliError::file("look at", "standard input"))?;
+        match RustixFileType::from_raw_mode(facts.st_mode) {
+            RustixFileType::CharacterDevice => Err(CliError::usage(
+                "standard input is closed, or a character device: an image comes from a file or a pipe",
+            )),
+            _ => Ok(StreamSource::stdin()),
+        }
+    }
+
+    /// A pipe with a name, as shells have `/dev/fd/63`; none where the path leads to anything else.
+    ///
+    /// Errors: of a character device, which has no end.
+    pub fn open_pipe(path: &Path) -> Result<Option<StreamSource>> {
+        let facts = path.metadata().map_err(CliError::file("open", path))?;
+        let kind = facts.file_type();
+        if kind.is_char_device() {
+            let path = path.display();
+            return Err(CliError::usage(format!("{path} is a character device, not an image")));
+        }
+        if !kind.is_fifo() {
+            return Ok(None);
+        }
+        let file = File::open(path).map_err(CliError::file("open", path))?;
+        Ok(Some(StreamSource { input: Box::new(file), name: path.to_owned() }))
+    }
+
     /// Hands on all bytes up to the end, as what begins at `offset`.
-    pub fn fill(filler: &Filler, offset: u64) -> Result<()> {
-        let mut input = io::stdin().lock();
+    pub fn fill(&mut self, filler: &Filler, offset: u64) -> Result<()> {
         let mut at = offset;
         loop {
             let (length, flow) = filler.chunk(at, |buffer| {
                 // Chunks end at multiples of their size, so that blocks are written whole.
                 let room = CHUNK_BYTES - (at % CHUNK_BYTES as u64) as usize;
-                fill_from(&mut input, &mut buffer[..room])
-                    .map_err(CliError::file("read", "standard input"))
+                let filled = fill_from(&mut self.input, &mut buffer[..room]);
+                filled.map_err(CliError::file("read", &self.name))
             })?;
             if length == 0 || flow == Flow::Stopped {
                 return Ok(());
@@ -155,6 +207,20 @@ mod tests {
         .unwrap();
         assert_eq!(image, std::fs::read(file.path()).unwrap());
         assert!(read <= 1 << 20, "holes were read: {read} bytes");
+    }
+
+    /// What was cut in data and what was cut in a hole, before it was read.
+    #[test]
+    fn a_file_that_is_cut_meanwhile_is_an_error_and_no_hole() {
+        for data in [0, 8 << 20] {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            file.as_file().write_all_at(&vec![1; data], 0).unwrap();
+            file.as_file().set_len(8 << 20).unwrap();
+            let source = RawSource::open(file.path()).unwrap();
+            file.as_file().set_len(5 << 20).unwrap();
+            let cut = pump(|filler| source.fill(filler), |_, _| Ok(())).unwrap_err();
+            assert!(cut.to_string().contains("cut from 8388608 to 5242880 bytes"), "{cut}");
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Raw images to write: a file with holes that appears whole or not at all, or a stream.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, FileType, Metadata, Permissions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -38,19 +38,13 @@ impl FileTarget {
     /// Begins the image of `path`, replacing a regular file there only where asked to.
     /// The umask takes away from `permissions`, as from those of any file that a user makes.
     pub fn create(path: &Path, replace: bool, permissions: u32) -> Result<FileTarget> {
-        match path.symlink_metadata() {
+        let replaced = match path.symlink_metadata() {
+            Ok(facts) if !facts.is_file() => return Err(not_regular(path, facts.file_type())),
             Ok(_) if !replace => return Err(CliError::FileExists(path.to_owned())),
-            Ok(facts) if !facts.is_file() => {
-                let path = path.display();
-                return Err(CliError::usage(format!(
-                    "{path} is not a regular file: write to `-` and direct that there"
-                )));
-            }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(CliError::file("look for", path)(error));
-            }
-            _ => {}
-        }
+            Ok(facts) => Some(facts),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(CliError::file("look for", path)(error)),
+        };
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder.to_owned(),
             _ => PathBuf::from("."),
@@ -63,8 +57,32 @@ impl FileTarget {
                 .map_err(aside_failed(&folder))
         };
         let (aside, unfinished) = Unfinished::make(make, NamedTempFile::path)?;
+        if let Some(facts) = replaced {
+            let kept = take_over(aside.as_file(), &facts);
+            kept.map_err(CliError::file("keep the owner and permissions of", path))?;
+        }
         Ok(FileTarget { aside, unfinished, path: path.to_owned(), folder, replace })
     }
+}
+
+/// Gives a new file the owner and the permissions of the one that it replaces, as if that had been
+/// written to. The owner first: a change of that takes permissions away.
+fn take_over(file: &File, replaced: &Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (replaced.uid(), replaced.gid()) {
+        fchown(file, Some(replaced.uid()), Some(replaced.gid()))?;
+    }
+    file.set_permissions(replaced.permissions())
+}
+
+/// That something of another kind is where a file was to be made.
+fn not_regular(path: &Path, kind: FileType) -> CliError {
+    let path = path.display();
+    CliError::usage(match kind {
+        kind if kind.is_dir() => format!("{path} is a directory"),
+        kind if kind.is_symlink() => format!("{path} is a symlink: name what it leads to"),
+        _ => format!("{path} is not a regular file: write to `-` and direct that there"),
+    })
 }
 
 /// What kept a file or folder from being made aside: its name is nobody's concern.
@@ -78,12 +96,8 @@ pub fn aside_failed(folder: &Path) -> impl Fn(io::Error) -> CliError {
 
 impl Target for FileTarget {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let file = self.aside.as_file();
-        for (index, piece) in bytes.chunks(WRITE_BYTES).enumerate() {
-            let written = file.write_all_at(piece, offset + (index * WRITE_BYTES) as u64);
-            written.map_err(CliError::file("write", &self.path))?;
-        }
-        Ok(())
+        write_pieces(self.aside.as_file(), offset, bytes)
+            .map_err(CliError::file("write", &self.path))
     }
 
     fn finish(self: Box<Self>, size: u64) -> Result<()> {
@@ -101,6 +115,14 @@ impl Target for FileTarget {
         let synced = File::open(&folder).and_then(|folder| folder.sync_all());
         synced.map_err(CliError::file("make the name durable in", &folder))
     }
+}
+
+/// Writes `bytes` at `offset`, a call for each piece.
+pub(super) fn write_pieces(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut pieces = bytes.chunks(WRITE_BYTES).enumerate();
+    pieces.try_for_each(|(index, piece)| {
+        file.write_all_at(piece, offset + (index * WRITE_BYTES) as u64)
+    })
 }
 
 /// Standard output: holes are written as zeros.
@@ -167,13 +189,43 @@ mod tests {
         Box::new(target).finish(1 << 30).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 1 << 30);
         assert_eq!(names(), 1);
-        use std::os::unix::fs::MetadataExt;
         assert!(std::fs::metadata(&path).unwrap().blocks() * 512 <= 64 << 10);
 
         let refused = FileTarget::create(&path, false, 0o666).err().unwrap();
         assert_eq!(refused.exit() as u8, 9);
         Box::new(FileTarget::create(&path, true, 0o666).unwrap()).finish(3).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), [0; 3]);
+    }
+
+    /// An image that only its owner could read was open to all once it was exported again.
+    #[test]
+    fn what_is_replaced_gives_its_permissions_and_owner_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("image");
+        for mode in [0o600, 0o666, 0o4750] {
+            std::fs::write(&path, "old").unwrap();
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            let root = rustix::process::geteuid().is_root();
+            if root {
+                std::os::unix::fs::chown(&path, Some(1234), Some(2345)).unwrap();
+                std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            }
+            let before = std::fs::metadata(&path).unwrap();
+            Box::new(FileTarget::create(&path, true, 0o666).unwrap()).finish(3).unwrap();
+            let after = std::fs::metadata(&path).unwrap();
+            assert_eq!(after.permissions().mode() & 0o7777, mode);
+            assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+            assert_ne!(after.ino(), before.ino());
+        }
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for (path, told) in [(link.as_path(), "symlink"), (folder.path(), "directory")] {
+            for replace in [true, false] {
+                let refused = FileTarget::create(path, replace, 0o666).err().unwrap();
+                assert_eq!(refused.exit() as u8, 2);
+                assert!(refused.to_string().contains(told), "{refused}");
+            }
+        }
     }
 
     #[test]

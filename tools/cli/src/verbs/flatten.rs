@@ -29,8 +29,10 @@ impl Report for Flattened<'_> {
 pub fn run(args: &FlattenArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let bar = context.output.progress("flattening", None);
-    let snapshot = store.flatten(&args.reference, &args.tag, &mut |progress| {
-        bar.set_of(progress.done_bytes, progress.total_bytes);
+    let snapshot = context.making(&store, || {
+        Ok(store.flatten(&args.reference, &args.tag, &mut |progress| {
+            bar.set_of(progress.done_bytes, progress.total_bytes);
+        })?)
     })?;
     drop(bar);
     let copied_bytes = store.layer(snapshot.layer_id())?.data_blocks * store.block_size().bytes();

@@ -62,7 +62,7 @@ fn copy(
     let progress = context.output.progress("writing", None);
     let mut length = 0;
     pump(
-        |filler| StreamSource::fill(filler, args.offset),
+        |filler| StreamSource::stdin().fill(filler, args.offset),
         |offset, bytes| {
             write(offset, bytes)?;
             length += bytes.len() as u64;

@@ -160,7 +160,7 @@ fn an_argument_that_nothing_takes_is_told() {
     let words = ["top=1", "used=1", "http_proxy=x", "SOURCE_DATE_EPOCH=1", "usde=1", "b=1"];
     let words: Vec<_> = words.iter().flat_map(|word| ["--build-arg", word]).collect();
     let built = build(&words);
-    assert!(built.stderr.ends_with("\nno ARG takes --build-arg b, usde\n"), "{}", built.stderr);
+    assert!(built.stderr.contains("\nno ARG takes --build-arg b, usde\n"), "{}", built.stderr);
     let told: serde_json::Value =
         serde_json::from_slice(&build(&[&words[..], &["--json"]].concat()).stdout).unwrap();
     assert_eq!(told["unused_arguments"], serde_json::json!(["b", "usde"]));

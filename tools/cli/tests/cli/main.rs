@@ -3,6 +3,7 @@
 mod archives;
 mod builds;
 mod containers;
+mod disks;
 mod exit_codes;
 mod ids;
 mod images;

@@ -69,7 +69,7 @@ impl Source {
         match self {
             Source::Host(file) => file.fill(filler),
             Source::Tree(file) => file.fill(filler),
-            Source::Stream => StreamSource::fill(filler, 0),
+            Source::Stream => StreamSource::stdin().fill(filler, 0),
         }
     }
 }

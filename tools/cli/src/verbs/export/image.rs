@@ -10,7 +10,7 @@ use super::super::ranges::data_ranges;
 use crate::args::ExportArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
-use crate::image::{FileTarget, StreamTarget, Target, pump};
+use crate::image::{DeviceTarget, FileTarget, StreamTarget, Target, pump};
 use crate::output::{Report, Text};
 
 #[derive(Serialize)]
@@ -33,12 +33,14 @@ impl Report for Exported<'_> {
 
 pub fn export(snapshot: &Snapshot, args: &ExportArgs, context: &Context<'_>) -> Result<Verdict> {
     let is_stream = args.file == Path::new("-");
+    let size_bytes = snapshot.size_bytes();
     let mut target: Box<dyn Target> = if is_stream {
         Box::new(StreamTarget::starting_at(0)?)
+    } else if let Some(device) = DeviceTarget::open(&args.file, args.force, size_bytes)? {
+        Box::new(device)
     } else {
         Box::new(FileTarget::create(&args.file, args.force, 0o666)?)
     };
-    let size_bytes = snapshot.size_bytes();
     let progress = context.output.progress("exporting", Some(size_bytes));
     let mut data_bytes = 0;
     pump(

@@ -5,13 +5,11 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use sapwood::Replace;
-use sapwood::chain::Snapshot;
 use sapwood::volume::Volume;
 use sapwood_archive::is_archive;
 use serde::Serialize;
 
 use super::super::annotate::annotations;
-use super::or_discard;
 use crate::args::ImportArgs;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
@@ -39,30 +37,26 @@ impl Report for Imported<'_> {
 
 pub fn import(args: &ImportArgs, context: &Context<'_>) -> Result<Verdict> {
     // What can be refused is refused before a store is made.
-    let source = match args.file.as_path() {
-        file if file == Path::new("-") => None,
-        file => Some(RawSource::open(file)?),
-    };
+    let mut source = Source::open(&args.file)?;
     context.with_store(|store| {
-        let size = source.as_ref().map(RawSource::size);
+        let size = source.size();
         let progress = context.output.progress("importing", size);
-        let make = || -> Result<Snapshot> {
+        let snapshot = context.making(store, || {
             let making = store.make(&args.tag, size.unwrap_or(0), Replace::Refuse)?;
-            match &source {
-                Some(source) => fill_from_file(source, making.volume(), &progress)?,
-                None => fill_from_stream(making.volume(), &progress)?,
+            match &mut source {
+                Source::File(file) => fill_from_file(file, making.volume(), &progress)?,
+                Source::Stream(stream) => fill_from_stream(stream, making.volume(), &progress)?,
             }
             let comment = args.comment.as_deref();
             Ok(making.finish(&annotations("import", comment, &args.labels))?)
-        };
-        let snapshot = or_discard(store, make())?;
+        })?;
         drop(progress);
         let layer = snapshot.layer_id();
         let size_bytes = snapshot.size_bytes();
         let data_bytes = store.layer(layer)?.data_blocks * store.block_size().bytes();
         let layer = layer.to_string();
         let file = args.file.display().to_string();
-        if args.format.is_none() && source.is_some() && is_tar(&args.file) {
+        if args.format.is_none() && matches!(source, Source::File(_)) && is_tar(&args.file) {
             let how =
                 format!("{file} is a tar: imported as a disk image; --format tar makes a tree");
             context.output.note(&how);
@@ -76,6 +70,32 @@ fn is_tar(path: &Path) -> bool {
     File::open(path).is_ok_and(|mut file| is_archive(&mut file))
 }
 
+/// Where an image comes from.
+enum Source {
+    File(RawSource),
+    Stream(StreamSource),
+}
+
+impl Source {
+    fn open(path: &Path) -> Result<Source> {
+        if path == Path::new("-") {
+            return Ok(Source::Stream(StreamSource::stdin_of_image()?));
+        }
+        Ok(match StreamSource::open_pipe(path)? {
+            Some(pipe) => Source::Stream(pipe),
+            None => Source::File(RawSource::open(path)?),
+        })
+    }
+
+    /// Its size in bytes, where that is known before it was read.
+    fn size(&self) -> Option<u64> {
+        match self {
+            Source::File(file) => Some(file.size()),
+            Source::Stream(_) => None,
+        }
+    }
+}
+
 fn fill_from_file(source: &RawSource, volume: &Volume, progress: &Progress) -> Result<()> {
     pump(
         |filler| source.fill(filler),
@@ -87,9 +107,9 @@ fn fill_from_file(source: &RawSource, volume: &Volume, progress: &Progress) -> R
     )
 }
 
-fn fill_from_stream(volume: &Volume, progress: &Progress) -> Result<()> {
+fn fill_from_stream(stream: &mut StreamSource, volume: &Volume, progress: &Progress) -> Result<()> {
     pump(
-        |filler| StreamSource::fill(filler, 0),
+        |filler| stream.fill(filler, 0),
         |offset, bytes| {
             // How long a stream is shows when it ends.
             volume.resize(offset + bytes.len() as u64)?;

@@ -3,8 +3,6 @@
 mod image;
 mod tree;
 
-use sapwood::store::Store;
-
 use crate::args::{ImageFormat, ImportArgs};
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
@@ -21,13 +19,4 @@ pub fn run(args: &ImportArgs, context: &Context<'_>) -> Result<Verdict> {
         ))),
         None | Some(ImageFormat::Raw) => image::import(args, context),
     }
-}
-
-/// What a maker gave. What one that failed left goes at once, and not with the next collection.
-fn or_discard<T>(store: &Store, made: Result<T>) -> Result<T> {
-    if made.is_err() {
-        // Where this fails too, what the maker said counts, and the collection is left.
-        drop(store.discard_unfinished());
-    }
-    made
 }

@@ -11,7 +11,6 @@ use sapwood_archive::{decompressed, import_directory, import_layer, import_tar};
 use serde::Serialize;
 
 use super::super::annotate::annotations;
-use super::or_discard;
 use crate::args::ImportArgs;
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
@@ -57,18 +56,21 @@ pub fn import(args: &ImportArgs, form: Form, context: &Context<'_>) -> Result<Ve
     let mut source = Source::open(&args.file, form)?;
     let bar = context.output.progress("importing", None);
     let mut import = |store: &Store| {
-        let made = make(store, args, |files| {
-            let mut tell = |progress: Progress| bar.set(progress.bytes);
-            let options = args.tree.import_options();
-            Ok(match &mut source {
-                Source::Directory(path) => {
-                    import_directory(files, Inode::ROOT, path, &options, &mut tell)?
-                }
-                Source::Tar(input) => import_tar(files, Inode::ROOT, input, &options, &mut tell)?,
-                Source::Layer(input) => import_layer(files, input, &options, &mut tell)?,
+        context.making(store, || {
+            make(store, args, |files| {
+                let mut tell = |progress: Progress| bar.set(progress.bytes);
+                let options = args.tree.import_options();
+                Ok(match &mut source {
+                    Source::Directory(path) => {
+                        import_directory(files, Inode::ROOT, path, &options, &mut tell)?
+                    }
+                    Source::Tar(input) => {
+                        import_tar(files, Inode::ROOT, input, &options, &mut tell)?
+                    }
+                    Source::Layer(input) => import_layer(files, input, &options, &mut tell)?,
+                })
             })
-        });
-        or_discard(store, made)
+        })
     };
     let (layer, counts) = match &args.parent {
         Some(_) => import(&context.open_store()?)?,
