@@ -227,7 +227,10 @@ impl Store {
     /// was promised.
     pub fn layer_of(&self, resolved: &Resolved) -> Result<LayerInfo> {
         let inner = self.inner()?;
-        info(inner, resolved.layer)?.ok_or_else(|| not_there(inner, resolved))
+        match resolved.is_live() {
+            true => info(inner, resolved.layer)?.ok_or_else(|| not_there(inner, resolved)),
+            false => info_of(inner, header_of(inner, resolved)?),
+        }
     }
 
     /// The layer that `reference` means and all its ancestors, newest first.

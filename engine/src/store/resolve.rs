@@ -37,6 +37,8 @@ pub struct Resolved {
     pub name: Option<String>,
     /// How many snapshots back from the name: 0 for what the name itself stands for.
     pub index: u64,
+    /// What a tag recorded of its layer.
+    recorded: Option<LayerRef>,
 }
 
 impl Resolved {
@@ -48,6 +50,14 @@ impl Resolved {
             ResolvedKind::Open => true,
             ResolvedKind::Tag | ResolvedKind::Layer => false,
         }
+    }
+
+    /// That the layer found is the one that the tag was given to, and not another one of the same id:
+    /// one that another copy of the store has written since, or an older one.
+    pub(super) fn expect_recorded(&self, host: &dyn Host, header: &Header) -> Result<()> {
+        let Some(recorded) = &self.recorded else { return Ok(()) };
+        let verified = recorded.verify(&header.layer_ref());
+        verified.map_err(|error| error.in_file(host.display_path(&paths::layer(header.layer))))
     }
 }
 
@@ -71,11 +81,12 @@ pub(super) fn resolve(inner: &Inner, text: &str) -> Result<Resolved> {
             NameKind::Volume => ResolvedKind::Volume,
         };
         let index = reference.back.unwrap_or(0);
-        let layer = match index {
-            0 => found.entry.top,
-            _ => step_back(inner, text, &found, index)?,
+        let (layer, recorded) = match index {
+            0 if kind == ResolvedKind::Tag => (found.entry.top, found.entry.parent),
+            0 => (found.entry.top, None),
+            _ => (step_back(inner, text, &found, index)?, None),
         };
-        return Ok(Resolved { layer, kind, name: Some(name.to_string()), index });
+        return Ok(Resolved { layer, kind, name: Some(name.to_string()), index, recorded });
     }
     match reference.prefix {
         Some(prefix) => {
@@ -85,7 +96,7 @@ pub(super) fn resolve(inner: &Inner, text: &str) -> Result<Resolved> {
                 // What is wrong with it is told to those who open it.
                 _ => ResolvedKind::Layer,
             };
-            Ok(Resolved { layer, kind, name: None, index: 0 })
+            Ok(Resolved { layer, kind, name: None, index: 0, recorded: None })
         }
         None => Err(names::missing(&reference.name)),
     }
@@ -142,6 +153,7 @@ pub(super) fn header_of(inner: &Inner, resolved: &Resolved) -> Result<Header> {
     let header = header.ok_or_else(|| not_there(inner, resolved))?;
     if !resolved.is_live() {
         headers::expect_frozen(inner.host(), &header)?;
+        resolved.expect_recorded(inner.host(), &header)?;
     }
     Ok(header)
 }

@@ -68,11 +68,14 @@ impl Store {
 
 /// The lease of what a reference means, and its header.
 fn lease(inner: &Inner, resolved: &Resolved) -> Result<(Arc<Lease>, Header)> {
-    inner.leases.take(inner.host(), resolved.layer).map_err(|error| match error.kind() {
+    let leased = inner.leases.take(inner.host(), resolved.layer);
+    let (lease, header) = leased.map_err(|error| match error.kind() {
         // A name does not lead to nothing.
         ErrorKind::NotFound => header_of(inner, resolved).err().unwrap_or(error),
         _ => error,
-    })
+    })?;
+    resolved.expect_recorded(inner.host(), &header)?;
+    Ok((lease, header))
 }
 
 /// Seals a frozen layer and its ancestors. The caller holds no lock of the store.

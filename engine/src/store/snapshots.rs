@@ -65,6 +65,15 @@ impl Inner {
                 }
                 opened => opened?,
             };
+            if let Err(error) = resolved.expect_recorded(self.host(), &header) {
+                // Unless the name was moved meanwhile, or what it stands for was sealed.
+                let now = resolve(self, reference)?;
+                if now == resolved {
+                    return Err(error);
+                }
+                resolved = kept(reference, now)?;
+                continue;
+            }
             match resolved.name {
                 Some(_) if !header.removed => return Ok(snapshot),
                 Some(_) => {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::census::{Census, what_is_left};
 use super::plan::unreadable;
 use crate::error::{Error, Result};
-use crate::format::LayerRef;
+use crate::format::{LayerRef, NameKind};
 use crate::layer::ReadPolicy;
 use crate::medium::Host;
 use crate::store::headers;
@@ -74,7 +74,14 @@ impl Ends {
     ) -> Option<LayerId> {
         let top = name.entry.top;
         if census.layers.get(&top).is_some_and(|resident| resident.header.is_some()) {
-            return self.of_layer(top);
+            return match &name.entry.parent {
+                // A tag recorded the layer itself: another one of the same id is not that.
+                Some(recorded) if name.entry.kind == NameKind::Tag => {
+                    let below = self.below(host, census, recorded);
+                    below.map_or_else(Some, |id| self.of_layer(id))
+                }
+                _ => self.of_layer(top),
+            };
         }
         // A name that nothing was synced of goes on from its parent where its top is lost.
         match &name.entry.parent {

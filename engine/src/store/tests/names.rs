@@ -251,6 +251,7 @@ fn what_stands_on_another_layer_than_it_recorded_is_refused_everywhere() {
     });
     assert_eq!(ours, theirs);
     store.fork("web@1", "child").unwrap().close().unwrap();
+    store.tag("web@1", "gold", Replace::Refuse).unwrap();
     let volume = store.open_volume("child").unwrap();
     fill(&volume, 1, 1, 3);
     freeze(&volume);
@@ -268,9 +269,23 @@ fn what_stands_on_another_layer_than_it_recorded_is_refused_everywhere() {
     assert_eq!(store.lineage("child").map(drop).map_err(of), Err(wrong));
     assert_eq!(store.seal("child@1").map(drop).map_err(of), Err(wrong));
     assert_eq!(store.usage_of("child").map(drop).map_err(of), Err(wrong));
+    // A tag recorded what it was given to as well.
+    assert_eq!(store.snapshot_of("gold").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.fork("gold", "more").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.tag("gold", "more", Replace::Refuse).map_err(of), Err(wrong));
+    assert_eq!(store.flatten("gold", "more", &mut |_| ()).map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.seal("gold").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.verify("gold").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.lineage("gold").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.depth("gold").map(drop).map_err(of), Err(wrong));
+    assert_eq!(store.usage_of("gold").map(drop).map_err(of), Err(wrong));
+    let resolved = store.resolve("gold").unwrap();
+    assert_eq!(store.layer_of(&resolved).map(drop).map_err(of), Err(wrong));
     let usage = store.usage_of_names().unwrap();
-    assert_eq!(usage.names, [("child".to_owned(), Err(ours)), ("web".to_owned(), Err(ours))]);
+    let lost = ["child", "gold", "web"].map(|name| (name.to_owned(), Err(ours)));
+    assert_eq!(usage.names, lost);
     assert_eq!(store.remove("child").unwrap().lost, [ours]);
+    assert_eq!(store.remove("gold").unwrap().lost, [ours]);
 }
 
 #[test]
