@@ -9,7 +9,7 @@ use super::cache::LayerCache;
 use super::frame::{self, OWN_FILE};
 use super::lease::Leases;
 use super::names::{list_derived, list_folder};
-use super::paths;
+use super::paths::{self, LOST_AND_FOUND};
 use crate::chain::Layers;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::name::StoreEntry;
@@ -94,6 +94,8 @@ impl Store {
             let ours = paths::FOLDERS.contains(&file.as_str())
                 || [paths::LOCK, paths::NAME_LOCKS].contains(&file.as_str())
                 || paths::is_aside(&file);
+            // A store may have a filesystem of its own.
+            let ours = ours || file == LOST_AND_FOUND;
             if !ours {
                 let found = format!("{file:?}");
                 return Err(Error::new(ErrorKind::AlreadyExists, operation)

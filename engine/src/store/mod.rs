@@ -45,6 +45,7 @@ pub use info::{KeptSnapshot, LayerInfo, LineageLeft, NamesLeft};
 pub use making::{Making, TagOfMaking};
 pub use name::Name;
 pub use names::{DamagedName, FOLDER};
+pub use paths::LOST_AND_FOUND;
 pub use remove::RemoveReport;
 pub use resolve::{Resolved, ResolvedKind};
 pub use tag::Replace;

@@ -20,6 +20,8 @@ pub const NAMES: &str = "names";
 pub const INDEX: &str = "index";
 /// Digests to ids, as names of empty files: derived, may be deleted at any time.
 pub const DIGESTS: &str = "digests";
+/// What a filesystem of its own has beside a store: it is nobody's but the filesystem's.
+pub const LOST_AND_FOUND: &str = "lost+found";
 
 /// All folders, in the order in which a new store makes them.
 pub const FOLDERS: [&str; 4] = [LAYERS, NAMES, INDEX, DIGESTS];

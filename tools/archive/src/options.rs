@@ -1,5 +1,10 @@
 //! What the caller of an import or export decides.
 
+use crate::tar::{Member, MemberKind};
+
+/// The bits that have a file run as its owner and its group.
+const SET_ID: u16 = 0o6000;
+
 /// Whose the files are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ownership {
@@ -13,7 +18,8 @@ pub enum Ownership {
         /// The group's number.
         group: u32,
     },
-    /// Nothing is said about it: in a tree user and group 0, on a host who exports.
+    /// Nothing is said about it: in a tree user and group 0, on a host who exports. Files lose what has
+    /// them run as their owner.
     Default,
 }
 
@@ -97,5 +103,22 @@ impl Ownership {
             Ownership::Fixed { owner, group } => Some((owner, group)),
             Ownership::Default => None,
         }
+    }
+
+    /// The permissions that a file gets. Without its owner it does not get those that have it run as that
+    /// owner: it would run as whoever has it then, for everybody.
+    pub(crate) fn permissions_of(self, member: &Member) -> u16 {
+        match self {
+            Ownership::Default if member.kind != MemberKind::Directory => {
+                member.permissions & !SET_ID
+            }
+            _ => member.permissions,
+        }
+    }
+
+    /// Whether a file gets this extended attribute, where it gets any. One that lets whoever runs it do
+    /// what root may is lost with its owner.
+    pub(crate) fn takes_attribute(self, name: &[u8]) -> bool {
+        self != Ownership::Default || name != b"security.capability"
     }
 }

@@ -5,7 +5,7 @@
 //! this process's errors go.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -47,20 +47,33 @@ pub fn tell_ready() -> Result<()> {
     writeln!(stdout, "{READY}").map_err(CliError::report)
 }
 
-/// In the child: lets go of the terminal. What is to be told from then on goes to `log`.
-pub fn let_go(log: Option<&Path>) -> Result<()> {
-    let null = Path::new("/dev/null");
-    let open = |path: &Path| {
-        let opened = OpenOptions::new().create(path != null).append(true).open(path);
-        opened.map_err(CliError::file("open the log", path))
-    };
-    let failed =
-        |error: rustix::io::Errno| CliError::file("let go of", "the terminal")(error.into());
-    io::stdout().flush().map_err(CliError::report)?;
-    // Who started this waits for the end of what it prints, as in `$(sapwood mount ...)`.
-    rustix::stdio::dup2_stderr(open(log.unwrap_or(null))?).map_err(failed)?;
-    rustix::stdio::dup2_stdout(open(null)?).map_err(failed)?;
-    Ok(())
+/// In the child: where it speaks once it has let go of the terminal.
+pub struct Background {
+    log: File,
+    null: File,
+}
+
+impl Background {
+    /// Opens the log, before anything is served: what cannot be opened is told to who asked.
+    pub fn open(log: Option<&Path>) -> Result<Background> {
+        let null = Path::new("/dev/null");
+        let open = |path: &Path| {
+            let opened = OpenOptions::new().create(path != null).append(true).open(path);
+            opened.map_err(CliError::file("open the log", path))
+        };
+        Ok(Background { log: open(log.unwrap_or(null))?, null: open(null)? })
+    }
+
+    /// Lets go of the terminal.
+    pub fn let_go(self) -> Result<()> {
+        let failed =
+            |error: rustix::io::Errno| CliError::file("let go of", "the terminal")(error.into());
+        io::stdout().flush().map_err(CliError::report)?;
+        // Who started this waits for the end of what it prints, as in `$(sapwood mount ...)`.
+        rustix::stdio::dup2_stderr(self.log).map_err(failed)?;
+        rustix::stdio::dup2_stdout(self.null).map_err(failed)?;
+        Ok(())
+    }
 }
 
 /// A panic in a thread that serves would leave its callers waiting for ever: as an abort it ends

@@ -208,6 +208,10 @@ fn what_is_no_store_is_told_and_never_made() {
         assert_eq!(Store::open(&path, &options).unwrap_err().kind(), ErrorKind::NoStore);
     }
     assert!(!folder.path().join("missing").exists());
+    // A filesystem of its own has one folder in it from the start.
+    let own = tempfile::tempdir().unwrap();
+    std::fs::create_dir(own.path().join(crate::store::LOST_AND_FOUND)).unwrap();
+    Store::create(own.path(), &options).unwrap();
     std::fs::write(folder.path().join("letter"), "dear").unwrap();
     let error = Store::create(folder.path(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);

@@ -25,6 +25,7 @@ pub fn member_of(
     };
     let mut member = Member::new("", kind, file.permissions);
     (member.owner, member.group) = options.ownership.of(file.owner, file.group).unwrap_or((0, 0));
+    member.permissions = options.ownership.permissions_of(&member);
     member.modified = file.modified;
     member.accessed = Some(file.accessed);
     if file.kind == FileKind::Regular {
@@ -32,6 +33,9 @@ pub fn member_of(
     }
     if options.extended_attributes == ExtendedAttributes::Keep {
         for name in view.extended_attribute_names(file.inode)? {
+            if !options.ownership.takes_attribute(&name) {
+                continue;
+            }
             let value = view.extended_attribute(file.inode, &name)?;
             member.attributes.push((name, value));
         }

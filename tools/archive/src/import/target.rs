@@ -15,7 +15,7 @@ use crate::listing::{Name, names_behind};
 use crate::options::{ExtendedAttributes, ImportOptions, SpecialFiles};
 use crate::report::{Meter, Report};
 use crate::residue::Recorder;
-use crate::tar::{Member, MemberKind};
+use crate::tar::{Attribute, Member, MemberKind};
 
 /// The content of a file that is being imported.
 pub trait Content {
@@ -268,7 +268,7 @@ impl<'a> Target<'a> {
     ) -> Result<Inode> {
         self.adds_to(directory)?;
         let (owner, group) = self.owner_of(member);
-        let permissions = member.permissions;
+        let permissions = self.options.ownership.permissions_of(member);
         let new = |kind, device| NewFile { kind, permissions, owner, group, device };
         let files = self.files;
         let make = || match &member.kind {
@@ -476,7 +476,8 @@ impl<'a> Target<'a> {
     /// there; gives its times.
     fn set(&self, inode: Inode, member: &Member, made: Option<Time>) -> Result<(Time, Time)> {
         if self.options.extended_attributes == ExtendedAttributes::Keep {
-            for (name, value) in &member.attributes {
+            let takes = |(name, _): &&Attribute| self.options.ownership.takes_attribute(name);
+            for (name, value) in member.attributes.iter().filter(takes) {
                 self.files.set_extended_attribute(inode, name, value, SetMode::Any)?;
             }
         }
@@ -485,7 +486,7 @@ impl<'a> Target<'a> {
         let modified = storable("modified", member.modified)?;
         let is_symlink = matches!(member.kind, MemberKind::Symlink(_));
         let set = SetAttributes {
-            permissions: (!is_symlink).then_some(member.permissions),
+            permissions: (!is_symlink).then(|| self.options.ownership.permissions_of(member)),
             owner: Some(owner),
             group: Some(group),
             accessed: Some(accessed),

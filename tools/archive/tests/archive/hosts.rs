@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use sapwood::ErrorKind;
-use sapwood::files::{FileKind, Files, Inode, NewFile, ReadFiles, Seek};
+use sapwood::files::{FileKind, Files, Inode, NewFile, ReadFiles, Seek, SetMode};
 use sapwood_archive::{
     ExportOptions, ImportOptions, Ownership, Progress, Report, SpecialFiles, export_directory,
     import_directory,
@@ -18,7 +18,9 @@ fn import(files: &Files, from: &Path) -> sapwood::Result<Report> {
 }
 
 fn export(files: &dyn ReadFiles, to: &Path) -> sapwood::Result<Report> {
-    let ownership = if is_root() { Ownership::Keep } else { Ownership::Default };
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    let own = Ownership::Fixed { owner: user.as_raw(), group: group.as_raw() };
+    let ownership = if is_root() { Ownership::Keep } else { own };
     let options = ExportOptions { ownership, ..ExportOptions::default() };
     export_directory(files, Inode::ROOT, to, &options, &mut |_| {})
 }
@@ -428,4 +430,43 @@ fn a_file_that_goes_before_it_is_read_is_an_error_with_its_path() {
     let done = import_directory(&tree(), Inode::ROOT, folder.path(), &options, gone);
     let error = done.unwrap_err();
     assert_eq!((error.kind(), error.path()), (ErrorKind::NotFound, Some(&*last)), "{error}");
+}
+
+/// A program of somebody else's became one that runs as whoever exported it, for everybody.
+#[test]
+fn without_its_owner_a_file_runs_as_nobody_in_particular() {
+    let files = tree();
+    let of_another = |kind, permissions| NewFile {
+        owner: 1234,
+        group: 1234,
+        ..NewFile { kind, permissions, ..NewFile::regular(0) }
+    };
+    let program = of_another(FileKind::Regular, 0o6755);
+    let program = files.create(Inode::ROOT, b"program", &program).unwrap().inode;
+    files.create(Inode::ROOT, b"shared", &of_another(FileKind::Directory, 0o2755)).unwrap();
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    files
+        .set_extended_attribute(program, b"security.capability", &capability, SetMode::Any)
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let nobodys = ExportOptions { ownership: Ownership::Default, ..ExportOptions::default() };
+    export_directory(&files, Inode::ROOT, &out, &nobodys, &mut |_| {}).unwrap();
+    let mode = |name: &str| fs::metadata(out.join(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("program"), mode("shared")), (0o755, 0o2755));
+    let mut value = [0; 64];
+    let found = rustix::fs::getxattr(out.join("program"), "security.capability", &mut value);
+    assert!(found.is_err());
+
+    // What comes in belongs to root, who made it set-user-id or not.
+    fs::set_permissions(out.join("program"), fs::Permissions::from_mode(0o4755)).unwrap();
+    let permissions = |ownership| {
+        let files = tree();
+        let options = ImportOptions { ownership, ..ImportOptions::default() };
+        import_directory(&files, Inode::ROOT, &out, &options, &mut |_| {}).unwrap();
+        let program = files.lookup(Inode::ROOT, b"program").unwrap();
+        files.attributes(program).unwrap().permissions
+    };
+    assert_eq!(permissions(Ownership::Default), 0o755);
+    assert_eq!(permissions(Ownership::Keep), 0o4755);
 }

@@ -59,7 +59,7 @@ pub struct BlameArgs {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct TreeOptions {
     /// Of a tree: leave owners out. In the store all belong to user and group 0 then, on the host
-    /// to who exports
+    /// to who exports; set-id bits and capabilities of files go with their owners
     #[arg(long)]
     pub no_owners: bool,
     /// Of a tree: leave devices, pipes and sockets out

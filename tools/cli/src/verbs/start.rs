@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::args::StartArgs;
 use crate::container::CaughtSignals;
 use crate::context::Context;
-use crate::daemon;
+use crate::daemon::{self, Background};
 use crate::error::{CliError, Result, Verdict};
 use crate::output::{Report, Text};
 
@@ -60,6 +60,7 @@ fn hold_and_start(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
         return foreground(held, signals, context);
     }
     let path = output_file(&store, &args.name)?;
+    let background = Background::open(Some(&path))?;
     let failed = || CliError::file("keep what a container says", &path);
     let output = OpenOptions::new().create(true).append(true).open(&path).map_err(failed())?;
     let streams = Streams {
@@ -82,7 +83,7 @@ fn hold_and_start(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
         return Ok(Verdict::Process(exit_code));
     }
     daemon::tell_ready()?;
-    daemon::let_go(Some(&path))?;
+    background.let_go()?;
     Ok(Verdict::Process(running.wait()?))
 }
 

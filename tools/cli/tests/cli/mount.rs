@@ -102,6 +102,17 @@ fn a_volume_is_mounted_asked_and_unmounted() {
     place.ok(&["check", "--data"]);
 }
 
+/// It said that it was mounted, and what was written went into the directory of the host.
+#[test]
+fn a_mount_whose_log_cannot_be_opened_is_none() {
+    let Some(place) = place("a_mount_whose_log_cannot_be_opened_is_none") else { return };
+    let _mounted = Mounted(place.path("mnt"));
+    expect(&place.run(&["mount", "web", "mnt", "--log", "nowhere/log"]), 8, "nowhere/log");
+    expect(&place.run(&["umount", "mnt"]), 8, "no sapwood mount");
+    place.ok(&["mount", "web", "mnt", "--log", "log"]);
+    place.ok(&["umount", "mnt"]);
+}
+
 #[test]
 fn a_temporary_mount_leaves_nothing() {
     let Some(place) = place("a_temporary_mount_leaves_nothing") else { return };

@@ -1,10 +1,36 @@
 //! The tour, from end to end.
 
 use std::fmt::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::support::Place;
+
+/// What it was given was there for everybody to read while it ran.
+#[test]
+fn what_a_tour_is_given_stays_private() {
+    let place = Place::empty();
+    let temporary = place.path("tmp");
+    std::fs::create_dir(&temporary).unwrap();
+    std::fs::write(place.path("disk.img"), super::support::pattern(1, 1 << 20)).unwrap();
+    let mut tour = Command::new(env!("CARGO_BIN_EXE_sapwood"))
+        .env("TMPDIR", &temporary)
+        .current_dir(place.path("."))
+        .args(["tour", "disk.img", "--forks", "5"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let made = loop {
+        let made = std::fs::read_dir(&temporary).unwrap().flatten().next();
+        match made.map(|made| made.metadata()) {
+            Some(Ok(facts)) => break facts,
+            _ => assert!(tour.try_wait().unwrap().is_none(), "nothing was made"),
+        }
+    };
+    assert_eq!(made.permissions().mode() & 0o777, 0o700);
+    assert!(tour.wait().unwrap().success());
+}
 
 #[test]
 fn the_tour_ends_well_on_a_directory_and_leaves_nothing() {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Dir, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
-use sapwood::store::Holdings;
+use sapwood::store::{Holdings, LOST_AND_FOUND};
 use sapwood::{Error, Result, Store};
 
 /// The unit in which the host tells what it has allocated.
@@ -48,11 +48,17 @@ pub fn measure(store: &Store, holdings: &Holdings) -> Result<Beside> {
         );
     }
     let (index, kept) = (root.join("index"), root.join(KEPT_DIRECTORIES));
+    let lost_and_found = root.join(LOST_AND_FOUND);
     walk(root, &mut |path, file| {
         if !seen.insert((file.dev(), file.ino())) {
             return false;
         }
         let bytes = file.blocks() * SECTOR_BYTES;
+        if path == lost_and_found {
+            // What is in it is nobody's but root's to see.
+            found.other_bytes += bytes;
+            return false;
+        }
         // The folder itself stays when they all are gone.
         if path != kept && path.starts_with(&kept) {
             let depth = path.components().count() - kept.components().count();

@@ -12,7 +12,7 @@ use sapwood_fuse::{AccessTimes, Audience, Durability, IdMap, Mount, MountOptions
 use super::{Mounted, signals, temporary};
 use crate::args::MountArgs;
 use crate::context::Context;
-use crate::daemon;
+use crate::daemon::{self, Background};
 use crate::error::{CliError, Result, Verdict};
 
 /// What stands behind the mount.
@@ -27,13 +27,14 @@ enum Behind {
 
 /// Mounts, says so, and serves until the unmount.
 pub fn run(args: &MountArgs, context: &Context<'_>) -> Result<Verdict> {
+    let background = args.ready.then(|| Background::open(args.log.as_deref())).transpose()?;
     let store = context.open_store()?;
     let resolved = store.resolve(&args.reference)?;
     let behind = open(&store, args, &resolved)?;
     let options = options(&store, args)?;
     let interval = args.commit_every.map(Duration::from_secs);
     let (mount, fork) = begin(behind, &store, &args.directory, options, interval)?;
-    let told = tell(&mount, &fork, args, context);
+    let told = tell(&mount, &fork, args, background, context);
     if told.is_err() {
         // Nobody learned that there is a mount: none must be left.
         mount.unmounter().unmount()?;
@@ -46,10 +47,16 @@ pub fn run(args: &MountArgs, context: &Context<'_>) -> Result<Verdict> {
 }
 
 /// Says that the mount is there, and sees to it that it ends as it should.
-fn tell(mount: &Mount, fork: &Kept, args: &MountArgs, context: &Context<'_>) -> Result<()> {
+fn tell(
+    mount: &Mount,
+    fork: &Kept,
+    args: &MountArgs,
+    background: Option<Background>,
+    context: &Context<'_>,
+) -> Result<()> {
     daemon::abort_on_panic();
     signals::unmount_on_signal(mount.unmounter())?;
-    if args.ready {
+    if background.is_some() {
         daemon::tell_ready()?;
     }
     context.print(&Mounted {
@@ -58,10 +65,7 @@ fn tell(mount: &Mount, fork: &Kept, args: &MountArgs, context: &Context<'_>) -> 
         writable: !matches!(fork, Kept::Nothing),
         temporary: matches!(fork, Kept::Fork(_)),
     })?;
-    if args.ready {
-        daemon::let_go(args.log.as_deref())?;
-    }
-    Ok(())
+    background.map_or(Ok(()), Background::let_go)
 }
 
 /// What is left of a mount when it has ended.

@@ -8,7 +8,9 @@ mod input;
 mod shell;
 mod trees;
 
+use std::fs::Permissions;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -43,6 +45,8 @@ pub fn run(args: &TourArgs, context: &Context<'_>) -> Result<Verdict> {
     let make = || {
         tempfile::Builder::new()
             .prefix("sapwood-tour-")
+            // What it is given may be for nobody else.
+            .permissions(Permissions::from_mode(0o700))
             .tempdir()
             .map_err(CliError::file("make a folder in", std::env::temp_dir()))
     };
