@@ -8,7 +8,7 @@ use sapwood::ErrorKind;
 use sapwood::medium::{FileHost, Host, MemoryHost, Network};
 use sapwood::store::{GcOptions, Replace, Store, StoreOptions};
 use sapwood::testing::CapacityHost;
-use sapwood::volume::Volume;
+use sapwood::volume::{CloneSource, Volume};
 
 const CHUNK: u64 = 64 << 10;
 
@@ -67,6 +67,40 @@ fn fill_and_free(host: Arc<dyn Host>) {
 #[test]
 fn a_full_host_in_memory_loses_nothing() {
     fill_and_free(CapacityHost::new(Arc::new(MemoryHost::new()), 3 << 20));
+}
+
+/// A discard said that there was no room after it was done; so did a clone, and had changed what it was
+/// to leave.
+#[test]
+fn what_finds_no_room_changed_nothing_and_a_discard_needs_none() {
+    let host = CapacityHost::new(Arc::new(MemoryHost::new()), 1 << 30);
+    let mut options = StoreOptions::default();
+    options.volume.map_extents_max = 4;
+    let store = Store::create_on(host.clone(), &options).unwrap();
+    let volume = store.create_volume("disk", 1 << 30).unwrap();
+    for block in 0..64 {
+        volume.write_at(block * 8192, &[1; 4096]).unwrap();
+    }
+    let snapshot = volume.snapshot(&Default::default()).unwrap();
+    host.set_capacity(host.used());
+    let byte_at = |offset| {
+        let mut bytes = [0];
+        volume.read_at(offset, &mut bytes).unwrap();
+        bytes[0]
+    };
+    let mut refused = 0;
+    for block in 0..64 {
+        let (from, to) = (block * 8192, block * 8192 + 4096);
+        let clone = volume.clone_range(CloneSource::Snapshot(&snapshot), from, to, 4096);
+        assert_eq!(byte_at(to) == 1, clone.is_ok(), "{block}: {clone:?}");
+        refused += usize::from(clone.is_err());
+        volume.discard(from, 4096).unwrap();
+        assert_eq!(byte_at(from), 0);
+    }
+    assert!(refused > 0, "the host is not full enough to tell");
+    host.set_capacity(1 << 30);
+    volume.flush().unwrap();
+    assert!(volume.close().is_ok());
 }
 
 #[test]

@@ -156,18 +156,45 @@ impl Operation<'_> {
         let record = self.in_blocks(inode, record)?;
         let range = size.min(record.size)..size.max(record.size);
         let recount = self.recount(inode, record.size, range);
-        let (start, end) = (self.blocks_for(size), self.blocks_for(record.size));
         if size > record.size {
             self.clear_gap(inode, record.size, size)?;
             self.change(|editor| editor.note_written(inode, size, true))?;
         } else {
             // First the size: blocks past it mean nothing, whatever becomes of them.
             self.change(|editor| editor.note_written(inode, size, false))?;
-            let address = BlockAddress(first_block(inode.0).0 + start);
-            self.batch.discard_blocks(address, 0, (end - start) * self.block_bytes())?;
+            self.give_up_past(inode, size, record.size)?;
         }
-        recount.done(start);
+        recount.done(self.blocks_for(size));
         Ok(())
+    }
+
+    /// Makes a file hold what goes into the metadata, and nothing else; after an error all is as it
+    /// was. Whether it stands there or in blocks stays. The caller holds the content's lock.
+    pub fn replace(&self, inode: Inode, content: &[u8]) -> Result<()> {
+        let record = self.record(inode)?;
+        if is_inline(&record) {
+            return self.change(|editor| editor.write_inline(inode, content));
+        }
+        let size = content.len() as u64;
+        self.make_room()?;
+        let recount = self.recount(inode, record.size, 0..record.size.max(size));
+        if !content.is_empty() {
+            let mut block = content.to_vec();
+            block.resize(self.block_bytes() as usize, 0);
+            self.batch.write_blocks(first_block(inode.0), 0, &block)?;
+        }
+        self.change_further(|editor| editor.note_written(inode, size, false))?;
+        self.give_up_past(inode, size, record.size)?;
+        recount.done(self.blocks_for(size));
+        Ok(())
+    }
+
+    /// Gives up the blocks of a file past its end, where it was longer.
+    pub fn give_up_past(&self, inode: Inode, size: u64, old_size: u64) -> Result<()> {
+        let (start, end) = (self.blocks_for(size), self.blocks_for(old_size));
+        let address = BlockAddress(first_block(inode.0).0 + start);
+        let bytes = end.saturating_sub(start) * self.block_bytes();
+        self.batch.discard_blocks(address, 0, bytes)
     }
 
     /// Gives a file whose content stands in the metadata blocks instead; its new record.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::interval::Interval;
 use super::load::{expect_tree, load};
 use super::occupied::Occupied;
 use super::options::FilesOptions;
@@ -20,7 +19,7 @@ use crate::volume::{Batch, BeforeCut, Volume};
 const STRIPES: usize = 256;
 
 /// What all handles share. Locks are taken in this order: the volume's gate (by a batch), the
-/// contents of files in the order of their locks, the tree; `held` alone.
+/// contents of files in the order of their locks, the tree, `held`.
 #[derive(Debug)]
 pub(super) struct Core {
     pub volume: Volume,
@@ -31,7 +30,6 @@ pub(super) struct Core {
     contents: Vec<RwLock<()>>,
     /// How often each file is held open. Those without a name go when nobody holds them.
     pub held: Mutex<HashMap<u32, u64>>,
-    pub interval: Mutex<Option<Interval>>,
     /// A [`Poison`].
     poison: AtomicU8,
 }
@@ -50,7 +48,6 @@ impl Core {
             occupied: Occupied::new(),
             contents: (0..STRIPES).map(|_| RwLock::default()).collect(),
             held: Mutex::default(),
-            interval: Mutex::default(),
             poison: AtomicU8::new(Poison::None as u8),
         });
         let above: Weak<dyn BeforeCut> = Arc::downgrade(&(Arc::clone(&core) as _));

@@ -38,9 +38,12 @@ impl Files {
             return Err(Error::invalid("make a file", "kind", "another kind", expected));
         }
         self.core.operate("make a file without a name", |operation| {
-            let made = operation.change(|editor| editor.make(new, None, None))?;
-            self.hold(made.inode);
-            Ok(made)
+            operation.change(|editor| {
+                let made = editor.make(new, None, None)?;
+                // Before anybody can find that nobody holds it.
+                self.hold(made.inode);
+                Ok(made)
+            })
         })
     }
 
@@ -75,11 +78,13 @@ impl Files {
 
     /// Gives a file another name.
     ///
-    /// Errors: [`ErrorKind::NotPermitted`] for a directory; [`ErrorKind::NotFound`] for a file
-    /// whose last name was removed.
+    /// Errors: [`ErrorKind::NotPermitted`] for a directory; [`ErrorKind::NotFound`] for a file that
+    /// is gone. One without a name that is held gets one.
     pub fn link(&self, inode: Inode, directory: Inode, name: &[u8]) -> Result<Attributes> {
         check_new_name("link a file", name)?;
         self.core.operate("link a file", |operation| {
+            // What is being freed gets no name any more.
+            let _content = self.core.content(inode).read();
             operation.change(|editor| {
                 editor.directory(directory)?;
                 let mut record = editor.record(inode)?;
@@ -143,7 +148,7 @@ impl Files {
                 let place = NamePlace { directory: directory.0, cookie: found.cookie };
                 editor.remove(found.inode, place)
             })?;
-            operation.free_if_gone(gone)
+            gone.map_or(Ok(()), |gone| operation.free_unless_held(gone))
         })
     }
 
@@ -166,7 +171,7 @@ impl Files {
         self.core.operate("rename", |operation| {
             let gone =
                 operation.change(|editor| editor.rename(from, from_name, to, to_name, mode))?;
-            operation.free_if_gone(gone)
+            gone.map_or(Ok(()), |gone| operation.free_unless_held(gone))
         })
     }
 
@@ -200,30 +205,14 @@ impl Files {
     }
 }
 
-impl super::operation::Operation<'_> {
-    /// Frees a file whose last name went, unless somebody holds it.
-    fn free_if_gone(&self, gone: Option<Inode>) -> Result<()> {
-        match gone {
-            Some(inode) => {
-                let _content = self.core.content(inode).write();
-                if self.core.held.lock().contains_key(&inode.0) {
-                    return Ok(());
-                }
-                self.free(inode)
-            }
-            None => Ok(()),
-        }
-    }
-}
-
 impl Editor<'_, '_> {
     fn is_orphan(&self, inode: Inode) -> Result<bool> {
         let key = Key::new(ItemKind::Orphan, inode.0, 0);
         Ok(self.reader().pages.get(key)?.is_some())
     }
 
-    /// Takes a name away; gives the file, where that was its last one.
-    fn remove(&mut self, inode: Inode, place: NamePlace) -> Result<Option<Inode>> {
+    /// Takes a name away; gives the file and its generation, where that was its last one.
+    fn remove(&mut self, inode: Inode, place: NamePlace) -> Result<Option<(Inode, u32)>> {
         let mut record = self.record(inode)?;
         let directory = is_directory(&record)?;
         if directory {
@@ -245,7 +234,7 @@ impl Editor<'_, '_> {
             self.change.put(Key::new(ItemKind::Orphan, inode.0, 0), &[])?;
         }
         self.put_record(inode, &record)?;
-        Ok(gone.then_some(inode))
+        Ok(gone.then_some((inode, record.generation)))
     }
 
     fn expect_empty(&self, directory: Inode) -> Result<()> {
@@ -265,7 +254,7 @@ impl Editor<'_, '_> {
         to: Inode,
         to_name: &[u8],
         mode: RenameMode,
-    ) -> Result<Option<Inode>> {
+    ) -> Result<Option<(Inode, u32)>> {
         self.directory(from)?;
         self.directory(to)?;
         self.expect_no_crossing(from, to)?;

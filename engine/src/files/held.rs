@@ -2,21 +2,27 @@
 
 use std::ops::ControlFlow;
 
+use super::core::Core;
 use super::live::Files;
+use super::operation::Operation;
 use super::types::Inode;
 use crate::error::{ErrorKind, Result};
 use crate::format::files::{ItemKind, Key};
 
-impl Files {
+/// What freeing a file is called in errors.
+const FREE: &str = "free a file without a name";
+
+impl Core {
     /// Frees the files without a name: nobody holds one that was open when the volume was closed.
     pub(super) fn free_orphans(&self) -> Result<()> {
         loop {
             let mut orphans = Vec::new();
-            self.core.look(|reader| {
+            self.look(|reader| {
                 let (first, _) = Key::range(ItemKind::Orphan, 0);
                 let (_, last) = Key::range(ItemKind::Orphan, u32::MAX);
                 reader.pages.scan(first, last, |key, _| {
-                    orphans.push(Inode(key.inode()));
+                    let inode = Inode(key.inode());
+                    orphans.push((inode, reader.record(inode)?.generation));
                     Ok(match orphans.len() < 1024 {
                         true => ControlFlow::Continue(()),
                         false => ControlFlow::Break(()),
@@ -26,13 +32,33 @@ impl Files {
             if orphans.is_empty() {
                 return Ok(());
             }
-            for inode in orphans {
-                self.core
-                    .operate("free a file without a name", |operation| operation.free(inode))?;
+            for orphan in orphans {
+                self.operate(FREE, |operation| operation.free_unless_held(orphan))?;
             }
         }
     }
+}
 
+impl Operation<'_> {
+    /// Frees a file that had no name left a moment ago: unless it is held, has one again, or went
+    /// already, and its number is another's.
+    pub fn free_unless_held(&self, (inode, generation): (Inode, u32)) -> Result<()> {
+        // Who gives a file a name holds this lock, too: what is found here stays so until it is gone.
+        let _content = self.core.content(inode).write();
+        let record = match self.core.look(|reader| reader.record(inode)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            record => record?,
+        };
+        let is_it = record.generation == generation && record.links == 0;
+        let is_held = self.core.held.lock().contains_key(&inode.0);
+        match is_it && !is_held {
+            true => self.free(inode),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Files {
     /// Holds a file open: it stays, with or without a name, until it is released as often.
     pub fn hold(&self, inode: Inode) {
         *self.core.held.lock().entry(inode.0).or_insert(0) += 1;
@@ -62,17 +88,6 @@ impl Files {
         if record.links > 0 {
             return Ok(());
         }
-        self.core.operate("free a file without a name", |operation| {
-            let _content = self.core.content(inode).write();
-            if self.core.held.lock().contains_key(&inode.0) {
-                return Ok(());
-            }
-            match self.core.look(|reader| reader.record(inode)) {
-                Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                Ok(record) if record.links > 0 => Ok(()),
-                Ok(_) => operation.free(inode),
-                Err(error) => Err(error),
-            }
-        })
+        self.core.operate(FREE, |operation| operation.free_unless_held((inode, record.generation)))
     }
 }

@@ -8,7 +8,8 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
 
-/// A thread that commits a tree again and again, as long as this lives.
+/// A thread that commits a tree again and again, as long as this lives. Dropping it waits for a commit
+/// that is under way.
 #[derive(Debug)]
 pub struct Interval {
     stop: Arc<Stop>,
@@ -48,24 +49,15 @@ impl Interval {
         let thread = thread.map_err(|error| Error::io("start the thread that commits", error))?;
         Ok(Interval { stop, thread: Some(thread) })
     }
-
-    /// Stops, and waits for a commit that is under way.
-    pub fn stop(mut self) {
-        self.ask();
-        if let Some(thread) = self.thread.take() {
-            // It cannot have panicked without the panic having been told.
-            let _ = thread.join();
-        }
-    }
-
-    fn ask(&self) {
-        *self.stop.asked.lock() = true;
-        self.stop.changed.notify_all();
-    }
 }
 
 impl Drop for Interval {
     fn drop(&mut self) {
-        self.ask();
+        *self.stop.asked.lock() = true;
+        self.stop.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It cannot have panicked without the panic having been told.
+            let _ = thread.join();
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The files of a volume: opened, read, committed.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 
 use super::core::Core;
@@ -19,7 +19,23 @@ use crate::volume::Volume;
 /// data and metadata, and each operation whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Files {
-    pub(super) core: Arc<Core>,
+    pub(super) core: Arc<Handles>,
+}
+
+/// What all handles hold: with the last one the thread that commits ends, and then what is behind them.
+#[derive(Debug)]
+pub(super) struct Handles {
+    /// First: the thread is waited for when nobody else keeps what it commits.
+    core: Arc<Core>,
+    interval: Option<Interval>,
+}
+
+impl Deref for Handles {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        &self.core
+    }
 }
 
 impl Files {
@@ -30,16 +46,15 @@ impl Files {
     /// [`Corrupt`](crate::ErrorKind::Corrupt).
     pub fn open(volume: Volume, options: FilesOptions) -> Result<Files> {
         let core = Core::open(volume, options)?;
-        let files = Files { core };
-        files.free_orphans()?;
-        if let Some(interval) = options.commit_interval {
-            let core = Arc::downgrade(&files.core);
+        core.free_orphans()?;
+        let start = |interval| {
+            let core = Arc::downgrade(&core);
             // A commit that fails is not lost: a full host is tried again, and all else poisons the
             // volume, which the next operation tells.
-            let commit = move || core.upgrade().map(|core| drop(core.flush()));
-            *files.core.interval.lock() = Some(Interval::start(interval, commit)?);
-        }
-        Ok(files)
+            Interval::start(interval, move || core.upgrade().map(|core| drop(core.flush())))
+        };
+        let interval = options.commit_interval.map(start).transpose()?;
+        Ok(Files { core: Arc::new(Handles { core, interval }) })
     }
 
     /// The volume whose blocks these files are. What is written into it directly is lost on the
@@ -91,13 +106,15 @@ impl Files {
         self.into_core("give up a tree of files")?.volume.abandon()
     }
 
-    /// What is behind the last handle.
+    /// What is behind the last handle. Where it is not the last, commits at an interval go on.
     fn into_core(self, operation: &str) -> Result<Core> {
-        let interval = self.core.interval.lock().take();
-        if let Some(interval) = interval {
-            interval.stop();
-        }
-        Arc::into_inner(self.core).ok_or_else(|| {
+        let core = Arc::into_inner(self.core).and_then(|handles| {
+            let Handles { core, interval } = handles;
+            // The thread holds on to the core while it commits.
+            drop(interval);
+            Arc::into_inner(core)
+        });
+        core.ok_or_else(|| {
             let (found, expected) = ("other handles on them", "the last one");
             Error::invalid(operation, "files", found, expected)
         })

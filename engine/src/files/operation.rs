@@ -55,12 +55,28 @@ impl Core {
 impl Operation<'_> {
     /// Changes the tree, whole or not at all.
     pub fn change<T>(&self, change: impl FnOnce(&mut Editor<'_, '_>) -> Result<T>) -> Result<T> {
+        self.make_room()?;
+        self.change_further(change)
+    }
+
+    /// Writes the changed pages out where there are too many of them: what may find no room.
+    pub fn make_room(&self) -> Result<()> {
         let core = self.core;
-        let layer = core.volume.layer_id();
         let mut tree = core.tree.write();
         if tree.changed_bytes() > core.options.changed_bytes_max {
             tree.write_out(&self.batch, &core.cache)?;
         }
+        Ok(())
+    }
+
+    /// As [`change`](Self::change), of what belongs to a change before, and must not lack room after it.
+    pub fn change_further<T>(
+        &self,
+        change: impl FnOnce(&mut Editor<'_, '_>) -> Result<T>,
+    ) -> Result<T> {
+        let core = self.core;
+        let layer = core.volume.layer_id();
+        let mut tree = core.tree.write();
         let now = (core.options.clock)();
         let done = tree.transaction(&core.cache, &core.volume, |change_of_tree| {
             let (operation, occupied) = (self.name, &core.occupied);
@@ -70,8 +86,13 @@ impl Operation<'_> {
         Ok(done)
     }
 
-    /// Gives up the blocks of a file that has no name and is not held, and the file with them.
+    /// Gives up the blocks of a file that has no name and is not held, and the file with them. None of it
+    /// needs room: a full host is emptied this way.
     pub fn free(&self, inode: Inode) -> Result<()> {
+        match self.make_room() {
+            Err(error) if error.kind() == ErrorKind::NoSpace => {}
+            made => made?,
+        }
         let record = self.core.look(|reader| reader.record(inode))?;
         // Never done: it is forgotten, as its number will be another's.
         let _recount = self.recount(inode, record.size, 0..0);
@@ -81,7 +102,7 @@ impl Operation<'_> {
             let blocks = first_block(1).0.min(ADDRESS_END - start.0);
             self.batch.discard_blocks(start, 0, blocks << self.core.volume.block_size().log2())?;
         }
-        self.change(|editor| editor.erase(inode))
+        self.change_further(|editor| editor.erase(inode))
     }
 }
 

@@ -18,7 +18,8 @@ pub struct FilesOptions {
     pub root_permissions: u16,
     /// What time it is.
     pub clock: fn() -> Time,
-    /// How long what was done may wait for a commit; none: until somebody flushes.
+    /// How long what was done may wait for a commit; none: until somebody flushes. Whoever drops the last
+    /// handle then waits for a commit that is under way.
     pub commit_interval: Option<Duration>,
 }
 

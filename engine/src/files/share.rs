@@ -7,40 +7,44 @@ use super::types::{Inode, is_inline};
 use super::view::FilesView;
 use crate::error::Result;
 use crate::format::files::InodeFlags;
+use crate::units::BlockAddress;
 use crate::volume::CloneSource;
 
 impl Files {
     /// Makes `to` hold what the file `from` of another tree of the same store does, and nothing
     /// else, by sharing its blocks; how many bytes. What stands in the metadata is copied. Attributes
-    /// stay as they are.
+    /// stay as they are; after an error the content does, too.
     ///
     /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) for a view of a volume that is
-    /// looked into, and for another size of blocks;
+    /// looked into, and for a tree of another store;
     /// [`IsADirectory`](crate::ErrorKind::IsADirectory).
     pub fn share_content(&self, source: &FilesView, from: Inode, to: Inode) -> Result<u64> {
         self.core.operate("share the content of a file", |operation| {
             let record = source.record(from)?;
             expect_regular(operation.name, &record)?;
+            let blocks = source.snapshot().block_size().blocks_for(record.size);
+            let lent_end = BlockAddress(first_block(from.0).0 + blocks);
+            let snapshot = self.core.volume.lender(source.snapshot(), lent_end)?;
             let _content = self.core.content(to).write();
-            operation.resize(to, 0)?;
+            let target = operation.record(to)?;
             if is_inline(&record) {
                 let content = source.reader().content(from, record.size)?;
-                operation.write(to, 0, &content)?;
+                operation.replace(to, &content)?;
                 return Ok(record.size);
             }
-            let target = operation.record(to)?;
-            operation.in_blocks(to, target)?;
-            let blocks = source.snapshot().block_size().blocks_for(record.size);
-            let snapshot = CloneSource::Snapshot(source.snapshot());
-            let recount = operation.recount(to, 0, 0..record.size);
+            let target = operation.in_blocks(to, target)?;
+            // The last that may lack room, but for the clone itself, which is whole or not at all.
+            operation.make_room()?;
+            let recount = operation.recount(to, target.size, 0..record.size.max(target.size));
             operation.batch.clone_blocks(
-                snapshot,
+                CloneSource::Snapshot(&snapshot),
                 first_block(from.0),
                 first_block(to.0),
                 blocks,
             )?;
             let sparse = record.flags.has(InodeFlags::SPARSE);
-            operation.change(|editor| editor.note_written(to, record.size, sparse))?;
+            operation.change_further(|editor| editor.note_written(to, record.size, sparse))?;
+            operation.give_up_past(to, record.size, target.size)?;
             recount.done(blocks);
             Ok(record.size)
         })
@@ -112,5 +116,41 @@ mod tests {
         store.remove("source").unwrap();
         store.collect(&Default::default()).unwrap();
         assert_eq!(content(&target, to), kept);
+    }
+
+    /// The target was emptied before it was asked whether the source may be shared.
+    #[test]
+    fn a_file_whose_share_is_refused_stays_as_it_was() {
+        let new_store =
+            || Store::create_on(Arc::new(MemoryHost::new()), &StoreOptions::default()).unwrap();
+        let open = |store: &Store, name: &str| {
+            Files::open(store.create_tree(name).unwrap(), FilesOptions::default()).unwrap()
+        };
+        let make = |files: &Files, name: &str, size: usize| {
+            let new = NewFile::regular(0o644);
+            let inode = files.create(Inode::ROOT, name.as_bytes(), &new).unwrap().inode;
+            files.write(inode, 0, &vec![7; size]).unwrap();
+            inode
+        };
+        let (store, other_store) = (new_store(), new_store());
+        let (live, elsewhere) = (open(&store, "live"), open(&other_store, "elsewhere"));
+        let target = open(&store, "target");
+        for size in [5, 50_000] {
+            let name = size.to_string();
+            let from = make(&live, &name, size);
+            assert_eq!(make(&elsewhere, &name, size), from);
+            live.flush().unwrap();
+            let looked_into = FilesView::open(store.snapshot_of("live").unwrap()).unwrap();
+            let foreign = elsewhere.snapshot(&Annotations::default()).unwrap();
+            let foreign = FilesView::open(foreign).unwrap();
+            for old in [3, 60_000] {
+                let to = make(&target, &format!("{size} {old}"), old);
+                for source in [&looked_into, &foreign] {
+                    let refused = target.share_content(source, from, to).unwrap_err();
+                    assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+                    assert_eq!(content(&target, to), vec![7; old]);
+                }
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod attachments;
 mod commits;
 mod comparison;
+mod held;
 mod lending;
 mod operations;
 mod paths;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use super::*;
 use crate::error::ErrorKind;
 use crate::medium::MemoryHost;
+use crate::testing::CapacityHost;
 use crate::{Annotations, Result, Store, StoreOptions};
 
 const ROOT: Inode = Inode::ROOT;

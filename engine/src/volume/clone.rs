@@ -8,7 +8,7 @@ use super::level::own_blocks;
 use super::state::State;
 use super::write::end_of;
 use crate::chain::{Snapshot, View, ViewTarget};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Extent, Target};
 use crate::format::{LayerKind, LayerState};
 use crate::units::{BlockAddress, FileBlock, SourceIndex};
@@ -37,7 +37,8 @@ impl Volume {
     /// All three must be multiples of the block size. Ranges of the volume itself may overlap. Of a
     /// snapshot the last block counts whole, though its disk may end in it: what follows are zeros.
     /// Errors: [`InvalidInput`](crate::ErrorKind::InvalidInput) where they are not, or a range
-    /// ends past its disk, or the block sizes differ.
+    /// ends past its disk, for a snapshot of another store or of a volume that is looked into, or where
+    /// the block sizes differ. An error leaves all as it was.
     pub fn clone_range(
         &self,
         source: CloneSource<'_>,
@@ -91,36 +92,25 @@ impl Volume {
         self.check_range("clone a range", to, 0, bytes)?;
         let from_end = end_of("clone a range", from, blocks)?;
         let to_end = end_of("clone a range", to, blocks)?;
-        if blocks == 0 {
-            return match source {
-                CloneSource::Own => self.check_range("clone a range", from, 0, 0),
-                CloneSource::Snapshot(snapshot) => check_snapshot(snapshot, from_end),
-            };
-        }
         match source {
             CloneSource::Own => {
-                let _stripes = self.all_stripes();
                 self.check_range("clone a range", from, 0, bytes)?;
+                if blocks == 0 {
+                    return Ok(());
+                }
+                self.bound_pending()?;
+                let _stripes = self.all_stripes();
                 let mut guard = self.state_without(from, from_end)?;
                 let state = &mut *guard;
                 let stretches = own_stretches(state, from, from_end)?;
                 self.put_stretches(state, from, to, to_end, &stretches)?;
             }
             CloneSource::Snapshot(snapshot) => {
-                check_snapshot(snapshot, from_end)?;
-                let opened;
-                let snapshot = match Arc::ptr_eq(snapshot.view().layers(), self.home.layers()) {
-                    true => snapshot,
-                    // By another handle on this store, or of another store, which has no such layer.
-                    false => {
-                        opened = self.home.open_snapshot(&snapshot.reference())?;
-                        &opened
-                    }
-                };
-                if snapshot.block_size() != self.block_size {
-                    let found = snapshot.block_size().bytes();
-                    return Err(Error::invalid("clone a range", "block size", found, size));
+                let snapshot = &self.lender(snapshot, from_end)?;
+                if blocks == 0 {
+                    return Ok(());
                 }
+                self.bound_pending()?;
                 let _stripes = self.all_stripes();
                 let mut guard = self.state_to_change("clone a range")?;
                 let state = &mut *guard;
@@ -132,7 +122,32 @@ impl Volume {
                 state.held.push(snapshot.clone());
             }
         }
-        self.bound_pending()
+        Ok(())
+    }
+
+    /// A snapshot that lends its blocks up to `end`, by the store of this volume.
+    ///
+    /// Errors: those of [`Volume::clone_range`] that are about the snapshot.
+    pub(crate) fn lender(&self, snapshot: &Snapshot, end: BlockAddress) -> Result<Snapshot> {
+        check_snapshot(snapshot, end)?;
+        let lender = match Arc::ptr_eq(snapshot.view().layers(), self.home.layers()) {
+            true => snapshot.clone(),
+            // By another handle on this store, or of another store, which has no such layer.
+            false => self.home.open_snapshot(&snapshot.reference()).map_err(|error| match error
+                .kind()
+            {
+                ErrorKind::NotFound => {
+                    let (found, expected) = ("one of another store", "one of this store");
+                    Error::invalid("clone a range", "snapshot", found, expected)
+                }
+                _ => error,
+            })?,
+        };
+        if lender.block_size() != self.block_size {
+            let (found, expected) = (lender.block_size().bytes(), self.block_size.bytes());
+            return Err(Error::invalid("clone a range", "block size", found, expected));
+        }
+        Ok(lender)
     }
 
     /// The state, with no block of `[start, end)` in the buffer: each has its place.

@@ -64,7 +64,8 @@ impl Volume {
         self.blank_inner("write zeroes", address, offset, length, Blank::Zero)
     }
 
-    /// Gives `length` bytes from `offset` up: they read as zeros, and whole blocks take no space.
+    /// Gives `length` bytes from `offset` up: they read as zeros, and whole blocks take no space. Those are
+    /// given up on a full host, too.
     ///
     /// Once that is durable their space is there for what is written next, and goes back to the host with
     /// the next [`checkpoint`](Volume::checkpoint): after
@@ -162,6 +163,11 @@ impl Volume {
         end: BlockAddress,
         blank: Blank,
     ) -> Result<()> {
+        match self.bound_pending() {
+            // What gives room back needs none: the map waits for it.
+            Err(error) if error.kind() == ErrorKind::NoSpace && blank == Blank::Discard => {}
+            bounded => bounded?,
+        }
         let mut guard = self.state_to_change("write zeroes or discard")?;
         let state = &mut *guard;
         let mut extents = Vec::new();
@@ -176,8 +182,7 @@ impl Volume {
             state.insert_pending(extent, &self.epochs);
         }
         state.changes += 1;
-        drop(guard);
-        self.bound_pending()
+        Ok(())
     }
 
     /// Puts one whole block. The caller holds its stripe.
@@ -185,6 +190,7 @@ impl Volume {
         let zero = self.options.detect_zeroes && is_zero(data);
         loop {
             if zero {
+                self.bound_pending()?;
                 let mut state = self.state_to_change("write")?;
                 let end = BlockAddress(address.0 + 1);
                 state.buffer.remove(address, end);
@@ -193,7 +199,7 @@ impl Volume {
                 state.changes += 1;
                 drop(state);
                 self.counts.zero_blocks.fetch_add(1, Ordering::Relaxed);
-                return self.bound_pending();
+                return Ok(());
             }
             let mut state = self.state.write();
             state.check_poison("write")?;
@@ -353,7 +359,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Writes the pending map out as a run where it has reached its bound.
+    /// Writes the pending map out as a run where it has reached its bound: before it takes more, so
+    /// that what finds no room for that has changed nothing.
     pub(super) fn bound_pending(&self) -> Result<()> {
         if self.state.read().pending.map.len() < self.options.map_extents_max {
             return Ok(());

@@ -70,14 +70,32 @@ fn an_interval_commits_without_being_asked() {
         }
     }
     drop(files);
-    // Whoever has the last handle gives the lock back: that may be the thread itself.
-    let volume = loop {
-        match store.open_volume("tree") {
-            Err(error) if error.kind() == ErrorKind::Locked => std::thread::yield_now(),
-            volume => break volume.unwrap(),
-        }
-    };
-    let files = Files::open(volume, options).unwrap();
+    let files = Files::open(store.open_volume("tree").unwrap(), options).unwrap();
     assert_eq!(names(&files, ROOT), ["0", "1", "2"]);
     files.close().unwrap();
+}
+
+/// A close that was refused ended the commits, and nobody was told.
+#[test]
+fn a_close_that_is_refused_leaves_the_interval_to_the_handles_that_are_left() {
+    let store = store();
+    let commit_interval = Some(std::time::Duration::from_millis(1));
+    let options = FilesOptions { commit_interval, ..FilesOptions::default() };
+    let files = Files::open(store.create_tree("tree").unwrap(), options).unwrap();
+    let (one, other) = (files.clone(), files.clone());
+    expect_error(one.close(), ErrorKind::InvalidInput);
+    expect_error(other.abandon(), ErrorKind::InvalidInput);
+    let before = files.volume().counters().commits;
+    make(&files, ROOT, "file");
+    while files.volume().counters().commits == before {
+        std::thread::yield_now();
+    }
+    // The lock is given back with the last handle, whatever the thread was at.
+    for _ in 0..50 {
+        let files = Files::open(store.create_tree("other").unwrap(), options).unwrap();
+        make(&files, ROOT, "file");
+        drop(files);
+        drop(store.open_volume("other").expect("nobody has it"));
+        store.remove("other").unwrap();
+    }
 }

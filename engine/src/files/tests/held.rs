@@ -1,0 +1,116 @@
+//! Files that lose their last name while others hold them, link them, or make new ones.
+
+use super::*;
+
+/// Whoever took a last name away waited for the lock on the content, and then freed whatever the
+/// number stood for by then: a file with a name again, or one that somebody else had just made.
+#[test]
+fn a_file_that_is_freed_late_is_the_one_that_lost_its_name() {
+    let files = files(&store());
+    let free = |file| files.core.operate("free", |operation| operation.free_unless_held(file));
+    let linked = make(&files, ROOT, "linked");
+    files.write(linked, 0, &[1; 9000]).unwrap();
+    files.hold(linked);
+    files.unlink(ROOT, b"linked").unwrap();
+    free((linked, 1)).unwrap();
+    assert_eq!(content(&files, linked), [1; 9000], "it is held");
+    files.link(linked, ROOT, b"again").unwrap();
+    files.release(linked, 1).unwrap();
+    free((linked, 1)).unwrap();
+    assert_eq!(content(&files, linked), [1; 9000], "it has a name again");
+
+    files.unlink(ROOT, b"again").unwrap();
+    free((linked, 1)).unwrap();
+    let other = files.create_unnamed(&NewFile::regular(0o600)).unwrap();
+    assert_eq!((other.inode, other.generation), (linked, 2));
+    files.write(other.inode, 0, &[2; 9000]).unwrap();
+    files.core.held.lock().clear();
+    free((linked, 1)).unwrap();
+    assert_eq!(content(&files, other.inode), [2; 9000], "it is another file");
+    free((other.inode, 2)).unwrap();
+    expect_error(files.attributes(other.inode), ErrorKind::NotFound);
+}
+
+/// Names led to files that others made later: a link was made to a file that was being freed.
+#[test]
+fn links_made_beside_removals_lead_to_the_file_or_are_refused() {
+    let files = files(&store());
+    for round in 0..500_u32 {
+        let victim = make(&files, ROOT, "victim");
+        files.write(victim, 0, &round.to_le_bytes()).unwrap();
+        let name = round.to_string();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                files.unlink(ROOT, b"victim").unwrap();
+                let made = make(&files, ROOT, "made");
+                files.write(made, 0, b"other").unwrap();
+                files.unlink(ROOT, b"made").unwrap();
+            });
+            // By then it may be gone, or be the one that is made meanwhile.
+            let _ = files.link(victim, ROOT, name.as_bytes());
+        });
+        if let Ok(linked) = files.lookup(ROOT, name.as_bytes()) {
+            assert!([&round.to_le_bytes()[..], b"other", b""].contains(&&*content(&files, linked)));
+            files.unlink(ROOT, name.as_bytes()).unwrap();
+        }
+    }
+    assert_eq!(files.statistics().unwrap().inodes, 1);
+    expect_sound(&FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap());
+}
+
+/// The name was gone, and the call said that there was no room: whoever tried again found no name.
+#[test]
+fn a_full_host_takes_a_name_away_whole_or_not_at_all() {
+    let refused: usize = (0..32).map(|pages| take_names_away(pages * 4096)).sum();
+    assert!(refused > 0, "no host was full enough to tell");
+}
+
+/// Takes names away on a host with so much room; how often there was none.
+fn take_names_away(room: u64) -> usize {
+    let host = CapacityHost::new(Arc::new(MemoryHost::new()), 1 << 30);
+    let mut options = StoreOptions::default();
+    options.volume.buffer_bytes = 1 << 13;
+    options.volume.map_extents_max = 4;
+    let store = Store::create_on(host.clone(), &options).unwrap();
+    // Pages go out with each change, and the map with each few.
+    let options = FilesOptions { changed_bytes_max: 1, ..FilesOptions::default() };
+    let files = Files::open(store.create_tree("tree").unwrap(), options).unwrap();
+    // So long that each stands in another page.
+    let name = |number: usize| format!("{number:0250}");
+    for number in 0..40 {
+        let inode = make(&files, ROOT, &name(number));
+        for block in 0..4 {
+            files.write(inode, block * 8192, &[1; 4096]).unwrap();
+        }
+    }
+    files.flush().unwrap();
+    host.set_capacity(host.used() + (64 << 12));
+    let filler = make(&files, ROOT, "filler");
+    for block in 0.. {
+        match files.write(filler, block * 4096, &[1; 4096]) {
+            Err(error) if error.kind() == ErrorKind::NoSpace => break,
+            done => done.unwrap(),
+        }
+    }
+    host.set_capacity(host.used() + room);
+    let mut refused = 0;
+    for number in 0..20 {
+        let (one, other) = (name(number), name(39 - number));
+        let (gone, done) = match number % 2 {
+            0 => (&one, files.unlink(ROOT, one.as_bytes())),
+            _ => {
+                let (from, to) = (other.as_bytes(), one.as_bytes());
+                (&other, files.rename(ROOT, from, ROOT, to, RenameMode::Replace))
+            }
+        };
+        assert_eq!(files.lookup(ROOT, gone.as_bytes()).is_ok(), done.is_err(), "{number} {done:?}");
+        if let Err(error) = done {
+            assert_eq!(error.kind(), ErrorKind::NoSpace);
+            refused += 1;
+        }
+    }
+    host.set_capacity(1 << 30);
+    files.flush().unwrap();
+    expect_sound(&FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap());
+    refused
+}
