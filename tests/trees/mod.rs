@@ -1,6 +1,7 @@
 //! Trees of files against a plain model of them: random play, power cuts, failing hosts.
 
 mod concurrency;
+mod differences;
 mod faults;
 mod golden;
 mod model;

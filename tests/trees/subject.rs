@@ -8,7 +8,7 @@ use sapwood::files::{
     SetAttributes, SetMode, SizeChange, TreeFinding,
 };
 use sapwood::medium::Host;
-use sapwood::{ErrorKind, Result, Store};
+use sapwood::{ErrorKind, Result, Snapshot, Store};
 
 use super::model::{Body, Observed, Seen, attachment_path};
 use super::options;
@@ -42,6 +42,12 @@ impl Tree {
     pub fn reopen(self) -> Result<Tree> {
         self.files.close()?;
         Tree::open(self.host)
+    }
+
+    /// A tree beside this one that goes on from a snapshot of it.
+    pub fn fork(&self, snapshot: &Snapshot, name: &str) -> Result<Tree> {
+        let files = Files::open(self.store.fork_snapshot(snapshot, name)?, files_options())?;
+        Ok(Tree { host: self.host.clone(), store: self.store.clone(), files })
     }
 
     /// The process dies, and another one opens the tree.

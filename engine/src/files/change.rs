@@ -18,9 +18,9 @@ pub struct Difference {
 /// What became of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It was not there before.
+    /// It was not there before, or led to a directory that is elsewhere now.
     Added,
-    /// It is not there any more.
+    /// It is not there any more, or leads to a directory that was elsewhere before.
     Deleted,
     /// It is there in both, the same file or another in its place.
     Modified(Difference),
@@ -36,7 +36,8 @@ pub enum ChangeKind {
 /// A name that differs between two trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileChange {
-    /// Where it is, or was if it was deleted: from the root on, without a slash in front.
+    /// Where it is, or was if it was deleted: from the root on, without a slash in front. How a list of
+    /// changes is applied is said at [`changes`](super::changes()).
     pub path: Vec<u8>,
     /// What became of it.
     pub kind: ChangeKind,

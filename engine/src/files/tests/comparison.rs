@@ -133,6 +133,50 @@ fn what_is_made_anew_under_its_path_is_told_once() {
     assert_eq!(letters(&by_pages), letters(&by_walking));
 }
 
+/// `mv app app.old; mkdir app`: all that was in it was told neither as moved nor as gone.
+#[test]
+fn a_moved_directory_is_one_change_whoever_takes_its_path() {
+    let store = store();
+    let files = files(&store);
+    let paths = Paths::new(&files);
+    let view = || FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap();
+    for directory in ["app/data", "b/data", "c", "target/data"] {
+        paths.create_dir_all(directory).unwrap();
+        for number in 0..300 {
+            paths.write(format!("{directory}/{number}"), b"x").unwrap();
+        }
+    }
+    let first = view();
+    paths.rename("app", "app.old").unwrap();
+    paths.create_dir_all("app/data").unwrap();
+    paths.write("app/data/0", b"new").unwrap();
+    paths.remove_file("app.old/data/7").unwrap();
+    let second = view();
+    let expected = ["A app", "R app -> app.old", "A app/data", "A app/data/0", "D app/data/7"];
+    assert_eq!(told(&first, &second), expected);
+    let expected = ["D app", "R app.old -> app", "D app/data", "D app/data/0", "A app/data/7"];
+    assert_eq!(told(&second, &first), expected);
+
+    files.rename(ROOT, b"b", ROOT, b"c", RenameMode::Exchange).unwrap();
+    let third = view();
+    assert_eq!(told(&second, &third), ["R c -> b", "R b -> c"]);
+    paths.rename("b", "d").unwrap();
+    paths.write("b", b"a file").unwrap();
+    let fourth = view();
+    assert_eq!(told(&third, &fourth), ["A b", "R b -> d"]);
+    // Into what it was in, and over what was there.
+    paths.rename("target/data", "data").unwrap();
+    paths.rename("target", "data/target").unwrap();
+    paths.rename("data", "target").unwrap();
+    let fifth = view();
+    assert_eq!(told(&fourth, &fifth), ["R target/data -> target", "R target -> target/target"]);
+    paths.remove_dir_all("d").unwrap();
+    paths.rename("target", "d").unwrap();
+    let changes = told(&fifth, &view());
+    assert_eq!(changes[..3], ["D d", "R target -> d", "D d/0"]);
+    assert_eq!(changes.len(), 302);
+}
+
 #[test]
 fn trees_without_a_common_origin_are_compared_by_walking_them() {
     let fixed =

@@ -61,17 +61,14 @@ fn letters(
             }
         }
     }
-    for change in changes.iter().filter(|change| is_moved_directory(change)) {
-        let top = [b"/", &*change.path].concat();
-        Paths::new(after).walk(OsStr::from_bytes(&top), |below, _| {
-            let path = match below {
-                b"" => top.clone(),
-                below => [&top, &b"/"[..], below].concat(),
-            };
-            let was_there = exists(before, &path)?;
-            letters.insert(path, if was_there { Letter::Changed } else { Letter::Added });
-            Ok(ControlFlow::Continue(()))
-        })?;
+    // What is in a moved directory is told by nobody: it is gone from there, and new here.
+    for change in changes {
+        let is_directory = change.after.is_some_and(|after| after.kind == FileKind::Directory);
+        let ChangeKind::Renamed { from, .. } = &change.kind else { continue };
+        if is_directory {
+            note_all(before, from, Letter::Deleted, after, &mut letters)?;
+            note_all(after, &change.path, Letter::Added, before, &mut letters)?;
+        }
     }
     let all: Vec<Vec<u8>> = letters.keys().cloned().collect();
     for path in &all {
@@ -89,6 +86,26 @@ fn letters(
     Ok(letters.into_iter().map(|(path, letter)| (letter, path)).collect())
 }
 
+/// Notes all paths from a directory of a tree on: by `letter`, or as changed where the other tree has them, too.
+fn note_all(
+    view: &FilesView,
+    top: &[u8],
+    letter: Letter,
+    other: &FilesView,
+    letters: &mut BTreeMap<Vec<u8>, Letter>,
+) -> Result<()> {
+    let top = [b"/", top].concat();
+    Paths::new(view).walk(OsStr::from_bytes(&top), |below, _| {
+        let path = match below {
+            b"" => top.clone(),
+            below => [&top, &b"/"[..], below].concat(),
+        };
+        let in_both = exists(other, &path)?;
+        letters.insert(path, if in_both { Letter::Changed } else { letter });
+        Ok(ControlFlow::Continue(()))
+    })
+}
+
 /// Whether something has this path.
 fn exists(view: &FilesView, path: &[u8]) -> Result<bool> {
     match Paths::new(view).symlink_metadata(OsStr::from_bytes(path)) {
@@ -97,14 +114,6 @@ fn exists(view: &FilesView, path: &[u8]) -> Result<bool> {
         }
         found => found.map(|_| true),
     }
-}
-
-/// Whether a directory came here from elsewhere, where something may have been before: what is in it has not
-/// changed, and is told by nobody.
-fn is_moved_directory(change: &FileChange) -> bool {
-    let is_directory = change.after.is_some_and(|after| after.kind == FileKind::Directory);
-    let is_renamed = matches!(change.kind, ChangeKind::Renamed { .. });
-    is_directory && (is_renamed || change.is_of_another_file())
 }
 
 /// The directories that a path is in, without the root, the lowest last.
@@ -142,11 +151,6 @@ mod tests {
         paths.remove_dir_all("/target").unwrap();
         paths.rename("/there", "/target").unwrap();
         let after = view();
-        let found = letters(&changes(&before, &after).unwrap(), &before, &after).unwrap();
-        let shown = found.iter().map(|(letter, path)| {
-            let letter = &format!("{letter:?}")[..1];
-            format!("{letter} {}", path.escape_ascii())
-        });
         let expected = [
             "A /new",
             "A /new/place",
@@ -159,6 +163,44 @@ mod tests {
             "C /target/same",
             "D /there",
         ];
-        assert_eq!(shown.collect::<Vec<_>>(), expected);
+        assert_eq!(shown(&before, &after), expected);
+    }
+
+    fn shown(before: &FilesView, after: &FilesView) -> Vec<String> {
+        let found = letters(&changes(before, after).unwrap(), before, after).unwrap();
+        let shown = found.iter().map(|(letter, path)| {
+            let letter = &format!("{letter:?}")[..1];
+            format!("{letter} {}", path.escape_ascii())
+        });
+        shown.collect()
+    }
+
+    /// `mv /app /app.old; mkdir /app`: what had moved was told nowhere.
+    #[test]
+    fn what_was_in_a_directory_whose_path_is_taken_again_is_gone_from_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path().join("store"), &StoreOptions::default()).unwrap();
+        let files = Files::open(store.create_tree("tree").unwrap(), FilesOptions::default());
+        let files = files.unwrap();
+        let paths = Paths::new(&files);
+        paths.create_dir_all("/app/sub/deep").unwrap();
+        paths.write("/app/one", b"one").unwrap();
+        paths.write("/app/sub/two", b"two").unwrap();
+        let view = || FilesView::open(files.snapshot(&Default::default()).unwrap()).unwrap();
+        let before = view();
+        paths.rename("/app", "/app.old").unwrap();
+        paths.create_dir("/app").unwrap();
+        paths.write("/app/one", b"new").unwrap();
+        let expected = [
+            "C /app",
+            "A /app.old",
+            "A /app.old/one",
+            "A /app.old/sub",
+            "A /app.old/sub/deep",
+            "A /app.old/sub/two",
+            "C /app/one",
+            "D /app/sub",
+        ];
+        assert_eq!(shown(&before, &view()), expected);
     }
 }
