@@ -3,6 +3,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
+use sapwood::files::{Files, Paths};
+use sapwood::{Store, StoreOptions};
+
 use super::support::{Place, pattern};
 
 /// A store with a tree `box`, its snapshot `box:1`, and changes above that.
@@ -110,6 +113,68 @@ fn a_patch_makes_the_one_tree_into_the_other() {
     assert!(!place.path("a/etc/old").exists());
     let link = std::fs::read_link(place.path("a/etc/link")).unwrap();
     assert_eq!(link, std::path::Path::new("hosts"));
+}
+
+/// What was in a directory that had moved was told nowhere, and what was different in it could not be
+/// applied: it was not there yet.
+#[test]
+fn a_patch_moves_what_is_in_a_directory() {
+    let place = Place::with_store();
+    place.ok(&["create", "--tree", "box"]);
+    place.ok(&["mkdir", "box:/app", "box:/app/sub", "box:/app/sub/deep", "box:/else"]);
+    for file in
+        ["app/one", "app/two", "app/sub/three", "app/sub/deep/four", "app/gone", "else/five"]
+    {
+        place.feed(&["cp", "-", &format!("box:/{file}")], format!("{file}\n").as_bytes());
+    }
+    place.ok(&["snapshot", "box", "-t", "box:1"]);
+    place.ok(&["cp", "-r", "box:1:/app", "box:1:/else", "."]);
+    std::fs::create_dir(place.path("a")).unwrap();
+    for folder in ["app", "else"] {
+        std::fs::rename(place.path(folder), place.path("a").join(folder)).unwrap();
+    }
+    let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
+    let files = Files::open(store.open_volume("box").unwrap(), Default::default()).unwrap();
+    let paths = Paths::new(&files);
+    paths.rename("app", "app.old").unwrap();
+    paths.rename("app.old/sub", "else/sub").unwrap();
+    paths.create_dir("app").unwrap();
+    paths.write("app/one", b"another\n").unwrap();
+    paths.write("app.old/two", b"changed\n").unwrap();
+    paths.remove_file("app.old/gone").unwrap();
+    paths.remove_file("else/sub/deep/four").unwrap();
+    paths.create_dir("else/sub/deep/four").unwrap();
+    files.close().unwrap();
+
+    let said = place.run(&["diff", "box:1", "box", "--files"]);
+    let lines = "A\tapp\nR\tapp\tapp.old\nM\tapp.old/two\nD\tapp/gone\nA\tapp/one\n\
+                 R\tapp/sub\telse/sub\nM\telse/sub/deep/four\n";
+    assert_eq!(String::from_utf8(said.stdout).unwrap(), lines);
+    let patch = place.run(&["diff", "box:1", "box", "--patch"]);
+    std::fs::write(place.path("patch"), &patch.stdout).unwrap();
+    let applied = std::process::Command::new("git")
+        .args(["apply", "--include=*", "../patch"])
+        .current_dir(place.path("a"))
+        .output();
+    let Ok(applied) = applied else {
+        eprintln!("no git here: the patch was not applied");
+        return;
+    };
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    let read = |file: &str| std::fs::read_to_string(place.path("a").join(file)).unwrap();
+    for (file, content) in [
+        ("app/one", "another\n"),
+        ("app.old/one", "app/one\n"),
+        ("app.old/two", "changed\n"),
+        ("else/sub/three", "app/sub/three\n"),
+        ("else/five", "else/five\n"),
+    ] {
+        assert_eq!(read(file), content);
+    }
+    for file in ["app/two", "app/sub", "app/gone", "app.old/gone", "app.old/sub"] {
+        assert!(!place.path("a").join(file).exists(), "{file}");
+    }
+    assert!(!place.path("a/else/sub/deep/four").is_file());
 }
 
 #[test]

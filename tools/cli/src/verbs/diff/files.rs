@@ -6,7 +6,7 @@ use sapwood::ErrorKind;
 use sapwood::files::{self, ChangeKind, Difference, FileChange, changes};
 use serde::Serialize;
 
-use super::patch::{Patch, patch_of};
+use super::patch::{Patch, Patches};
 use super::{shown_path, verdict};
 use crate::args::DiffArgs;
 use crate::context::Context;
@@ -66,10 +66,9 @@ pub fn compare(args: &DiffArgs, b_name: &str, context: &Context<'_>) -> Result<V
     };
     // That a directory holds other names is said by the names.
     changes.retain(|change| !change.is_only_of_names());
-    let patch = |change: &FileChange| match args.patch {
-        true => patch_of(change, &a, &b).map(Some),
-        false => Ok(None),
-    };
+    let patches = args.patch.then(|| Patches::new(&changes, &a, &b));
+    let patch =
+        |change: &FileChange| patches.as_ref().map(|patches| patches.of(change)).transpose();
     let printed = context.output.stream(context.verb, |page| match page {
         Page::Json(document) => {
             document.field("a", &args.a)?;

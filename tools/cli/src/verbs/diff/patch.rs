@@ -1,8 +1,10 @@
 //! Differences of text, in the form that `git apply` and `patch` take.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-use sapwood::files::{Attributes, ChangeKind, FileChange, FileKind, FilesView, ReadFiles};
+use sapwood::files::{Attributes, ChangeKind, FileChange, FileKind, FilesView, Inode, ReadFiles};
 use similar::TextDiff;
 
 use super::shown_path;
@@ -33,55 +35,141 @@ enum Content {
     Binary,
 }
 
-/// The patch of a change.
-pub fn patch_of(change: &FileChange, a: &FilesView, b: &FilesView) -> Result<Patch> {
-    let has_content =
-        |attributes: &Attributes| matches!(attributes.kind, FileKind::Regular | FileKind::Symlink);
-    let sides = [&change.before, &change.after];
-    if !sides.into_iter().flatten().all(has_content) {
-        return Ok(Patch { bytes: Vec::new(), is_binary: false });
+/// The patches of the changes between two trees. A patch knows no directories: what moved along with one
+/// is renamed file by file, and what is different in it was before where that one was.
+pub struct Patches<'a> {
+    a: &'a FilesView,
+    b: &'a FilesView,
+    /// Where directories were that moved, by the paths where they are.
+    moved: BTreeMap<&'a [u8], &'a [u8]>,
+    /// Paths after of which a change tells.
+    told: BTreeSet<&'a [u8]>,
+}
+
+impl<'a> Patches<'a> {
+    pub fn new(changes: &'a [FileChange], a: &'a FilesView, b: &'a FilesView) -> Patches<'a> {
+        let is_directory = |change: &FileChange| {
+            change.after.is_some_and(|after| after.kind == FileKind::Directory)
+        };
+        let moved = changes.iter().filter_map(|change| match &change.kind {
+            ChangeKind::Renamed { from, .. } if is_directory(change) => {
+                Some((&change.path[..], &from[..]))
+            }
+            _ => None,
+        });
+        let is_there = |change: &&FileChange| change.kind != ChangeKind::Deleted;
+        let told = changes.iter().filter(is_there).map(|change| &change.path[..]);
+        Patches { a, b, moved: moved.collect(), told: told.collect() }
     }
-    let (from, to) = match &change.kind {
-        ChangeKind::Renamed { from, .. } => (shown_path(from), shown_path(&change.path)),
-        _ => (shown_path(&change.path), shown_path(&change.path)),
-    };
-    let mut text = format!("diff --git a/{from} b/{to}\n");
-    text += &mode_lines(change);
-    if let ChangeKind::Renamed { .. } = change.kind {
-        text += &format!("rename from {from}\nrename to {to}\n");
-    }
-    let is_same_content = match &change.kind {
-        ChangeKind::Modified(difference) | ChangeKind::Renamed { difference, .. } => {
-            !difference.content
+
+    /// The patch of one of them.
+    pub fn of(&self, change: &FileChange) -> Result<Patch> {
+        let after = change.after.as_ref().filter(|after| after.kind == FileKind::Directory);
+        match (&change.kind, after) {
+            (ChangeKind::Renamed { .. }, Some(directory)) => {
+                self.of_moved(&change.path, directory.inode)
+            }
+            (ChangeKind::Renamed { from, .. }, None) => self.of_file(change, from),
+            (ChangeKind::Modified(_), _) => self.of_file(change, &self.path_before(&change.path)),
+            _ => self.of_file(change, &change.path),
         }
-        _ => false,
-    };
-    if is_same_content {
-        return Ok(Patch { bytes: text.into_bytes(), is_binary: false });
     }
-    let (a, b) = (Content::read(&change.before, a)?, Content::read(&change.after, b)?);
-    let name = |content: &Content, side: &str, path: &str| match content {
-        Content::Absent => "/dev/null".to_owned(),
-        _ => format!("{side}/{path}"),
-    };
-    let (from, to) = (name(&a, "a", &from), name(&b, "b", &to));
-    let (Some(a), Some(b)) = (a.bytes(), b.bytes()) else {
-        text += &format!("Binary files {from} and {to} differ\n");
-        return Ok(Patch { bytes: text.into_bytes(), is_binary: true });
-    };
-    let mut bytes = text.into_bytes();
-    let difference = TextDiff::configure().timeout(SEARCH_MAX).diff_lines(a, b);
-    let mut unified = difference.unified_diff();
-    unified
-        .context_radius(CONTEXT_LINES)
-        .header(&from, &to)
-        .to_writer(&mut bytes)
-        .expect("memory takes all bytes");
-    Ok(Patch { bytes, is_binary: false })
+
+    /// Where a file was before that is no news itself.
+    fn path_before(&self, path: &[u8]) -> Vec<u8> {
+        let mut above = path;
+        while let Some(slash) = above.iter().rposition(|&byte| byte == b'/') {
+            above = &path[..slash];
+            if let Some(from) = self.moved.get(above) {
+                return [from, &path[slash..]].concat();
+            }
+        }
+        path.to_vec()
+    }
+
+    /// The renames of all files that moved along with a directory, and are the same.
+    fn of_moved(&self, top: &[u8], directory: Inode) -> Result<Patch> {
+        let mut bytes = Vec::new();
+        let mut left = vec![(top.to_vec(), directory)];
+        while let Some((above, directory)) = left.pop() {
+            let mut names = Vec::new();
+            self.b.entries(directory, 0, &mut |entry| {
+                names.push((entry.name.to_vec(), entry.inode, entry.kind));
+                ControlFlow::Continue(())
+            })?;
+            names.sort_unstable();
+            let mut below = Vec::new();
+            for (name, inode, kind) in names {
+                let path = [&above[..], b"/", &name].concat();
+                match kind {
+                    FileKind::Directory if self.moved.contains_key(&path[..]) => {}
+                    FileKind::Directory => below.push((path, inode)),
+                    FileKind::Regular | FileKind::Symlink if !self.told.contains(&path[..]) => {
+                        let (from, to) = (shown_path(&self.path_before(&path)), shown_path(&path));
+                        bytes.extend(format!("diff --git a/{from} b/{to}\n").bytes());
+                        bytes.extend(format!("rename from {from}\nrename to {to}\n").bytes());
+                    }
+                    _ => {}
+                }
+            }
+            left.extend(below.into_iter().rev());
+        }
+        Ok(Patch { bytes, is_binary: false })
+    }
+
+    /// The patch of a file that was at `path_before`.
+    fn of_file(&self, change: &FileChange, path_before: &[u8]) -> Result<Patch> {
+        let has_content = |attributes: &Attributes| {
+            matches!(attributes.kind, FileKind::Regular | FileKind::Symlink)
+        };
+        // What became a directory, or was one, is gone or new.
+        let sides = [change.before.filter(has_content), change.after.filter(has_content)];
+        let (path_before, path) = match &sides {
+            [None, None] => return Ok(Patch { bytes: Vec::new(), is_binary: false }),
+            [None, Some(_)] => (&change.path[..], &change.path[..]),
+            [Some(_), None] => (path_before, path_before),
+            [Some(_), Some(_)] => (path_before, &change.path[..]),
+        };
+        let (from, to) = (shown_path(path_before), shown_path(path));
+        let mut text = format!("diff --git a/{from} b/{to}\n");
+        text += &mode_lines(&sides);
+        if from != to {
+            text += &format!("rename from {from}\nrename to {to}\n");
+        }
+        let is_same_content = match &change.kind {
+            ChangeKind::Modified(difference) | ChangeKind::Renamed { difference, .. } => {
+                !difference.content
+            }
+            _ => false,
+        };
+        if is_same_content {
+            return Ok(Patch { bytes: text.into_bytes(), is_binary: false });
+        }
+        let [before, after] = &sides;
+        let (a, b) = (Content::read(before, self.a)?, Content::read(after, self.b)?);
+        let name = |content: &Content, side: &str, path: &str| match content {
+            Content::Absent => "/dev/null".to_owned(),
+            _ => format!("{side}/{path}"),
+        };
+        let (from, to) = (name(&a, "a", &from), name(&b, "b", &to));
+        let (Some(a), Some(b)) = (a.bytes(), b.bytes()) else {
+            text += &format!("Binary files {from} and {to} differ\n");
+            return Ok(Patch { bytes: text.into_bytes(), is_binary: true });
+        };
+        let mut bytes = text.into_bytes();
+        let difference = TextDiff::configure().timeout(SEARCH_MAX).diff_lines(a, b);
+        let mut unified = difference.unified_diff();
+        unified
+            .context_radius(CONTEXT_LINES)
+            .header(&from, &to)
+            .to_writer(&mut bytes)
+            .expect("memory takes all bytes");
+        Ok(Patch { bytes, is_binary: false })
+    }
 }
 
 /// What became of kind and permissions, as `git` says it.
-fn mode_lines(change: &FileChange) -> String {
+fn mode_lines(sides: &[Option<Attributes>; 2]) -> String {
     let mode = |attributes: &Attributes| {
         // To `git` a symlink has no permissions.
         let permissions = match attributes.kind {
@@ -90,10 +178,10 @@ fn mode_lines(change: &FileChange) -> String {
         };
         format!("{:06o}", attributes.kind.mode_bits() | permissions)
     };
-    match (&change.before, &change.after) {
-        (None, Some(after)) => format!("new file mode {}\n", mode(after)),
-        (Some(before), None) => format!("deleted file mode {}\n", mode(before)),
-        (Some(before), Some(after)) if mode(before) != mode(after) => {
+    match sides {
+        [None, Some(after)] => format!("new file mode {}\n", mode(after)),
+        [Some(before), None] => format!("deleted file mode {}\n", mode(before)),
+        [Some(before), Some(after)] if mode(before) != mode(after) => {
             format!("old mode {}\nnew mode {}\n", mode(before), mode(after))
         }
         _ => String::new(),
