@@ -1,10 +1,11 @@
 //! What all handles on the files of a volume share.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::load::{expect_tree, load};
 use super::occupied::Occupied;
@@ -12,7 +13,7 @@ use super::options::FilesOptions;
 use super::read::Reader;
 use super::tree::{PageCache, Tree};
 use super::types::Inode;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::volume::{Batch, BeforeCut, Volume};
 
 /// How many locks the contents of files are spread over.
@@ -55,8 +56,30 @@ impl Core {
         Ok(core)
     }
 
+    /// The lock on the content of a file, to read it. A thread that is shown content of this tree has one
+    /// already: it gets another, though a writer may wait for both.
+    pub fn content_to_read(&self, inode: Inode) -> Result<RwLockReadGuard<'_, ()>> {
+        self.volume.check_process("read a file")?;
+        Ok(match Showing::is_of(self) {
+            true => self.content(inode).read_recursive(),
+            false => self.content(inode).read(),
+        })
+    }
+
+    /// Refuses what would wait for a lock that this thread has while it is shown content.
+    pub fn refuse_while_showing(&self, operation: &str) -> Result<()> {
+        match Showing::is_of(self) {
+            true => {
+                let (found, expected) = ("one that is shown content", "one that is not");
+                Err(Error::invalid(operation, "thread", found, expected))
+            }
+            false => Ok(()),
+        }
+    }
+
     /// Looks at the tree as it is now.
     pub fn look<T>(&self, read: impl FnOnce(&Reader<'_>) -> Result<T>) -> Result<T> {
+        self.volume.check_process("look at a tree of files")?;
         if self.poison.load(Ordering::Acquire) == Poison::Noticed as u8 {
             self.reload()?;
         }
@@ -66,6 +89,7 @@ impl Core {
     }
 
     pub fn flush(&self) -> Result<()> {
+        self.refuse_while_showing("commit a tree of files")?;
         let done = self.volume.flush();
         self.settle(done)
     }
@@ -115,6 +139,31 @@ impl Core {
         tree.forget_changes();
         self.poison.store(Poison::Settled as u8, Ordering::Release);
         Ok(())
+    }
+}
+
+thread_local! {
+    /// The trees of which this thread is shown content.
+    static SHOWN: RefCell<Vec<*const Core>> = const { RefCell::new(Vec::new()) };
+}
+
+/// While this lives, this thread is shown content of a tree, and has a lock on it.
+pub(super) struct Showing;
+
+impl Showing {
+    pub fn of(core: &Core) -> Showing {
+        SHOWN.with_borrow_mut(|shown| shown.push(core));
+        Showing
+    }
+
+    fn is_of(core: &Core) -> bool {
+        SHOWN.with_borrow(|shown| shown.contains(&std::ptr::from_ref(core)))
+    }
+}
+
+impl Drop for Showing {
+    fn drop(&mut self) {
+        let _ = SHOWN.with_borrow_mut(Vec::pop);
     }
 }
 

@@ -72,6 +72,7 @@ impl Files {
 
     /// Gives back `count` holds of a file. With the last one, a file without a name goes.
     pub fn release(&self, inode: Inode, count: u64) -> Result<()> {
+        self.core.volume.check_process(FREE)?;
         {
             let mut held = self.core.held.lock();
             let Some(holds) = held.get_mut(&inode.0) else { return Ok(()) };

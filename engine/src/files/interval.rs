@@ -7,6 +7,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
+use crate::medium::fork_generation;
 
 /// A thread that commits a tree again and again, as long as this lives. Dropping it waits for a commit
 /// that is under way.
@@ -14,6 +15,8 @@ use crate::error::{Error, Result};
 pub struct Interval {
     stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
+    /// Where the thread runs: a forked child has none to wait for.
+    process: u32,
 }
 
 #[derive(Debug, Default)]
@@ -47,12 +50,15 @@ impl Interval {
         };
         let thread = std::thread::Builder::new().name("sapwood-commit".to_owned()).spawn(work);
         let thread = thread.map_err(|error| Error::io("start the thread that commits", error))?;
-        Ok(Interval { stop, thread: Some(thread) })
+        Ok(Interval { stop, thread: Some(thread), process: fork_generation() })
     }
 }
 
 impl Drop for Interval {
     fn drop(&mut self) {
+        if self.process != fork_generation() {
+            return;
+        }
         *self.stop.asked.lock() = true;
         self.stop.changed.notify_all();
         if let Some(thread) = self.thread.take() {

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Deref};
 use std::sync::Arc;
 
-use super::core::Core;
+use super::core::{Core, Showing};
 use super::interval::Interval;
 use super::options::FilesOptions;
 use super::types::{Attributes, Entry, FileKind, Inode, Seek, Statistics};
@@ -75,6 +75,7 @@ impl Files {
     ///
     /// Errors: as [`Volume::snapshot`].
     pub fn snapshot(&self, annotations: &Annotations) -> Result<Snapshot> {
+        self.core.refuse_while_showing("take a snapshot of a tree of files")?;
         let done = self.core.volume.snapshot(annotations);
         self.core.settle(done)
     }
@@ -136,7 +137,7 @@ impl ReadFiles for Files {
 
     fn read(&self, inode: Inode, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         // Held until the blocks are read: nobody cuts the file off meanwhile.
-        let _content = self.core.content(inode).read();
+        let _content = self.core.content_to_read(inode)?;
         self.core.read_content(inode, offset, buffer)
     }
 
@@ -148,8 +149,9 @@ impl ReadFiles for Files {
         show: &mut dyn FnMut(&[u8]),
     ) -> Result<()> {
         // Held until all is shown: what is lent stays what the file holds, so nothing collects it.
-        let _content = self.core.content(inode).read();
+        let _content = self.core.content_to_read(inode)?;
         let plan = self.core.look(|reader| reader.plan(inode, offset, buffer.len()))?;
+        let _showing = Showing::of(&self.core);
         plan.read_with(&self.core.volume, inode, offset, buffer, show)
     }
 
@@ -181,7 +183,7 @@ impl ReadFiles for Files {
     }
 
     fn seek(&self, inode: Inode, offset: u64, seek: Seek) -> Result<Option<u64>> {
-        let _content = self.core.content(inode).read();
+        let _content = self.core.content_to_read(inode)?;
         self.core.look(|reader| reader.seek(inode, offset, seek))
     }
 

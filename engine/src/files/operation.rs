@@ -43,6 +43,7 @@ impl Core {
     ) -> Result<T> {
         let checked = self.volume.check_writable(name);
         self.settle(checked)?;
+        self.refuse_while_showing(name)?;
         let once = || attempt(&Operation { core: self, batch: self.volume.batch(), name });
         let done = match once() {
             Err(error) if error.kind() == ErrorKind::NoSpace && self.volume.find_room()? => once(),

@@ -1,7 +1,8 @@
 //! Files by path, in the manner of `std::fs`.
 //!
 //! A path is resolved inside the tree: an absolute one, and an absolute symlink, begin at the
-//! tree's root, and `..` stops there. Nothing of the host is ever looked at.
+//! tree's root, and `..` stops there. Nothing of the host is ever looked at. A slash at the end means
+//! a directory, as on Linux: what is there must be one, and to make, remove or rename, no symlink to one.
 
 use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
@@ -53,8 +54,12 @@ pub struct DirectoryEntry {
 /// What becomes of a symlink at the end of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
+    /// It is followed.
     Follow,
+    /// It is the file, unless a slash stands behind it.
     Keep,
+    /// The path is a name to be made, removed or moved, and never followed.
+    Name,
 }
 
 /// Where a path leads.
@@ -64,6 +69,8 @@ struct Place {
     name: Option<Vec<u8>>,
     /// What is there.
     inode: Option<Inode>,
+    /// A slash stands behind the last name: only a directory may be there.
+    of_directory: bool,
 }
 
 impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
@@ -80,7 +87,8 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
         self.place(path, Last::Follow)?.inode.ok_or_else(|| missing(path))
     }
 
-    /// As [`resolve`](Self::resolve), but a symlink at the end of the path is the file itself.
+    /// As [`resolve`](Self::resolve), but a symlink at the end of the path is the file itself, unless a
+    /// slash stands behind it.
     pub fn resolve_link(&self, path: impl AsRef<Path>) -> Result<Inode> {
         let path = path.as_ref();
         self.place(path, Last::Keep)?.inode.ok_or_else(|| missing(path))
@@ -169,9 +177,11 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
         }
         // The names still to be gone through, the next one at the end.
         let mut names = split(bytes);
-        let must_be_directory = bytes.ends_with(b"/") || bytes.ends_with(b"/.");
+        let of_directory = bytes.ends_with(b"/") || bytes.ends_with(b"/.");
+        let of_itself =
+            |directory| Place { directory, name: None, inode: Some(directory), of_directory };
         let mut symlinks = 0;
-        let mut place = Place { directory: Inode::ROOT, name: None, inode: Some(Inode::ROOT) };
+        let mut place = of_itself(Inode::ROOT);
         while let Some(name) = names.pop() {
             let directory = place.inode.ok_or_else(|| missing(path))?;
             let found = match self.files.lookup_kind(directory, &name) {
@@ -181,9 +191,14 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
             };
             let own = name == b"." || name == b"..";
             let inode = found.map(|(inode, _)| inode);
-            place = Place { directory, name: (!own).then_some(name), inode };
+            place = Place { directory, name: (!own).then_some(name), inode, of_directory };
             let Some((inode, kind)) = found else { continue };
-            let follow = !names.is_empty() || last == Last::Follow || must_be_directory;
+            let follow = !names.is_empty()
+                || match last {
+                    Last::Follow => true,
+                    Last::Keep => of_directory,
+                    Last::Name => false,
+                };
             if own || !follow || kind != FileKind::Symlink {
                 continue;
             }
@@ -194,16 +209,24 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
             }
             let target = self.files.read_link(inode)?;
             let start = if target.starts_with(b"/") { Inode::ROOT } else { directory };
-            place = Place { directory: start, name: None, inode: Some(start) };
+            place = of_itself(start);
             names.extend(split(&target));
         }
-        if must_be_directory
+        if last != Last::Name {
+            self.expect_directory(path, &place)?;
+        }
+        Ok(place)
+    }
+
+    /// That what is there is a directory, where a slash says so.
+    fn expect_directory(&self, path: &Path, place: &Place) -> Result<()> {
+        if place.of_directory
             && let Some(inode) = place.inode
             && self.files.attributes(inode)?.kind != FileKind::Directory
         {
             return Err(Error::new(ErrorKind::NotADirectory, "resolve a path").in_file(path));
         }
-        Ok(place)
+        Ok(())
     }
 }
 
@@ -218,6 +241,9 @@ impl Paths<'_, Files> {
                 self.files.set_attributes(inode, &empty)?;
                 inode
             }
+            None if place.of_directory => {
+                return Err(Error::new(ErrorKind::IsADirectory, "write a file").in_file(path));
+            }
             None => {
                 let name = new_name(path, &place)?;
                 self.files.create(place.directory, name, &NewFile::regular(0o644))?.inode
@@ -228,7 +254,8 @@ impl Paths<'_, Files> {
 
     /// Makes a directory.
     pub fn create_dir(&self, path: impl AsRef<Path>) -> Result<Attributes> {
-        let (directory, name) = self.new_place("make a directory", path.as_ref())?;
+        let kind = FileKind::Directory;
+        let (directory, name) = self.new_place("make a directory", path.as_ref(), kind)?;
         self.files.create(directory, &name, &NewFile::directory(0o755))
     }
 
@@ -300,22 +327,28 @@ impl Paths<'_, Files> {
     pub fn rename(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<()> {
         let (from, from_name) = self.old_place(from.as_ref())?;
         let to_path = to.as_ref();
-        let to = self.place(to_path, Last::Keep)?;
+        let to = self.place(to_path, Last::Name)?;
         let to_name = new_name(to_path, &to)?;
+        self.expect_directory(to_path, &to)?;
+        if to.of_directory && self.files.lookup_kind(from, &from_name)?.1 != FileKind::Directory {
+            return Err(Error::new(ErrorKind::NotADirectory, "rename").in_file(to_path));
+        }
         self.files.rename(from, &from_name, to.directory, to_name, RenameMode::Replace)
     }
 
     /// Gives a file another name; symlinks are not followed.
     pub fn hard_link(&self, original: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<()> {
         let inode = self.resolve_link(original)?;
-        let (directory, name) = self.new_place("link a file", link.as_ref())?;
+        let kind = FileKind::Regular;
+        let (directory, name) = self.new_place("link a file", link.as_ref(), kind)?;
         self.files.link(inode, directory, &name)?;
         Ok(())
     }
 
     /// Makes a symlink; what its target means is decided when it is followed.
     pub fn symlink(&self, target: impl AsRef<Path>, link: impl AsRef<Path>) -> Result<Attributes> {
-        let (directory, name) = self.new_place("make a symlink", link.as_ref())?;
+        let kind = FileKind::Symlink;
+        let (directory, name) = self.new_place("make a symlink", link.as_ref(), kind)?;
         self.files.symlink(directory, &name, target.as_ref().as_os_str().as_bytes(), 0, 0)
     }
 
@@ -363,7 +396,8 @@ impl Paths<'_, Files> {
 
     /// Where a name that is there stands.
     fn old_place(&self, path: &Path) -> Result<(Inode, Vec<u8>)> {
-        let place = self.place(path, Last::Keep)?;
+        let place = self.place(path, Last::Name)?;
+        self.expect_directory(path, &place)?;
         match (place.inode, place.name) {
             (None, _) => Err(missing(path)),
             (_, None) => Err(of_directory_itself(path)),
@@ -371,11 +405,19 @@ impl Paths<'_, Files> {
         }
     }
 
-    /// Where a name that is not there yet is to stand.
-    fn new_place(&self, operation: &'static str, path: &Path) -> Result<(Inode, Vec<u8>)> {
-        let place = self.place(path, Last::Keep)?;
+    /// Where a name that is not there yet is to stand, of a file of this kind.
+    fn new_place(
+        &self,
+        operation: &'static str,
+        path: &Path,
+        kind: FileKind,
+    ) -> Result<(Inode, Vec<u8>)> {
+        let place = self.place(path, Last::Name)?;
         if place.inode.is_some() {
             return Err(Error::new(ErrorKind::AlreadyExists, operation).in_file(path));
+        }
+        if place.of_directory && kind != FileKind::Directory {
+            return Err(missing(path));
         }
         let name = new_name(path, &place)?.to_vec();
         Ok((place.directory, name))

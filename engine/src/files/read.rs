@@ -109,7 +109,8 @@ impl Reader<'_> {
         checked?;
         match name {
             b"." => Ok((directory, FileKind::Directory)),
-            b".." => Ok((Inode(record.name.directory), FileKind::Directory)),
+            // One that was removed is in no directory any more.
+            b".." if record.links > 0 => Ok((Inode(record.name.directory), FileKind::Directory)),
             _ => Err(not_found(operation, name)),
         }
     }

@@ -42,7 +42,9 @@ pub trait ReadFiles: std::fmt::Debug + Send + Sync {
 
     /// Shows `show` what [`read`](Self::read) would put into `buffer`: where it lies, if all of it is
     /// the content of blocks beside each other in a frozen layer, else in `buffer`. Meanwhile nobody
-    /// changes the file: `show` must not wait for such a change.
+    /// changes the file: `show` must not wait for such a change. It may read whatever it likes; of a live
+    /// tree it changes nothing and commits nothing, which is refused with
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), as either could wait for `show` itself.
     ///
     /// Errors: as [`read`](Self::read); `show` is not called then.
     fn read_with(

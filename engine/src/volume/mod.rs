@@ -181,7 +181,7 @@ impl Volume {
         }
     }
 
-    fn check_process(&self, operation: &str) -> Result<()> {
+    pub(crate) fn check_process(&self, operation: &str) -> Result<()> {
         if self.fork_generation == fork_generation() {
             return Ok(());
         }

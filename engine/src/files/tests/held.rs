@@ -31,6 +31,18 @@ fn a_file_that_is_freed_late_is_the_one_that_lost_its_name() {
     expect_error(files.attributes(other.inode), ErrorKind::NotFound);
 }
 
+#[test]
+fn a_directory_that_was_removed_and_is_held_leads_nowhere() {
+    let files = files(&store());
+    let directory = make_directory(&files, ROOT, "d");
+    files.hold(directory);
+    files.remove_directory(ROOT, b"d").unwrap();
+    assert_eq!(files.lookup(directory, b".").unwrap(), directory);
+    expect_error(files.lookup(directory, b".."), ErrorKind::NotFound);
+    expect_error(files.create(directory, b"x", &NewFile::regular(0)), ErrorKind::NotFound);
+    files.release(directory, 1).unwrap();
+}
+
 /// Names led to files that others made later: a link was made to a file that was being freed.
 #[test]
 fn links_made_beside_removals_lead_to_the_file_or_are_refused() {

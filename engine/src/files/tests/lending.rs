@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::files::blocks::first_block;
+use crate::files::core::Core;
 use crate::testing::Random;
 use crate::{MapPolicy, ReadPolicy};
 
@@ -174,4 +175,36 @@ fn what_the_host_lost_is_an_error_and_not_lent() {
     std::fs::File::options().write(true).open(layer).unwrap().set_len(0).unwrap();
     let error = shown(&files, inode, 0, 64 * BLOCK).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unreadable, "{error}");
+}
+
+/// Two files of which the locks on their contents are one waited for themselves; a flush, a writer and
+/// `show` waited for each other.
+#[test]
+fn what_is_shown_content_reads_on_and_is_refused_what_would_wait_for_it() {
+    let files = files(&store());
+    let inodes: Vec<Inode> =
+        (0..260).map(|number| make(&files, ROOT, &number.to_string())).collect();
+    let (one, same_lock) = (inodes[0], inodes[256]);
+    assert_eq!(Core::content_place(one), Core::content_place(same_lock));
+    files.write(one, 0, &[1; 9000]).unwrap();
+    files.write(same_lock, 0, &[2; 9000]).unwrap();
+    let mut buffer = [0; 9000];
+    std::thread::scope(|scope| {
+        let mut show = |bytes: &[u8]| {
+            assert_eq!(bytes, [1; 9000]);
+            scope.spawn(|| files.write(same_lock, 0, &[3; 9000]).unwrap());
+            // Until it waits for the lock that this thread has.
+            while files.core.content(one).try_read().is_some() {
+                std::thread::yield_now();
+            }
+            assert_eq!(content(&files, same_lock), [2; 9000]);
+            expect_error(files.write(same_lock, 0, b"x"), ErrorKind::InvalidInput);
+            expect_error(files.flush(), ErrorKind::InvalidInput);
+            expect_error(files.snapshot(&Annotations::default()), ErrorKind::InvalidInput);
+        };
+        files.read_with(one, 0, &mut buffer, &mut show).unwrap();
+    });
+    assert_eq!(content(&files, same_lock), [3; 9000]);
+    files.write(same_lock, 0, &[4; 9000]).unwrap();
+    files.flush().unwrap();
 }

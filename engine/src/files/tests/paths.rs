@@ -62,3 +62,51 @@ fn paths_stay_inside_the_tree() {
     paths.remove_file("dangling").unwrap();
     assert_eq!(names(&files, ROOT), ["nowhere"]);
 }
+
+/// `remove_dir_all("link/")` emptied the directory that the symlink leads to, and a file could be made
+/// under a path with a slash at its end.
+#[test]
+fn a_slash_at_the_end_means_a_directory_and_no_symlink_to_one() {
+    let files = files(&store());
+    let paths = Paths::new(&files);
+    paths.create_dir_all("dir/below").unwrap();
+    paths.write("dir/below/kept", b"").unwrap();
+    paths.create_dir("other").unwrap();
+    paths.write("file", b"").unwrap();
+    for (target, name) in [("dir", "link"), ("file", "to-file"), ("none", "dangling")] {
+        paths.symlink(target, name).unwrap();
+    }
+    let before = names(&files, ROOT);
+    for name in ["link/", "to-file/", "dangling/", "file/"] {
+        expect_error(paths.remove_dir_all(name), ErrorKind::NotADirectory);
+        expect_error(paths.remove_dir(name), ErrorKind::NotADirectory);
+        expect_error(paths.remove_file(name), ErrorKind::NotADirectory);
+        expect_error(paths.rename(name, "new"), ErrorKind::NotADirectory);
+        expect_error(paths.rename("file", name), ErrorKind::NotADirectory);
+        expect_error(paths.rename("other", name), ErrorKind::NotADirectory);
+        expect_error(paths.create_dir(name), ErrorKind::AlreadyExists);
+        expect_error(paths.symlink("target", name), ErrorKind::AlreadyExists);
+        expect_error(paths.hard_link("file", name), ErrorKind::AlreadyExists);
+    }
+    for name in ["new/", "dangling/"] {
+        expect_error(paths.write(name, b""), ErrorKind::IsADirectory);
+        expect_error(paths.copy("file", name), ErrorKind::IsADirectory);
+    }
+    expect_error(paths.rename("file", "new/"), ErrorKind::NotADirectory);
+    expect_error(paths.rename("file", "dir/"), ErrorKind::NotADirectory);
+    expect_error(paths.symlink("target", "new/"), ErrorKind::NotFound);
+    expect_error(paths.hard_link("file", "new/"), ErrorKind::NotFound);
+    expect_error(paths.remove_file("dir/"), ErrorKind::IsADirectory);
+    assert_eq!(names(&files, ROOT), before);
+    assert!(paths.exists("dir/below/kept").unwrap());
+
+    // What leads to a directory is seen as one, and what is one goes as one.
+    assert_eq!(paths.symlink_metadata("link/").unwrap().kind, FileKind::Directory);
+    assert_eq!(paths.read_dir("link/").unwrap().len(), 1);
+    paths.create_dir("new/").unwrap();
+    paths.rename("new/", "moved/").unwrap();
+    paths.rename("moved/", "other/").unwrap();
+    paths.remove_dir("other/").unwrap();
+    paths.remove_dir_all("dir/").unwrap();
+    assert_eq!(names(&files, ROOT), ["dangling", "file", "link", "to-file"]);
+}

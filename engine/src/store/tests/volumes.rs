@@ -1,8 +1,11 @@
 //! Volumes made, forked, opened, reset and looked into.
 
+use std::ops::ControlFlow;
+
 use super::*;
 use crate::ErrorKind;
 use crate::chain::{ReadRequest, ViewExtent};
+use crate::files::{Files, FilesOptions, Inode, NewFile, ReadFiles, Seek};
 use crate::store::paths;
 use crate::testing::{Call, CrashDisk, FaultHost, Policy};
 use crate::units::BlockSize;
@@ -286,9 +289,29 @@ fn a_forked_child_is_refused_and_damages_nothing() {
             error.kind() == ErrorKind::Unsupported && error.to_string().contains("forked child")
         })
     };
-    let (mut volume, mut store) = (Some(volume), Some(store));
+    let commit_interval = Some(std::time::Duration::from_secs(3600));
+    let options = FilesOptions { commit_interval, ..FilesOptions::default() };
+    let tree = Files::open(store.create_tree("tree").unwrap(), options).unwrap();
+    let file = tree.create(Inode::ROOT, b"file", &NewFile::regular(0o644)).unwrap().inode;
+    let (mut volume, mut store, mut tree) = (Some(volume), Some(store), Some(tree));
     let was_refused = crate::raw::in_child(|| {
         let (volume, store) = (volume.take().unwrap(), store.take().unwrap());
+        let tree = tree.take().unwrap();
+        let of_tree = [
+            tree.lookup(Inode::ROOT, b"file").map(drop),
+            tree.attributes(file).map(drop),
+            tree.read(file, 0, &mut [0; 9]).map(drop),
+            tree.read_with(file, 0, &mut [0; 9], &mut |_| ()),
+            tree.seek(file, 0, Seek::Data).map(drop),
+            tree.entries(Inode::ROOT, 0, &mut |_| ControlFlow::Continue(())),
+            tree.statistics().map(drop),
+            tree.write(file, 0, b"child"),
+            tree.unlink(Inode::ROOT, b"file"),
+            tree.release(file, 1),
+            tree.flush(),
+        ];
+        // The thread that commits is the parent's.
+        drop(tree);
         let mut bytes = [0; BLOCK];
         let all = [
             volume.read_at(0, &mut bytes),
@@ -309,10 +332,11 @@ fn a_forked_child_is_refused_and_damages_nothing() {
             store.collect(&crate::store::GcOptions::default()).map(drop),
         ];
         drop(store);
-        all.into_iter().chain([volume.close()]).all(refused)
+        all.into_iter().chain(of_tree).chain([volume.close()]).all(refused)
     });
     assert!(was_refused, "a child did something");
     let (volume, store) = (volume.take().unwrap(), store.take().unwrap());
+    tree.take().unwrap().close().unwrap();
     let locked = reopened(&host).open_volume("disk").unwrap_err();
     assert_eq!(locked.kind(), ErrorKind::Locked, "the child's end is not the parent's: {locked}");
     assert_eq!([byte_in(&volume, 0), byte_in(&volume, 1)], [2, 1]);
@@ -320,7 +344,7 @@ fn a_forked_child_is_refused_and_damages_nothing() {
     volume.close().unwrap();
     let volume = reopened(&host).open_volume("disk").unwrap();
     assert_eq!([0, 1, 2].map(|block| byte_in(&volume, block)), [2, 3, 1]);
-    assert_eq!(store.names().unwrap().len(), 1);
+    assert_eq!(store.names().unwrap().len(), 2);
 }
 
 #[test]
