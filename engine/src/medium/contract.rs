@@ -298,6 +298,22 @@ fn folders_are_their_owners_alone_and_one_that_was_given_stays_as_it_is() {
     assert_eq!(mode(&given.join("inside")) & 0o777, 0o700);
 }
 
+/// A link `index` had a collection remove all that ends in `.tmp` of where it led to.
+#[test]
+fn a_link_in_the_place_of_a_folder_is_not_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("outside")).unwrap();
+    std::fs::create_dir_all(folder.path().join("root/inside")).unwrap();
+    std::os::unix::fs::symlink("../outside", folder.path().join("root/link")).unwrap();
+    std::os::unix::fs::symlink("root", folder.path().join("linked")).unwrap();
+    // The root itself may be linked to.
+    let host = FileHost::open_root(folder.path().join("linked"), Network::Refuse).unwrap();
+    host.list(Path::new("inside")).unwrap();
+    for name in ["link", "inside/../link"] {
+        assert!(host.list(Path::new(name)).is_err() && host.sync_folder(Path::new(name)).is_err());
+    }
+}
+
 #[test]
 fn a_host_is_known_by_a_path_that_means_the_same_everywhere() {
     let here = FileHost::open_root(".", Network::Refuse).unwrap();

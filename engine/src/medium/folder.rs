@@ -43,7 +43,7 @@ const NETWORK_FILESYSTEMS: [(u32, &str); 9] = [
 
 /// Folders of a store are their owner's alone: who can read its files reads all of every tree in it,
 /// whatever the permissions are there.
-const FOLDER_PERMISSIONS: u32 = 0o700;
+pub(super) const FOLDER_PERMISSIONS: u32 = 0o700;
 
 /// A directory of the host. Every path given is walked from its descriptor, so
 /// that renaming the directory, or changing the working directory, changes nothing.
@@ -104,7 +104,9 @@ impl FileHost {
 
     fn open_folder(&self, path: &Path) -> io::Result<OwnedFd> {
         let path = inside(path)?;
-        Ok(retry_on_intr(|| rustix::fs::openat(&self.root, path, FOLDER, Mode::empty()))?)
+        // A link in its place could lead to where others keep what looks like files of a store that may go.
+        let flags = FOLDER | OFlags::NOFOLLOW;
+        Ok(retry_on_intr(|| rustix::fs::openat(&self.root, path, flags, Mode::empty()))?)
     }
 }
 
@@ -114,10 +116,19 @@ pub fn create_private_folders(path: impl AsRef<Path>) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER_PERMISSIONS).create(path)
 }
 
-const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+pub(super) fn flags_of(mode: OpenMode) -> OFlags {
+    match mode {
+        OpenMode::Read => OFlags::RDONLY,
+        OpenMode::ReadWrite => OFlags::RDWR,
+        OpenMode::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
+        OpenMode::OpenOrCreate => OFlags::RDWR | OFlags::CREATE,
+    }
+}
 
 /// The names in an open folder.
-fn names_in(folder: OwnedFd) -> rustix::io::Result<Vec<OsString>> {
+pub(super) fn names_in(folder: OwnedFd) -> rustix::io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in Dir::new(folder)? {
         let entry = entry?;
@@ -138,14 +149,8 @@ fn inside(path: &Path) -> io::Result<&Path> {
 impl Host for FileHost {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn Medium>> {
         let path = inside(path)?;
-        let access = match mode {
-            OpenMode::Read => OFlags::RDONLY,
-            OpenMode::ReadWrite => OFlags::RDWR,
-            OpenMode::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
-            OpenMode::OpenOrCreate => OFlags::RDWR | OFlags::CREATE,
-        };
         // To open a FIFO in the place of a file would else wait for somebody who writes into it.
-        let flags = access | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = flags_of(mode) | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
         let permissions = Mode::from_raw_mode(0o666);
         let open = || rustix::fs::openat(&self.root, path, flags, permissions);
         let file = retry_on_intr(open)?;

@@ -12,6 +12,7 @@ mod folder;
 mod memory;
 pub(crate) mod names;
 pub(crate) mod sparse;
+mod work;
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -22,6 +23,7 @@ pub use crate::raw::{Map, fork_generation, install_guard};
 pub use file::FileMedium;
 pub use folder::{FileHost, Network, create_private_folders};
 pub use memory::{MemoryHost, MemoryMedium};
+pub use work::WorkFolder;
 
 use crate::error::{Error, ErrorKind};
 

@@ -1,14 +1,16 @@
 //! Directories that stay from build to build, which `RUN --mount=type=cache` mounts.
 
-use std::fs::{self, File, Permissions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use sapwood::medium::create_private_folders;
+use sapwood::medium::{OpenMode, WorkFolder};
 use sapwood::{Error, ErrorKind, Result, Store};
 use sapwood_oci::{KEPT_DIRECTORIES, allocated_bytes};
 
@@ -28,8 +30,8 @@ pub enum Sharing {
 
 /// A directory, which stays as long as this is held.
 pub struct Kept {
-    /// Where it is.
-    pub path: PathBuf,
+    /// It, opened.
+    pub directory: Arc<File>,
     _lock: File,
 }
 
@@ -50,29 +52,29 @@ pub fn keep(
     permissions: u32,
     (user, group): (u32, u32),
 ) -> Result<Kept> {
-    let all = store.path().join(KEPT_DIRECTORIES);
-    let folder = all.join(&blake3::hash(id.as_bytes()).to_hex()[..FOLDER_DIGITS]);
-    let failed = |error| Error::io("make a directory that stays", error).in_file(&folder);
+    let digits = &blake3::hash(id.as_bytes()).to_hex()[..FOLDER_DIGITS];
     let operation = match sharing {
         Sharing::Shared => FlockOperation::LockShared,
         Sharing::Locked => FlockOperation::LockExclusive,
         Sharing::Private => FlockOperation::NonBlockingLockExclusive,
     };
     for number in 0.. {
-        let path = folder.join(number.to_string());
+        let name = OsString::from(number.to_string());
         loop {
-            let Some(held) = lock_in(&folder, &path, operation).map_err(failed)? else { break };
-            if path.try_exists().map_err(failed)? {
-                held.set_modified(SystemTime::now()).map_err(failed)?;
-                return Ok(Kept { path, _lock: held });
+            let Some((folder, held)) = lock_in(store, digits, &name, operation)? else { break };
+            // It is the owner's who was asked for.
+            if let Some(found) = folder.shared(&name)? {
+                let used = held.set_modified(SystemTime::now());
+                used.map_err(|error| failed(&folder, &name, error))?;
+                return Ok(Kept { directory: Arc::new(found.into_file()), _lock: held });
             }
             drop(held);
             // One makes it; others who come now wait, or look again.
             let alone = FlockOperation::NonBlockingLockExclusive;
-            if let Some(_alone) = lock_in(&folder, &path, alone).map_err(failed)?
-                && !path.try_exists().map_err(failed)?
+            if let Some((folder, _alone)) = lock_in(store, digits, &name, alone)?
+                && folder.shared(&name)?.is_none()
             {
-                make(&path, permissions, (user, group)).map_err(failed)?;
+                make(&folder, &name, permissions, (user, group))?;
             }
         }
     }
@@ -80,16 +82,21 @@ pub fn keep(
 }
 
 /// Makes a directory that is there only with its permissions and its owner.
-fn make(path: &Path, permissions: u32, (user, group): (u32, u32)) -> io::Result<()> {
-    let unfinished = path.with_extension("new");
-    match fs::remove_dir(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        // Whoever made it was killed.
-        _ => fs::create_dir(&unfinished)?,
-    }
-    chown(&unfinished, Some(user), Some(group))?;
-    fs::set_permissions(&unfinished, Permissions::from_mode(permissions))?;
-    fs::rename(&unfinished, path)
+fn make(
+    folder: &WorkFolder,
+    name: &OsStr,
+    permissions: u32,
+    (user, group): (u32, u32),
+) -> Result<()> {
+    let unfinished = Path::new(name).with_extension("new");
+    // Whoever made it was killed.
+    folder.remove_tree(&unfinished)?;
+    let made = folder.make_private(&unfinished)?;
+    let made = made.as_file();
+    fchown(made, Some(user), Some(group))
+        .and_then(|()| made.set_permissions(Permissions::from_mode(permissions)))
+        .map_err(|error| failed(folder, name, error))?;
+    folder.rename(&unfinished, name)
 }
 
 /// Removes the directories that programs of builds keep for the next one, but for those that are in
@@ -100,30 +107,30 @@ pub fn remove_kept_directories(
     dry_run: bool,
 ) -> Result<RemovedDirectories> {
     let mut removed = RemovedDirectories::default();
-    let all = store.path().join(KEPT_DIRECTORIES);
-    for folder in directories(&all)? {
-        for path in directories(&folder)? {
-            let failed = |error| Error::io("remove a directory of builds", error).in_file(&path);
+    let store = WorkFolder::open(store.path())?;
+    let Some(all) = store.map_or(Ok(None), |store| store.private(KEPT_DIRECTORIES))? else {
+        return Ok(removed);
+    };
+    for id in all.folders()? {
+        let Some(folder) = all.private(&id)? else { continue };
+        for name in folder.folders()? {
             if let Some(before) = used_before
-                && last_used(&path).map_err(failed)?.is_none_or(|used| used >= before)
+                && last_used(&folder, &name)?.is_none_or(|used| used >= before)
             {
                 continue;
             }
-            let locked = match lock(&path, FlockOperation::NonBlockingLockExclusive) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                locked => locked.map_err(failed)?,
-            };
-            let Some(_lock) = locked else { continue };
+            let alone = FlockOperation::NonBlockingLockExclusive;
+            let Locked::Held(_lock) = lock(&folder, &name, alone)? else { continue };
             removed.count += 1;
-            removed.freed_bytes += allocated_bytes(&path)?;
+            removed.freed_bytes += allocated_bytes(&folder.path().join(&name))?;
             if !dry_run {
-                fs::remove_dir_all(&path).map_err(failed)?;
-                fs::remove_file(lock_of(&path)).map_err(failed)?;
+                folder.remove_tree(&name)?;
+                folder.remove_file(lock_of(&name))?;
             }
         }
         if !dry_run {
             // Another one is in use, or was made just now.
-            let _ = fs::remove_dir(&folder);
+            let _ = all.remove_empty(&id);
         }
     }
     Ok(removed)
@@ -131,65 +138,73 @@ pub fn remove_kept_directories(
 
 /// When a directory was used last, in nanoseconds since 1970 UTC, as its lock says. None where it is
 /// gone.
-fn last_used(directory: &Path) -> io::Result<Option<i64>> {
-    match fs::metadata(lock_of(directory)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        found => found.map(|lock| Some(lock.mtime() * 1_000_000_000 + lock.mtime_nsec())),
-    }
+fn last_used(folder: &WorkFolder, name: &OsStr) -> Result<Option<i64>> {
+    let Some(lock) = folder.node(lock_of(name))? else { return Ok(None) };
+    let found = lock.metadata().map_err(|error| failed(folder, name, error))?;
+    Ok(Some(found.mtime() * 1_000_000_000 + found.mtime_nsec()))
 }
 
-fn lock_of(directory: &Path) -> PathBuf {
-    directory.with_extension("lock")
+fn lock_of(directory: &OsStr) -> OsString {
+    Path::new(directory).with_extension("lock").into()
 }
 
-/// The lock of a directory in a folder, which is made; none where somebody else has it.
-fn lock_in(folder: &Path, path: &Path, operation: FlockOperation) -> io::Result<Option<File>> {
+/// The lock of a directory in the folder of an id, which is made; none where somebody else has it.
+fn lock_in(
+    store: &Store,
+    digits: &str,
+    name: &OsStr,
+    operation: FlockOperation,
+) -> Result<Option<(WorkFolder, File)>> {
+    let missing = || Error::new(ErrorKind::NotFound, "open a store").in_file(store.path());
+    let store = WorkFolder::open(store.path())?.ok_or_else(missing)?;
+    let all = store.make_private(KEPT_DIRECTORIES)?;
     loop {
-        create_private_folders(folder)?;
-        match lock(path, operation) {
-            // It was removed meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            locked => return locked,
+        let folder = all.make_private(digits)?;
+        match lock(&folder, name, operation)? {
+            Locked::Held(lock) => return Ok(Some((folder, lock))),
+            Locked::Taken => return Ok(None),
+            Locked::Gone => {}
         }
     }
 }
 
-/// The lock of a directory; none where somebody else has it.
-///
-/// Errors: [`NotFound`](io::ErrorKind::NotFound) where whoever had it before removed it.
-fn lock(directory: &Path, operation: FlockOperation) -> io::Result<Option<File>> {
-    let path = lock_of(directory);
-    let file = File::options().write(true).create(true).truncate(false).open(&path)?;
-    match flock(&file, operation) {
-        Err(Errno::WOULDBLOCK) => return Ok(None),
-        locked => locked?,
-    }
-    match fs::metadata(&path)?.ino() == file.metadata()?.ino() {
-        true => Ok(Some(file)),
-        false => Err(io::ErrorKind::NotFound.into()),
-    }
+/// What came of asking for a lock.
+enum Locked {
+    Held(File),
+    /// Somebody else has it.
+    Taken,
+    /// Whoever had it before removed it.
+    Gone,
 }
 
-/// The directories in a directory, which may be missing.
-fn directories(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |error| Error::io("list directories of builds", error).in_file(folder);
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed)?,
+/// The lock of a directory.
+fn lock(folder: &WorkFolder, directory: &OsStr, operation: FlockOperation) -> Result<Locked> {
+    let name = lock_of(directory);
+    let file = match folder.file(&name, OpenMode::OpenOrCreate) {
+        // The folder, too.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Locked::Gone),
+        file => file?,
     };
-    let mut directories = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        if entry.file_type().map_err(failed)?.is_dir() {
-            directories.push(entry.path());
-        }
+    match flock(&file, operation) {
+        Err(Errno::WOULDBLOCK) => return Ok(Locked::Taken),
+        locked => locked.map_err(|error| failed(folder, directory, error.into()))?,
     }
-    Ok(directories)
+    match folder.has(&name, &file)? {
+        true => Ok(Locked::Held(file)),
+        false => Ok(Locked::Gone),
+    }
+}
+
+fn failed(folder: &WorkFolder, name: &OsStr, error: io::Error) -> Error {
+    Error::io("keep a directory", error).in_file(folder.path().join(name))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeSet, HashSet};
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::PathBuf;
     use std::sync::{Barrier, Mutex};
     use std::thread;
 
@@ -203,6 +218,12 @@ mod tests {
 
     fn owner() -> (u32, u32) {
         (geteuid().as_raw(), getegid().as_raw())
+    }
+
+    /// Where it is.
+    fn path(kept: &Kept) -> PathBuf {
+        use std::os::fd::AsRawFd;
+        fs::read_link(format!("/proc/self/fd/{}", kept.directory.as_raw_fd())).unwrap()
     }
 
     fn used_bytes(store: &Store) -> u64 {
@@ -226,7 +247,7 @@ mod tests {
                             keep(&store, &round.to_string(), Sharing::Shared, 0o710, owner());
                         // They use it all at once.
                         end.wait();
-                        paths.lock().unwrap().insert(kept.unwrap().path);
+                        paths.lock().unwrap().insert(path(&kept.unwrap()));
                     });
                 }
             });
@@ -243,25 +264,47 @@ mod tests {
     fn a_directory_that_was_not_finished_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::create(folder.path().join("store"), &StoreOptions::default()).unwrap();
-        let path = keep(&store, "x", Sharing::Locked, 0o700, owner()).unwrap().path;
+        let path = path(&keep(&store, "x", Sharing::Locked, 0o700, owner()).unwrap());
         fs::rename(&path, path.with_extension("new")).unwrap();
         fs::set_permissions(path.with_extension("new"), Permissions::from_mode(0o755)).unwrap();
         let kept = keep(&store, "x", Sharing::Private, 0o700, owner()).unwrap();
-        assert_eq!((&kept.path, kept.path.with_extension("new").exists()), (&path, false));
+        assert_eq!((self::path(&kept), path.with_extension("new").exists()), (path.clone(), false));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
         let second = keep(&store, "x", Sharing::Private, 0o700, owner()).unwrap();
-        assert!(second.path.ends_with("1"));
+        assert!(self::path(&second).ends_with("1"));
         let removed = remove_kept_directories(&store, None, false).unwrap();
         assert_eq!((removed.count, path.exists()), (0, true));
         drop((kept, second));
         assert!(used_bytes(&store) > 0);
         // Who only looks does not use them.
-        let begun = last_used(&path).unwrap().unwrap();
+        let of_id = WorkFolder::open(path.parent().unwrap()).unwrap().unwrap();
+        let begun = last_used(&of_id, path.file_name().unwrap()).unwrap().unwrap();
         assert_eq!(remove_kept_directories(&store, None, true).unwrap().count, 2);
         assert_eq!(remove_kept_directories(&store, Some(begun), false).unwrap().count, 0);
         assert_eq!(remove_kept_directories(&store, Some(begun + 1), true).unwrap().count, 1);
         assert_eq!(remove_kept_directories(&store, None, false).unwrap().count, 2);
         // The folder that they all were in belongs to none of them.
         assert_eq!(used_bytes(&store), 0);
+    }
+
+    /// A link in the place of one was mounted for the program of a build, or removed with what it led to.
+    #[test]
+    fn a_link_in_the_place_of_a_directory_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::create(folder.path().join("store"), &StoreOptions::default()).unwrap();
+        let outside = folder.path().join("outside");
+        fs::create_dir_all(outside.join("deep")).unwrap();
+        let kept = path(&keep(&store, "x", Sharing::Shared, 0o755, owner()).unwrap());
+        fs::remove_dir(&kept).unwrap();
+        symlink(&outside, &kept).unwrap();
+        let refused = keep(&store, "x", Sharing::Shared, 0o755, owner()).err().unwrap();
+        assert_eq!(refused.kind(), ErrorKind::NotPermitted);
+        assert_eq!(remove_kept_directories(&store, None, false).unwrap().count, 0);
+        let of_id = kept.parent().unwrap();
+        fs::remove_dir_all(of_id).unwrap();
+        symlink(&outside, of_id).unwrap();
+        assert!(keep(&store, "x", Sharing::Shared, 0o755, owner()).is_err());
+        assert_eq!(remove_kept_directories(&store, None, false).unwrap().count, 0);
+        assert!(outside.join("deep").is_dir());
     }
 }

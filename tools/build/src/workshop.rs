@@ -1,18 +1,12 @@
 //! The volume in which the layers of a stage are made, one on the other.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
 
 use sapwood::files::{Files, FilesOptions, FilesView};
 use sapwood::{Annotations, Error, ErrorKind, LayerId, Replace, Result, Snapshot, Store};
-use sapwood_container::Place;
+use sapwood_container::{Place, RunFolder};
 use sapwood_oci::{CACHE_KEY_LABEL, OwnNames};
-
-/// The folder of a store for what programs of builds need while they run.
-const FOLDERS: &str = "building";
 
 /// A volume that goes when the stage is done. Each of its snapshots is a layer.
 #[derive(Debug)]
@@ -38,9 +32,9 @@ impl Workshop {
         Ok(Workshop { store: store.clone(), id, name, files, last: None })
     }
 
-    /// A folder for what a program needs while it runs over the files.
-    pub fn folder(&self) -> PathBuf {
-        self.store.path().join(FOLDERS).join(self.id.to_string())
+    /// Where a program has what it needs while it runs over the files.
+    pub fn place(&self) -> Result<Place> {
+        Ok(RunFolder::make(&self.store)?.step(self.id.to_string()))
     }
 
     /// The files, as the steps so far left them.
@@ -103,23 +97,21 @@ fn keep(store: &Store, layer: LayerId) -> Result<()> {
 /// they had made stay.
 pub fn remove_abandoned(store: &Store) -> Result<()> {
     // In this order: a folder that is there now, and whose volume nobody has open, stays abandoned.
-    let folders = folders(store)?;
+    let run = RunFolder::find(store)?;
+    let places = run.as_ref().map_or(Ok(Vec::new()), RunFolder::steps)?;
     let mut used = HashSet::new();
     for entry in store.names()? {
         let Some(id) = OwnNames::BUILD_VOLUMES.digits_of(&entry) else { continue };
         match remove_volume(store, &entry.name) {
             // Somebody builds in it.
-            Err(error) if error.kind() == ErrorKind::Locked => drop(used.insert(id.to_owned())),
+            Err(error) if error.kind() == ErrorKind::Locked => used.extend([OsString::from(id)]),
             // Somebody was quicker.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             removed => removed?,
         }
     }
-    for folder in folders {
-        if folder.file_name().and_then(OsStr::to_str).is_none_or(|id| !used.contains(id)) {
-            Place::in_folder(&folder).clear_abandoned()?;
-            remove_folder(&folder)?;
-        }
+    for id in places.iter().filter(|id| !used.contains(*id)) {
+        run.iter().try_for_each(|run| run.step(id).clear_abandoned())?;
     }
     Ok(())
 }
@@ -136,26 +128,4 @@ fn remove_volume(store: &Store, name: &str) -> Result<()> {
     }
     store.remove(name)?;
     Ok(())
-}
-
-/// Removes what a program had while it ran.
-pub fn remove_folder(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove the folder of a step", error).in_file(folder))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn folders(store: &Store) -> Result<Vec<PathBuf>> {
-    let all = store.path().join(FOLDERS);
-    let failed = |error| Error::io("list what builds left", error).in_file(&all);
-    match fs::read_dir(&all) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        entries => {
-            let paths = entries.map_err(failed)?.map(|entry| Ok(entry.map_err(failed)?.path()));
-            paths.collect()
-        }
-    }
 }

@@ -56,12 +56,18 @@ pub struct Background {
 impl Background {
     /// Opens the log, before anything is served: what cannot be opened is told to who asked.
     pub fn open(log: Option<&Path>) -> Result<Background> {
-        let null = Path::new("/dev/null");
-        let open = |path: &Path| {
-            let opened = OpenOptions::new().create(path != null).append(true).open(path);
-            opened.map_err(CliError::file("open the log", path))
-        };
-        Ok(Background { log: open(log.unwrap_or(null))?, null: open(null)? })
+        match log {
+            None => Background::to(null()?),
+            Some(path) => {
+                let opened = OpenOptions::new().create(true).append(true).open(path);
+                Background::to(opened.map_err(CliError::file("open the log", path))?)
+            }
+        }
+    }
+
+    /// As [`open`](Background::open), with a log that is open.
+    pub fn to(log: File) -> Result<Background> {
+        Ok(Background { log, null: null()? })
     }
 
     /// Lets go of the terminal.
@@ -74,6 +80,12 @@ impl Background {
         rustix::stdio::dup2_stdout(self.null).map_err(failed)?;
         Ok(())
     }
+}
+
+/// Where goes what nobody is to hear.
+fn null() -> Result<File> {
+    const NULL: &str = "/dev/null";
+    OpenOptions::new().append(true).open(NULL).map_err(CliError::file("open", NULL))
 }
 
 /// A panic in a thread that serves would leave its callers waiting for ever: as an abort it ends

@@ -1,11 +1,10 @@
 //! What is left of a container where the process that served it was killed.
 
 use std::ffi::OsStr;
-use std::fs;
 
 use sapwood::{Error, Result};
 
-use crate::place::{Place, detach_if_mounted, entries, remove};
+use crate::place::{Place, detach_if_mounted, entries};
 use crate::runtime::Runtime;
 
 impl Place {
@@ -23,9 +22,8 @@ impl Place {
                 ended.map_err(|error| Error::io("end a container", error))?;
             }
         }
+        entries(&self.trees())?.iter().try_for_each(|tree| detach_if_mounted(tree))?;
         self.clear()?;
-        let trees = self.trees();
-        entries(&trees)?.iter().try_for_each(|tree| detach_if_mounted(tree))?;
-        remove(&trees, fs::remove_dir_all)
+        self.remove()
     }
 }

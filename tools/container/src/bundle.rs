@@ -100,6 +100,12 @@ fn plan(mount: &Mount, number: usize, place: &Place) -> Result<Planned> {
             let kind = kind_of(&path.metadata().map_err(failed)?);
             Ok(bound(&mount.target, path.clone(), kind, access))
         }
+        Content::Opened(directory) => {
+            let failed = |error| Error::io("mount in a container", error).in_file(&mount.target);
+            let kind = FileKind::Directory;
+            let source = held(directory, kind, &place.sources(), number).map_err(failed)?;
+            Ok(bound(&mount.target, source, kind, access))
+        }
         Content::Tree { root, path } => {
             let opened = open_in(root, path)?;
             let failed = |error| Error::io("mount in a container", error).in_file(path);

@@ -1,7 +1,9 @@
 //! What is asked for: a process, what is mounted around it, and its network.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +66,8 @@ pub struct Mount {
 pub enum Content {
     /// A file or directory of the host.
     Host(PathBuf),
+    /// A directory of the host that was opened, whatever its path leads to by now.
+    Opened(Arc<File>),
     /// A file or directory of another tree, which is mounted at `root`: symlinks on the way of `path`
     /// are followed inside that tree.
     Tree {

@@ -8,7 +8,7 @@
 //! ```no_run
 //! use sapwood::files::{Files, FilesOptions};
 //! use sapwood::{Annotations, Store, StoreOptions};
-//! use sapwood_container::{Job, Place, Process, Runtime, Streams, run};
+//! use sapwood_container::{Job, Process, RunFolder, Runtime, Streams, run};
 //!
 //! let store = Store::open("/var/lib/sapwood", &StoreOptions::default())?;
 //! let files = Files::open(store.fork("debian:12", "step")?, FilesOptions::default())?;
@@ -17,7 +17,7 @@
 //!     ..Process::default()
 //! };
 //! let job = Job { process, ..Job::default() };
-//! let place = Place::in_folder("/var/lib/sapwood/steps/1");
+//! let place = RunFolder::make(&store)?.step("1");
 //! let (code, files) = run(&Runtime::find(None)?, files, &place, &job, Streams::inherited())?;
 //! assert_eq!(code, 0);
 //! files.snapshot(&Annotations::default())?;
@@ -35,6 +35,7 @@ mod job;
 mod linux;
 mod place;
 mod process;
+mod run_folder;
 mod runtime;
 mod sandbox;
 mod settings;
@@ -44,13 +45,14 @@ pub use accounts::{Account, Accounts};
 pub use containers::{
     Commit, Committed, Container, Exec, ExecSettings, HeldContainer, Letter, NewContainer, Record,
     RunningContainer, Sealing, Status, clear_killed, commit, container, create, differences, exec,
-    give_up_commit, hold, list, output_file, remove, remove_record, remove_stale, signal,
-    unfinished, wait_for_end,
+    give_up_commit, hold, list, output, remove, remove_record, remove_stale, signal, unfinished,
+    wait_for_end,
 };
 pub use error::{Error, Result, exit_code};
 pub use job::{Access, Content, Job, Mount, Network, Streams, hostname_of};
 pub use place::Place;
 pub use process::Process;
+pub use run_folder::RunFolder;
 pub use runtime::{Runtime, expect_root};
 pub use sandbox::{Sandbox, Signaller, run};
 pub use settings::{HostMount, MemoryMount, Settings};

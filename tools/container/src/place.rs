@@ -8,12 +8,14 @@ use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::io::Errno;
 use sapwood::ErrorKind;
 use sapwood::Result;
+use sapwood::medium::create_private_folders;
 use sapwood_fuse::{Durability, Unmount, detach};
 
 /// A folder for what a running container needs, and how its tree is served.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The folder, which is made. What this crate puts there is gone when the container has ended.
+    /// The folder, which is made. What this crate puts there is gone when the container has ended. Nobody
+    /// else may be able to write to it, or to one that it is in.
     pub folder: PathBuf,
     /// What the list of mounts names as the source of the tree.
     pub source: String,
@@ -23,6 +25,8 @@ pub struct Place {
     pub room_of: Option<PathBuf>,
     /// Where the mount listens for those who ask for commits and snapshots.
     pub control: Option<PathBuf>,
+    /// It and those above it that go with it, the innermost first, where nothing else is in them.
+    pub(crate) go_when_empty: Vec<PathBuf>,
 }
 
 impl Place {
@@ -35,7 +39,30 @@ impl Place {
             durability: Durability::OnUnmount,
             room_of: None,
             control: None,
+            go_when_empty: Vec::new(),
         }
+    }
+
+    /// Makes the folder.
+    pub fn make(&self) -> Result<()> {
+        loop {
+            match create_private_folders(&self.folder) {
+                // The last one in those above it has just gone.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                made => {
+                    let failed = |error| sapwood::Error::io("make a folder", error);
+                    return made.map_err(|error| failed(error).in_file(&self.folder));
+                }
+            }
+        }
+    }
+
+    /// Takes the folder away, where the container has ended and no tree is mounted there any more.
+    pub fn remove(&self) -> Result<()> {
+        let trees = self.trees();
+        entries(&trees)?.iter().try_for_each(|tree| remove(tree, fs::remove_dir))?;
+        remove(&trees, fs::remove_dir)?;
+        self.remove_if_empty()
     }
 
     /// Where the tree is mounted.
@@ -68,13 +95,6 @@ impl Place {
         self.bundle().join("pid")
     }
 
-    /// Whether anything is there that a container has while it runs.
-    pub(crate) fn has_leftovers(&self) -> bool {
-        let all =
-            [self.rootfs(), self.bundle(), self.sources(), self.state(), self.trees(), self.log()];
-        all.iter().any(|path| is_there(path))
-    }
-
     /// Files that must reach no disk.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.bundle().join("secrets")
@@ -96,15 +116,22 @@ impl Place {
         for folder in [self.bundle(), self.sources(), self.state()] {
             remove(&folder, fs::remove_dir_all)?;
         }
-        remove(&self.log(), fs::remove_file)
+        remove(&self.log(), fs::remove_file)?;
+        self.remove_if_empty()
     }
-}
 
-/// What a container has in its folder while it runs is there, or cannot be looked at, as a mount whose server is
-/// gone.
-fn is_there(path: &Path) -> bool {
-    fs::symlink_metadata(path)
-        .map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+    fn remove_if_empty(&self) -> Result<()> {
+        for folder in &self.go_when_empty {
+            match fs::remove_dir(folder) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => break,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|error| {
+                    sapwood::Error::io("clear up after a container", error).in_file(folder)
+                })?,
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {

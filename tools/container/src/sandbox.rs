@@ -95,6 +95,7 @@ impl Sandbox {
         report: Reporter,
     ) -> Result<Sandbox> {
         expect_root()?;
+        place.make()?;
         // Before there is a mount that nobody would take away.
         let mut guard = Guard::start(runtime, place, &id)?;
         let mount = match serve(runtime, files, place, job, &id, report) {

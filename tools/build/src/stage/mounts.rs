@@ -192,9 +192,9 @@ impl Mounted {
                 }
                 What::Cache { id, sharing, permissions, owner } => {
                     let kept = keep(stage.build.store, id, *sharing, *permissions, *owner)?;
-                    let path = kept.path.clone();
+                    let directory = Arc::clone(&kept.directory);
                     self.kept.push(kept);
-                    Content::Host(path)
+                    Content::Opened(directory)
                 }
                 What::Memory { size_bytes } => {
                     Content::Memory { size_bytes: *size_bytes, permissions: 0o1777 }

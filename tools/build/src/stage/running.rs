@@ -15,7 +15,6 @@ use crate::cache::Inputs;
 use crate::containerfile::{CommandLine, Instruction, Network, Run};
 use crate::error::{Cause, Stop};
 use crate::event::{Event, Outcome, Stream};
-use crate::workshop::remove_folder;
 
 /// How much of what a program writes is told at once.
 const OUTPUT_BYTES: usize = 8 << 10;
@@ -64,9 +63,8 @@ impl StageBuild<'_> {
                 Network::Default | Network::Host => JobNetwork::Host,
             };
             let mut job = Job { process, network, ..Job::default() };
-            let folder = stage.workshop()?.folder();
-            let mut place = Place::in_folder(&folder);
-            place.room_of = Some(stage.build.store.path().to_owned());
+            let place = stage.workshop()?.place()?;
+            place.make()?;
             let mut mounted = Mounted::default();
             let ran = mounted.all(stage, &mounts, &place, &mut job).and_then(|()| {
                 if let Some((name, script)) = called.script {
@@ -84,7 +82,7 @@ impl StageBuild<'_> {
                 stage.execute(&job, &place)
             });
             let ended = mounted.end();
-            let removed = remove_folder(&folder);
+            let removed = place.remove();
             ran?;
             ended?;
             removed?;

@@ -1,11 +1,10 @@
 //! `logs`: writes what a detached container said to standard output.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::thread;
 use std::time::Duration;
 
-use sapwood_container::{Status, container, output_file};
+use sapwood_container::{Status, container, output};
 use serde::Serialize;
 
 use crate::args::LogsArgs;
@@ -33,12 +32,8 @@ impl Report for Said<'_> {
 pub fn run(args: &LogsArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let mut is_running = container(&store, &args.name)?.status == Status::Running;
-    let path = output_file(&store, &args.name)?;
-    let mut said = match File::open(&path) {
-        // It was never detached.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        opened => Some(opened.map_err(CliError::file("read what a container said", &path))?),
-    };
+    // There is none where it was never detached.
+    let mut said = output(&store, &args.name)?;
     let mut bytes = 0;
     while let Some(said) = &mut said {
         let mut stdout = io::stdout();

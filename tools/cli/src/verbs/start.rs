@@ -1,14 +1,11 @@
 //! `start`: runs the process of a container, in the foreground or by a process of its own.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use sapwood_container::{
-    Error, HeldContainer, RunningContainer, Streams, expect_root, hold, output_file,
-};
+use sapwood_container::{Error, HeldContainer, RunningContainer, Streams, expect_root, hold};
 use sapwood_fuse::Reporter;
 use serde::Serialize;
 
@@ -59,10 +56,9 @@ fn hold_and_start(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
     if !args.ready {
         return foreground(held, signals, context);
     }
-    let path = output_file(&store, &args.name)?;
-    let background = Background::open(Some(&path))?;
-    let failed = || CliError::file("keep what a container says", &path);
-    let output = OpenOptions::new().create(true).append(true).open(&path).map_err(failed())?;
+    let output = held.output()?;
+    let failed = || CliError::file("keep what a container says", &args.name);
+    let background = Background::to(output.try_clone().map_err(failed())?)?;
     let streams = Streams {
         stdin: Stdio::null(),
         stdout: output.try_clone().map_err(failed())?.into(),

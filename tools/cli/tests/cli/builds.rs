@@ -198,7 +198,9 @@ fn a_killed_build_leaves_nothing() {
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
     wait_until("the end of the program", &|| !runs(&endless));
-    wait_until("the end of the mounts", &|| mounts_below(&place.store()).is_empty());
+    wait_until("the end of the mounts", &|| {
+        mounts_below(&super::containers::run_folder(&place)).is_empty()
+    });
     assert_eq!(space_of("build cache"), (2, 0, true));
 
     let text = text.replace("while :; do sleep 0.05; done", "echo > /also");
@@ -206,7 +208,7 @@ fn a_killed_build_leaves_nothing() {
     let built = place.run(&["build", "-t", "built:1", context.to_str().unwrap()]);
     assert_eq!(built.code, 0, "{}", built.stderr);
     assert!(built.stderr.contains("RUN echo > /made  CACHED"), "{}", built.stderr);
-    assert_eq!(fs::read_dir(place.store().join("building")).unwrap().count(), 0);
+    assert_eq!(super::containers::left_of(&place), [] as [String; 0]);
     let listed = String::from_utf8(place.ok(&["ls"])).unwrap();
     assert!(!listed.contains("building:"), "{listed}");
     place.ok(&["gc"]);

@@ -1,22 +1,25 @@
 //! The folder of a container in its store, and who has it.
 
-use std::fs::{self, File};
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use sapwood::medium::create_private_folders;
+use sapwood::medium::WorkFolder;
 use sapwood::store::Name;
 use sapwood::{Error, ErrorKind, Result, Store};
 use sapwood_fuse::{Durability, control_folder};
 
 use crate::place::Place;
+use crate::run_folder::RunFolder;
 
-/// The folder of a store for its containers.
+/// The folder of a store for its containers. What is in it is believed: it is private.
 const CONTAINERS: &str = "containers";
+/// What a container said when nobody listened, in its folder.
+pub const OUTPUT: &str = "output";
 
 /// Who looks whether somebody has a folder is done before that.
 const LOOKING: Duration = Duration::from_millis(1);
@@ -25,58 +28,58 @@ const LOOKING: Duration = Duration::from_millis(1);
 /// ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
-    _folder: File,
+    folder: WorkFolder,
 }
 
-/// The folder of all containers.
-pub fn all(store: &Store) -> PathBuf {
-    store.path().join(CONTAINERS)
+/// The folder of all containers; `None` where there never was one.
+pub fn all(store: &Store) -> Result<Option<WorkFolder>> {
+    WorkFolder::open(store.path())?.map_or(Ok(None), |store| store.private(CONTAINERS))
 }
 
-/// The folder of one.
-pub fn of(store: &Store, name: &Name) -> PathBuf {
-    all(store).join(name.escaped())
+/// As [`all`]; made where there is none.
+pub fn make_all(store: &Store) -> Result<WorkFolder> {
+    let missing = || Error::new(ErrorKind::NotFound, "open a store").in_file(store.path());
+    WorkFolder::open(store.path())?.ok_or_else(missing)?.make_private(CONTAINERS)
 }
 
-/// Where what a container says goes when nobody listens.
-pub fn output(store: &Store, name: &Name) -> PathBuf {
-    of(store, name).join("output")
+/// The folder of one; `None` where there is none.
+pub fn of(store: &Store, name: &Name) -> Result<Option<WorkFolder>> {
+    all(store)?.map_or(Ok(None), |all| all.private(name.escaped()))
 }
 
 /// Where a container runs.
-pub fn place(store: &Store, name: &Name, durability: Durability) -> Place {
+pub fn place(run: &RunFolder, store: &Store, name: &Name, durability: Durability) -> Place {
     Place {
-        folder: of(store, name),
         // By this `umount` finds the server.
         source: format!("{}:{name}", store.path().display()),
         durability,
-        room_of: Some(store.path().to_owned()),
         control: Some(control_folder(store.path(), name)),
+        ..run.container(name.escaped())
     }
 }
 
 impl Lock {
-    /// Takes the folder, which is made.
+    /// Takes the folder of a container, which is made.
     ///
     /// Errors: [`ErrorKind::Locked`] where somebody has it: the container runs.
-    pub fn take(folder: &Path, name: &Name) -> Result<Lock> {
-        Lock::take_if_free(folder)?.ok_or_else(|| {
+    pub fn take(store: &Store, name: &Name) -> Result<Lock> {
+        Lock::take_if_free(&make_all(store)?, name.escaped())?.ok_or_else(|| {
             let error = Error::new(ErrorKind::Locked, "lock a container");
             error.about("container", format!("{name}, which runs"), "one that does not")
         })
     }
 
-    /// Takes the folder, which is made; none where somebody has it.
-    pub fn take_if_free(folder: &Path) -> Result<Option<Lock>> {
-        let failed = |error: io::Error| Error::io("lock a container", error).in_file(folder);
+    /// Takes the folder of this name in that of all containers, which is made; none where somebody has it.
+    pub fn take_if_free(all: &WorkFolder, name: impl AsRef<OsStr>) -> Result<Option<Lock>> {
+        let name = name.as_ref();
         loop {
-            create_private_folders(folder).map_err(failed)?;
-            let opened = match File::open(folder) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                opened => opened.map_err(failed)?,
-            };
-            match flock(&opened, FlockOperation::NonBlockingLockExclusive) {
-                Err(Errno::WOULDBLOCK) if is_held(&opened).map_err(failed)? => return Ok(None),
+            let folder = all.make_private(name)?;
+            let failed =
+                |error: io::Error| Error::io("lock a container", error).in_file(folder.path());
+            match flock(folder.as_file(), FlockOperation::NonBlockingLockExclusive) {
+                Err(Errno::WOULDBLOCK) if is_held(folder.as_file()).map_err(failed)? => {
+                    return Ok(None);
+                }
                 Err(Errno::WOULDBLOCK) => {
                     thread::sleep(LOOKING);
                     continue;
@@ -84,20 +87,21 @@ impl Lock {
                 locked => locked.map_err(|error| failed(error.into()))?,
             }
             // Whoever had it before may have removed it.
-            if is_same(&opened, folder).map_err(failed)? {
-                return Ok(Some(Lock { _folder: opened }));
+            if all.has(name, folder.as_file())? {
+                return Ok(Some(Lock { folder }));
             }
         }
     }
 
-    /// Whether somebody has the folder.
-    pub fn is_taken(folder: &Path) -> Result<bool> {
-        let failed = |error: io::Error| Error::io("look at a container", error).in_file(folder);
-        let opened = match File::open(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            opened => opened.map_err(failed)?,
-        };
-        is_held(&opened).map_err(failed)
+    /// Whether somebody has a folder.
+    pub fn is_taken(folder: &WorkFolder) -> Result<bool> {
+        is_held(folder.as_file())
+            .map_err(|error| Error::io("look at a container", error).in_file(folder.path()))
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &WorkFolder {
+        &self.folder
     }
 }
 
@@ -113,15 +117,6 @@ fn is_held(opened: &File) -> io::Result<bool> {
     }
 }
 
-fn is_same(opened: &File, folder: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    match fs::metadata(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        found => Ok(number(found?) == number(opened.metadata()?)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,19 +125,21 @@ mod tests {
     #[test]
     fn who_only_looks_keeps_nobody_from_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let looks = File::open(folder.path()).unwrap();
-        flock(&looks, FlockOperation::LockShared).unwrap();
-        assert!(!Lock::is_taken(folder.path()).unwrap());
+        let all = WorkFolder::open(folder.path()).unwrap().unwrap();
+        let one = all.make_private("one").unwrap();
+        flock(one.as_file(), FlockOperation::LockShared).unwrap();
+        let looks = all.private("one").unwrap().unwrap();
+        assert!(!Lock::is_taken(&looks).unwrap());
         thread::scope(|scope| {
-            let taken = scope.spawn(|| Lock::take_if_free(folder.path()).unwrap());
+            let taken = scope.spawn(|| Lock::take_if_free(&all, "one").unwrap());
             thread::sleep(Duration::from_millis(20));
-            drop(looks);
+            drop(one);
             assert!(taken.join().unwrap().is_some());
         });
-        let lock = Lock::take_if_free(folder.path()).unwrap();
-        assert!(Lock::is_taken(folder.path()).unwrap());
-        assert!(Lock::take_if_free(folder.path()).unwrap().is_none());
+        let lock = Lock::take_if_free(&all, "one").unwrap();
+        assert!(Lock::is_taken(&looks).unwrap());
+        assert!(Lock::take_if_free(&all, "one").unwrap().is_none());
         drop(lock);
-        assert!(!Lock::is_taken(folder.path()).unwrap());
+        assert!(!Lock::is_taken(&looks).unwrap());
     }
 }

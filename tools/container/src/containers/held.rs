@@ -1,5 +1,7 @@
 //! A container that this process has, and nobody else: made, or found, to be started.
 
+use std::fs::File;
+
 use oci_spec::image::ImageConfiguration;
 use sapwood::files::{Files, FilesOptions};
 use sapwood::store::Name;
@@ -12,6 +14,7 @@ use super::remove::{clear, remove_held};
 use super::running::RunningContainer;
 use crate::error::Result;
 use crate::job::Streams;
+use crate::run_folder::RunFolder;
 use crate::runtime::Runtime;
 use crate::sandbox::Sandbox;
 use crate::settings::Settings;
@@ -56,16 +59,11 @@ pub fn create(store: &Store, new: &NewContainer<'_>) -> sapwood::Result<HeldCont
     let process = new.settings.process(config);
     // Before there is a container that no process could ever run in.
     process.check()?;
-    let folder = folder::of(store, &name);
-    let lock = Lock::take(&folder, &name)?;
+    let lock = Lock::take(store, &name)?;
     let volume = store.fork_snapshot(new.snapshot, name.as_str())?;
     // What is there of a container that had the name before.
     clear(store, &name)?;
-    match std::fs::remove_file(folder::output(store, &name)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        removed => removed
-            .map_err(|error| sapwood::Error::io("make a container", error).in_file(&folder))?,
-    }
+    lock.folder().remove_file(folder::OUTPUT)?;
     let record = Record {
         image: new.image.to_owned(),
         image_layer: new.snapshot.layer_id().to_string(),
@@ -81,7 +79,7 @@ pub fn create(store: &Store, new: &NewContainer<'_>) -> sapwood::Result<HeldCont
         runtime: None,
         runtime_id: None,
     };
-    record.write(&folder)?;
+    record.write(lock.folder())?;
     Ok(HeldContainer { name, store: store.clone(), record, volume, lock })
 }
 
@@ -91,12 +89,12 @@ pub fn create(store: &Store, new: &NewContainer<'_>) -> sapwood::Result<HeldCont
 /// Errors: [`sapwood::ErrorKind::NotFound`]; [`sapwood::ErrorKind::Locked`] where it runs.
 pub fn hold(store: &Store, name: &str) -> sapwood::Result<HeldContainer> {
     let name = Name::new(name)?;
-    let folder = folder::of(store, &name);
-    let Some(_) = Record::read(&folder)? else {
+    let found = folder::of(store, &name)?.map_or(Ok(None), |folder| Record::read(&folder))?;
+    if found.is_none() {
         return Err(missing(name.as_str(), "of which there is no record"));
-    };
-    let lock = Lock::take(&folder, &name)?;
-    let record = Record::read(&folder)?;
+    }
+    let lock = Lock::take(store, &name)?;
+    let record = Record::read(lock.folder())?;
     let record = record.ok_or_else(|| missing(name.as_str(), "which was removed"))?;
     clear(store, &name)?;
     let volume = store.open_volume(name.as_str())?;
@@ -120,7 +118,6 @@ impl HeldContainer {
     /// Errors: as [`Sandbox::start`]; the record says so, and the container stays.
     pub fn start(self, streams: Streams, report: Reporter) -> Result<RunningContainer> {
         let HeldContainer { name, store, mut record, volume, lock } = self;
-        let folder = folder::of(&store, &name);
         let start = || {
             let runtime = Runtime::find(record.settings.runtime.as_deref())?;
             let id = format!("sapwood-{}", &LayerId::random()?.to_string()[..16]);
@@ -129,29 +126,34 @@ impl HeldContainer {
             (record.error, record.lost) = (None, None);
             record.runtime = Some(runtime.name().to_owned());
             record.runtime_id = Some(id.clone());
-            record.write(&folder)?;
+            record.write(lock.folder())?;
             let files = Files::open(volume, FilesOptions::default())?;
             let job = record.settings.job(&record.process, name.as_str());
             let durability = match record.settings.is_temporary {
                 true => Durability::OnUnmount,
                 false => Durability::OnSync,
             };
-            let place = folder::place(&store, &name, durability);
+            let place = folder::place(&RunFolder::make(&store)?, &store, &name, durability);
             Sandbox::start_as(id, &runtime, files, &place, &job, streams, report)
         };
         match start() {
-            Ok(sandbox) => Ok(RunningContainer { sandbox, store, name, folder, record, lock }),
+            Ok(sandbox) => Ok(RunningContainer { sandbox, store, name, record, lock }),
             Err(error) => {
                 record.finished = Some(now());
                 record.exit_code = Some(error.exit_code());
                 record.error = Some(error.to_string());
-                record.write(&folder)?;
+                record.write(lock.folder())?;
                 if record.settings.is_temporary {
                     remove_held(&store, &name, lock)?;
                 }
                 Err(error)
             }
         }
+    }
+
+    /// A file for what it says where nobody listens.
+    pub fn output(&self) -> sapwood::Result<File> {
+        self.lock.folder().append(folder::OUTPUT)
     }
 
     /// Gives it back without starting it, durably.

@@ -1,10 +1,11 @@
 //! Which containers there are, and what they do.
 
-use std::path::PathBuf;
+use std::fs::File;
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sapwood::medium::{OpenMode, WorkFolder};
 use sapwood::store::Name;
 use sapwood::{Error, ErrorKind, NameEntry, NameKind, NamesLeft, Result, Store};
 use sapwood_fuse::{Durability, RunningMount, control_folder};
@@ -13,6 +14,7 @@ use super::folder::{self, Lock};
 use super::record::{Record, missing};
 use super::remove::clear_if_ended;
 use crate::place::Place;
+use crate::run_folder::RunFolder;
 use crate::runtime::Runtime;
 
 /// How often somebody who waits looks.
@@ -48,15 +50,13 @@ pub enum Status {
 pub fn list(store: &Store) -> Result<Vec<Container>> {
     let mut containers = Vec::new();
     // Most stores have none.
-    if !folder::all(store).exists() {
-        return Ok(containers);
-    }
+    let Some(all) = folder::all(store)? else { return Ok(containers) };
     let NamesLeft { names, damaged } = store.names_left()?;
     let sound = names.into_iter().map(|entry| (entry.name, entry.kind));
     // A container is one though its volume cannot be found any more.
-    let all = sound.chain(damaged.into_iter().map(|damaged| (damaged.name, damaged.kind)));
-    for (name, _) in all.filter(|(_, kind)| *kind == NameKind::Volume) {
-        if let Some(container) = find(store, &Name::new(name)?)? {
+    let names = sound.chain(damaged.into_iter().map(|damaged| (damaged.name, damaged.kind)));
+    for (name, _) in names.filter(|(_, kind)| *kind == NameKind::Volume) {
+        if let Some(container) = find(&all, &Name::new(name)?)? {
             containers.push(container);
         }
     }
@@ -68,14 +68,12 @@ pub fn list(store: &Store) -> Result<Vec<Container>> {
 /// ever written there.
 pub fn unfinished(store: &Store) -> Result<Vec<String>> {
     let mut unfinished = Vec::new();
-    if !folder::all(store).exists() {
-        return Ok(unfinished);
-    }
+    let Some(all) = folder::all(store)? else { return Ok(unfinished) };
     for entry in store.names_left()?.names {
-        let folder = folder::of(store, &Name::new(entry.name.as_str())?);
+        let name = Name::new(entry.name.as_str())?;
         // A folder may be left of a container that had the name before, so the volume need not be one.
         if entry.kind == NameKind::Volume
-            && folder.exists()
+            && let Some(folder) = all.private(name.escaped())?
             && !Lock::is_taken(&folder)?
             && Record::read(&folder)?.is_none()
             && is_untouched(store, &entry)
@@ -103,7 +101,7 @@ fn is_untouched(store: &Store, volume: &NameEntry) -> bool {
 /// Errors: [`sapwood::ErrorKind::NotFound`]; as [`list`].
 pub fn container(store: &Store, name: &str) -> Result<Container> {
     store.resolve(name)?;
-    let found = find(store, &Name::new(name)?)?;
+    let found = folder::all(store)?.map_or(Ok(None), |all| find(&all, &Name::new(name)?))?;
     found.ok_or_else(|| missing(name, "of which there is no record"))
 }
 
@@ -135,9 +133,8 @@ pub fn signal(store: &Store, name: &str, signal: &str) -> crate::Result<()> {
 /// committed.
 pub fn wait_for_end(store: &Store, name: &str, time: Duration) -> Result<bool> {
     let name = Name::new(name)?;
-    let folder = folder::of(store, &name);
     let began = Instant::now();
-    while Lock::is_taken(&folder)? {
+    while folder::of(store, &name)?.map_or(Ok(false), |folder| Lock::is_taken(&folder))? {
         if let Some(mut mount) = waiting_for_room(store, &name)? {
             // There may be some by now.
             mount.flush().map_err(|error| unwritten(&name, &error))?;
@@ -160,21 +157,28 @@ pub fn give_up_commit(store: &Store, name: &str) -> Result<bool> {
     }
 }
 
-/// Where what a container says goes when it was started with nobody to listen.
-pub fn output_file(store: &Store, name: &str) -> Result<PathBuf> {
-    Ok(folder::output(store, &Name::new(name)?))
+/// What a container said since it was started with nobody to listen; `None` where it never was.
+pub fn output(store: &Store, name: &str) -> Result<Option<File>> {
+    let Some(folder) = folder::of(store, &Name::new(name)?)? else { return Ok(None) };
+    match folder.file(folder::OUTPUT, OpenMode::Read) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        output => output.map(Some),
+    }
 }
 
 /// The runtime of a container that runs, what that calls it, and where it runs.
 pub(super) fn running(store: &Store, container: &Container) -> Result<(Runtime, String, Place)> {
-    let (Status::Running, Some(runtime), Some(id)) =
-        (container.status, &container.record.runtime, &container.record.runtime_id)
-    else {
+    let (Status::Running, Some(runtime), Some(id), Some(run)) = (
+        container.status,
+        &container.record.runtime,
+        &container.record.runtime_id,
+        RunFolder::find(store)?,
+    ) else {
         let found = format!("{}, which does not run", container.name);
         return Err(Error::invalid("reach a container", "container", found, "one that runs"));
     };
     let name = Name::new(container.name.as_str())?;
-    let place = folder::place(store, &name, Durability::OnSync);
+    let place = folder::place(&run, store, &name, Durability::OnSync);
     Ok((Runtime::find(Some(runtime))?, id.clone(), place))
 }
 
@@ -191,8 +195,8 @@ fn unwritten(name: &Name, error: &Error) -> Error {
         .about("commit", error.to_string(), expected)
 }
 
-fn find(store: &Store, name: &Name) -> Result<Option<Container>> {
-    let folder = folder::of(store, name);
+fn find(all: &WorkFolder, name: &Name) -> Result<Option<Container>> {
+    let Some(folder) = all.private(name.escaped())? else { return Ok(None) };
     // In this order: one that ends in between is told as running, and never as killed.
     let is_running = Lock::is_taken(&folder)?;
     let Some(record) = Record::read(&folder)? else { return Ok(None) };

@@ -15,8 +15,7 @@ pub use differences::{Letter, differences};
 pub use exec::{Exec, ExecSettings, exec};
 pub use held::{HeldContainer, NewContainer, create, hold};
 pub use list::{
-    Container, Status, container, give_up_commit, list, output_file, signal, unfinished,
-    wait_for_end,
+    Container, Status, container, give_up_commit, list, output, signal, unfinished, wait_for_end,
 };
 pub use record::Record;
 pub use remove::{clear_killed, remove, remove_record, remove_stale};

@@ -3,11 +3,10 @@
 //! It is derived bookkeeping: a container is its volume, and one whose record is gone still knows
 //! its image. A record whose volume is gone means nothing.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::Read;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use sapwood::medium::{OpenMode, WorkFolder};
 use sapwood::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +15,6 @@ use crate::settings::Settings;
 
 /// Where it stands in the folder of a container.
 const FILE: &str = "record.json";
-/// How it is called while it is written.
-const ASIDE: &str = "record.tmp";
 /// Longer ones are refused: they are read whole.
 const BYTES_MAX: u64 = 16 << 20;
 
@@ -57,25 +54,21 @@ impl Record {
     /// Reads the record in the folder of a container; `None` where there is none.
     ///
     /// Errors: [`ErrorKind::Corrupt`] for one that cannot be understood.
-    pub fn read(folder: &Path) -> Result<Option<Record>> {
-        let path = folder.join(FILE);
-        let failed = |error| Error::io("read the record of a container", error).in_file(&path);
-        let length = match fs::metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            found => found.map_err(failed)?.len(),
+    pub fn read(folder: &WorkFolder) -> Result<Option<Record>> {
+        let path = folder.path().join(FILE);
+        let operation = "read the record of a container";
+        let mut bytes = Vec::new();
+        let read = match folder.file(FILE, OpenMode::Read) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?.take(BYTES_MAX + 1).read_to_end(&mut bytes),
         };
+        read.map_err(|error| Error::io(operation, error).in_file(&path))?;
         let bad = |found: String, expected| {
-            let operation = "read the record of a container";
             Err(Error::corrupt(operation, "record", found, expected).in_file(&path))
         };
-        if length > BYTES_MAX {
-            return bad(format!("{length} bytes"), "at most 16 MiB");
+        if bytes.len() as u64 > BYTES_MAX {
+            return bad("a longer one".to_owned(), "at most 16 MiB");
         }
-        let bytes = match fs::read(&path) {
-            // It was removed between the two.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            bytes => bytes.map_err(failed)?,
-        };
         match serde_json::from_slice(&bytes) {
             Ok(record) => Ok(Some(record)),
             Err(error) => bad(error.to_string(), "one that this version writes"),
@@ -83,15 +76,11 @@ impl Record {
     }
 
     /// Writes it: after a crash the one before is there, or this one.
-    pub fn write(&self, folder: &Path) -> Result<()> {
-        let aside = folder.join(ASIDE);
-        let write = || {
-            let mut file = File::create(&aside)?;
-            file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            fs::rename(&aside, folder.join(FILE))
+    pub fn write(&self, folder: &WorkFolder) -> Result<()> {
+        let failed = |error: serde_json::Error| {
+            Error::io("write the record of a container", error.into()).in_file(folder.path())
         };
-        let failed = |error| Error::io("write the record of a container", error);
-        write().map_err(|error| failed(error).in_file(folder))
+        folder.replace(FILE, &serde_json::to_vec_pretty(self).map_err(failed)?)
     }
 }
 

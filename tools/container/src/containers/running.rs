@@ -1,7 +1,5 @@
 //! A container while its process runs.
 
-use std::path::PathBuf;
-
 use sapwood::Store;
 use sapwood::store::Name;
 use sapwood_fuse::{LastCommit, Unmounter};
@@ -18,7 +16,6 @@ pub struct RunningContainer {
     pub(super) sandbox: Sandbox,
     pub(super) store: Store,
     pub(super) name: Name,
-    pub(super) folder: PathBuf,
     pub(super) record: Record,
     pub(super) lock: Lock,
 }
@@ -69,7 +66,7 @@ impl RunningContainer {
                 self.record.error = Some(error.to_string());
             }
         }
-        let written = self.record.write(&self.folder);
+        let written = self.record.write(self.lock.folder());
         let code = ended.and(ran)?;
         written?;
         Ok(code)

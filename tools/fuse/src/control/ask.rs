@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -11,8 +10,9 @@ use std::path::{Path, PathBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sapwood::{Annotations, Error, ErrorKind, LayerId, Result};
 
+use super::folder::SocketFolder;
 use super::message::Message;
-use super::{Elsewhere, SOCKET, elsewhere};
+use super::{Elsewhere, elsewhere};
 use crate::barrier;
 use crate::device::FilesystemNumber;
 use crate::mount::covered;
@@ -37,19 +37,8 @@ impl RunningMount {
     ///
     /// Errors: what the host says, as when the mount is another user's.
     pub fn find(folder: &Path) -> Result<Option<RunningMount>> {
-        let stream = match connect(folder) {
-            Ok(stream) => stream,
-            // No socket, or one whose server died.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                ) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(Error::io("ask a mount", error).in_file(folder)),
-        };
+        let Some(found) = SocketFolder::find(folder)? else { return Ok(None) };
+        let Some(Some(stream)) = found.with_socket(connect)? else { return Ok(None) };
         let mut mount = RunningMount {
             stream: BufReader::new(stream),
             folder: folder.to_owned(),
@@ -252,9 +241,12 @@ impl RunningMount {
     }
 }
 
-fn connect(folder: &Path) -> io::Result<UnixStream> {
-    let opened = File::open(folder)?;
-    UnixStream::connect(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()))
+/// Connects to a socket; `None` to one whose server died.
+fn connect(socket: &Path) -> io::Result<Option<UnixStream>> {
+    match UnixStream::connect(socket) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(None),
+        connected => connected.map(Some),
+    }
 }
 
 /// Whether the kernel refused because the mount is another user's.

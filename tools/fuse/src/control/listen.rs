@@ -1,9 +1,7 @@
 //! The mount's side.
 
-use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::net::Shutdown;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,8 +11,8 @@ use parking_lot::Mutex;
 use sapwood::files::Files;
 use sapwood::{Annotations, Error, Result};
 
+use super::folder::SocketFolder;
 use super::message::Message;
-use super::{SOCKET, folder};
 use crate::device::{FilesystemNumber, path_bytes};
 use crate::ending::{Ending, Told};
 use crate::live::Live;
@@ -25,7 +23,7 @@ const ASKERS_MAX: usize = 64;
 /// The socket of a mount, and who is being served through it.
 #[derive(Debug)]
 pub struct Control {
-    socket: PathBuf,
+    folder: SocketFolder,
     listener: Arc<UnixListener>,
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
@@ -50,7 +48,7 @@ impl Control {
         number: FilesystemNumber,
     ) -> Result<Control> {
         let failed = |error| Error::io("listen for askers", error).in_file(folder);
-        let (listener, socket) = bind(folder).map_err(failed)?;
+        let (listener, folder) = bind(folder)?;
         let listener = Arc::new(listener);
         let shared = Arc::new(Shared {
             live,
@@ -66,15 +64,14 @@ impl Control {
                 move || accept(&listener, &shared)
             })
             .map_err(failed)?;
-        Ok(Control { socket, listener, shared, thread })
+        Ok(Control { folder, listener, shared, thread })
     }
 
     /// Serves nobody any more: those who wait have been told how the mount ended.
     pub fn end(self) {
         // First the name, so that nobody comes to a socket where nobody answers. Without it the
         // next mount replaces the socket, so a failure costs nothing.
-        let _ = fs::remove_file(&self.socket);
-        let _ = self.socket.parent().map(fs::remove_dir);
+        let _ = self.folder.remove();
         let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
         // A thread that panicked has said so, and holds nothing.
         let _ = self.thread.join();
@@ -87,17 +84,13 @@ impl Control {
 }
 
 /// A socket in `folder`, reached through a descriptor: paths of sockets end at 108 bytes.
-fn bind(folder: &Path) -> io::Result<(UnixListener, PathBuf)> {
-    let askers = folder::create(folder)?;
-    let socket = folder.join(SOCKET);
-    match fs::remove_file(&socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let opened = File::open(folder)?;
-    let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()))?;
-    folder::open(&socket, askers)?;
-    Ok((listener, socket))
+fn bind(folder: &Path) -> Result<(UnixListener, SocketFolder)> {
+    let (made, askers) = SocketFolder::make(folder)?;
+    made.remove_socket()?;
+    let bound = UnixListener::bind(made.socket());
+    let listener = bound.map_err(|error| Error::io("listen for askers", error).in_file(folder))?;
+    made.open_to(askers)?;
+    Ok((listener, made))
 }
 
 fn accept(listener: &UnixListener, shared: &Arc<Shared>) {

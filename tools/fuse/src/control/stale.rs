@@ -1,28 +1,24 @@
 //! What mounts leave in a store whose server was killed.
 
 use std::collections::HashMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
+use sapwood::medium::WorkFolder;
 use sapwood::store::Name;
-use sapwood::{Error, ErrorKind, Result, Store};
+use sapwood::{ErrorKind, Result, Store};
 
-use super::{MOUNTS, RunningMount, SOCKET, control_folder};
+use super::folder::SocketFolder;
+use super::{MOUNTS, RunningMount, control_folder};
 
 /// Removes the sockets of mounts whose server was killed. How many there were. With `dry_run` they are
 /// counted only, and no volume is opened, which would recover it.
 ///
 /// Errors: what the host says, as when a mount is another user's.
 pub fn remove_stale_sockets(store: &Store, dry_run: bool) -> Result<u64> {
-    let all = store.path().join(MOUNTS);
-    let failed = |error| Error::io("list mounts", error).in_file(&all);
-    let entries = match fs::read_dir(&all) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        entries => entries.map_err(failed)?,
-    };
-    let folders: Vec<PathBuf> =
-        entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect::<Result<_>>()?;
+    let opened = WorkFolder::open(store.path())?;
+    let Some(all) = opened.map_or(Ok(None), |store| store.shared(MOUNTS))? else { return Ok(0) };
+    let names = all.names()?.into_iter();
+    let folders: Vec<PathBuf> = names.map(|name| all.path().join(name)).collect();
     let mut removed = 0;
     let mut volumes = HashMap::new();
     if !folders.is_empty() {
@@ -50,7 +46,7 @@ pub fn remove_stale_sockets(store: &Store, dry_run: bool) -> Result<u64> {
 /// Errors: what the host says.
 pub fn remove_stale_socket(store: &Store, name: &Name) -> Result<()> {
     let folder = control_folder(store.path(), name);
-    if !folder.exists() || RunningMount::find(&folder)?.is_some() {
+    if SocketFolder::find(&folder)?.is_none() || RunningMount::find(&folder)?.is_some() {
         return Ok(());
     }
     remove_if_free(store, Some(name.as_str()), &folder).map(drop)
@@ -63,16 +59,7 @@ fn remove_if_free(store: &Store, volume: Option<&str>, folder: &Path) -> Result<
         // One that is damaged nobody can serve.
         held => held.and_then(Result::ok),
     };
-    remove(folder)?;
+    SocketFolder::find(folder)?.map_or(Ok(()), SocketFolder::remove)?;
     held.map_or(Ok(()), sapwood::Volume::close)?;
     Ok(true)
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    let socket = fs::remove_file(folder.join(SOCKET)).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    });
-    let removed = socket.and_then(|()| fs::remove_dir(folder));
-    removed.map_err(|error| Error::io("remove what a mount left", error).in_file(folder))
 }

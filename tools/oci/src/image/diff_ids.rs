@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::path::PathBuf;
 
 use rustix::fs::{FlockOperation, flock};
 use sapwood::format::LayerRef;
-use sapwood::{Error, LayerId, Result, Store};
+use sapwood::medium::{OpenMode, WorkFolder};
+use sapwood::{Error, ErrorKind, LayerId, Result, Store};
 
 use crate::Sha256;
 
@@ -43,13 +43,10 @@ pub struct DiffIds(HashMap<Place, Sha256>);
 impl DiffIds {
     /// Reads them.
     pub fn of(store: &Store) -> Result<DiffIds> {
-        let (path, mut bytes) = (path(store), Vec::new());
-        let read = File::open(&path).and_then(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(DiffIds::default()),
-            Err(error) => Err(failed(store)(error)),
-            Ok(_) => Ok(DiffIds(lines(&bytes).filter_map(entry).collect())),
-        }
+        let Some(file) = open(store, OpenMode::Read)? else { return Ok(DiffIds::default()) };
+        let mut bytes = Vec::new();
+        file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(failed(store))?;
+        Ok(DiffIds(lines(&bytes).filter_map(entry).collect()))
     }
 
     /// That of a layer.
@@ -60,20 +57,15 @@ impl DiffIds {
     /// Notes some that were computed. Nothing is synced.
     pub fn note(store: &Store, computed: &[(Place, Sha256)]) -> Result<()> {
         let text: String = computed.iter().map(|(place, diff_id)| line(place, *diff_id)).collect();
-        let file = File::options().append(true).create(true).open(path(store));
-        let write = |mut file: File| {
-            flock(&file, FlockOperation::LockShared)?;
-            file.write_all(text.as_bytes())
-        };
-        file.and_then(write).map_err(failed(store))
+        let missing = || failed(store)(io::ErrorKind::NotFound.into());
+        let mut file = WorkFolder::open(store.path())?.ok_or_else(missing)?.append(FILE)?;
+        let locked = flock(&file, FlockOperation::LockShared).map_err(io::Error::from);
+        locked.and_then(|()| file.write_all(text.as_bytes())).map_err(failed(store))
     }
 
     /// Forgets those of layers that are gone.
     pub fn retain(store: &Store, is_there: &dyn Fn(&str) -> bool) -> Result<()> {
-        let mut file = match File::options().read(true).write(true).open(path(store)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            file => file.map_err(failed(store))?,
-        };
+        let Some(mut file) = open(store, OpenMode::ReadWrite)? else { return Ok(()) };
         let rewrite = |file: &mut File| {
             flock(&*file, FlockOperation::LockExclusive)?;
             let mut bytes = Vec::new();
@@ -111,11 +103,16 @@ fn entry(text: &str) -> Option<(Place, Sha256)> {
     (line(&place, diff_id).trim_end() == text).then_some((place, diff_id))
 }
 
-fn path(store: &Store) -> PathBuf {
-    store.path().join(FILE)
+/// The file; `None` where nothing was noted yet. A link in its place is followed nowhere.
+fn open(store: &Store, mode: OpenMode) -> Result<Option<File>> {
+    let Some(folder) = WorkFolder::open(store.path())? else { return Ok(None) };
+    match folder.file(FILE, mode) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        file => file.map(Some),
+    }
 }
 
 fn failed(store: &Store) -> impl Fn(io::Error) -> Error {
-    let path = path(store);
+    let path = store.path().join(FILE);
     move |error| Error::io("keep the digests of layers", error).in_file(&path)
 }

@@ -8,7 +8,7 @@ use sapwood::{Store, StoreOptions};
 use sapwood_oci::Image;
 use serde_json::{Value, json};
 
-use super::{expect, place, spawn, status, text, wait_for};
+use super::{expect, left_of, place, spawn, status, text, wait_for};
 use crate::json::expect_fields;
 use crate::support::{Place, Said};
 
@@ -301,9 +301,7 @@ fn who_is_not_root_is_told_so_before_anything_is_made() {
     expect(&run(&["build", "context"]), 2, told);
     let listed = text(run(&["ls"]).stdout);
     assert!(!listed.contains("container") && !listed.contains(" volume "), "{listed}");
-    assert!(
-        fs::read_dir(place.store().join("building")).map_or(true, |mut left| left.next().is_none())
-    );
+    assert_eq!(left_of(&place), [] as [String; 0]);
     fs::write(place.path("context/Containerfile"), "FROM base:1\nCOPY --chown=3:4 . /x\n").unwrap();
     assert_eq!(run(&["build", "-t", "made:1", "context"]).code, 0);
     // It was told as a directory that could not be read.

@@ -1,5 +1,6 @@
 //! Containers by the command.
 
+mod attacks;
 mod crashes;
 mod crowd;
 mod full;
@@ -7,14 +8,14 @@ mod life;
 mod options;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::Pid;
 use sapwood::files::{Files, FilesOptions, NewFile, Paths};
 use sapwood::{Annotations, Replace, Store, StoreOptions};
-use sapwood_container::Runtime;
+use sapwood_container::{RunFolder, Runtime};
 use sapwood_oci::{Configuration, publish};
 use serde_json::json;
 
@@ -107,25 +108,35 @@ pub fn processes() -> Vec<u32> {
     entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).collect()
 }
 
+/// Where what runs over trees of a store has what it needs.
+pub fn run_folder(place: &Place) -> PathBuf {
+    let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
+    RunFolder::make(&store).unwrap().path().to_owned()
+}
+
 /// The processes that have to do with a store, as they were called.
 pub fn processes_of(place: &Place) -> Vec<String> {
     let words = |process| {
         let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
         String::from_utf8_lossy(&words).replace('\0', " ")
     };
-    let store = place.store();
-    let store = store.to_str().unwrap();
-    processes().into_iter().map(words).filter(|words| words.contains(store)).collect()
+    let (store, run) = (place.store(), run_folder(place));
+    let is_of = |words: &String| {
+        [&store, &run].into_iter().any(|folder| words.contains(folder.to_str().unwrap()))
+    };
+    processes().into_iter().map(words).filter(is_of).collect()
 }
 
 /// What of a container still is on this machine besides its volume and its record: mounts, processes,
 /// what its runtime remembers.
 pub fn left_of(place: &Place) -> Vec<String> {
-    let store = place.store();
+    let (store, run) = (place.store(), run_folder(place));
     let store = store.to_str().unwrap();
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let is_of = |line: &&str| line.contains(store) || line.contains(run.to_str().unwrap());
     let mut left = processes_of(place);
-    left.extend(mounts.lines().filter(|line| line.contains(store)).map(str::to_owned));
+    left.extend(mounts.lines().filter(is_of).map(str::to_owned));
+    left.extend(run.exists().then(|| run.display().to_string()));
     for socket in fs::read_dir(format!("{store}/mounts")).into_iter().flatten() {
         left.push(socket.unwrap().path().display().to_string());
     }
