@@ -81,20 +81,28 @@ impl fmt::Display for Error {
                 if !line.is_empty() {
                     let column = error.position.column.saturating_sub(1) as usize;
                     // As wide as what stands before it: tabs stay tabs.
-                    let indent: String = line
-                        .chars()
-                        .take(column)
-                        .map(|character| if character == '\t' { '\t' } else { ' ' })
-                        .collect();
-                    write!(f, "\n    {line}\n    {indent}^")?;
+                    let before = legible(&line.chars().take(column).collect::<String>());
+                    let indent: String =
+                        before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                    write!(f, "\n    {}\n    {indent}^", legible(line))?;
                 }
                 Ok(())
             }
             Error::Step { file, position, instruction, cause } => {
+                let instruction = legible(instruction);
                 write!(f, "{}:{position}: {instruction}: {cause}", file.display())
             }
         }
     }
+}
+
+/// Text of a Containerfile as it may go to a terminal: what could draw anything anywhere is escaped.
+fn legible(text: &str) -> String {
+    let escape = |c: char| -> String {
+        let is_plain = !c.is_control() || matches!(c, '\t' | '\n');
+        if is_plain { c.into() } else { c.escape_default().collect() }
+    };
+    text.chars().map(escape).collect()
 }
 
 impl fmt::Display for Cause {

@@ -1,10 +1,12 @@
 //! `build`: what it prints, and how it ends.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::Place;
@@ -317,6 +319,73 @@ fn equal_steps_make_equal_images_where_a_time_is_given() {
         let mut command = place.command();
         command.args(["build", "context", "--source-date-epoch", wrong]);
         assert_eq!(command.output().unwrap().status.code(), Some(2), "{wrong}");
+    }
+}
+
+/// What a file of a context says is told where it is wrong, and a link had that be the environment of who built.
+#[test]
+fn what_says_how_to_build_is_in_the_context_or_was_named() {
+    let place = Place::with_store();
+    let context = place.path("context");
+    let file = |name: &str| context.join(name);
+    fs::create_dir_all(file("deep")).unwrap();
+    fs::write(place.path("outside"), "SECRET of somebody\n").unwrap();
+    let build = |more: &[&str]| place.run(&[&["build", "context"], more].concat());
+    let refused = |said: super::support::Said, told: &str| {
+        assert_eq!(said.code, 2, "{}", said.stderr);
+        assert!(said.stderr.contains(told) && !said.stderr.contains("SECRET"), "{}", said.stderr);
+    };
+    let outside = place.path("outside");
+    for target in [&outside, Path::new("../outside"), Path::new("/proc/self/environ")] {
+        for name in ["Containerfile", "deep/File"] {
+            symlink(target, file(name)).unwrap();
+            let named = place.path("context").join(name);
+            let more =
+                if name == "Containerfile" { &[][..] } else { &["-f", named.to_str().unwrap()] };
+            refused(build(more), "a link that leads to nothing in the context");
+            fs::remove_file(file(name)).unwrap();
+        }
+    }
+    // What was named may be anywhere, and a link may lead on inside.
+    let said = build(&["-f", "outside"]);
+    assert!(said.code == 2 && said.stderr.contains("SECRET of somebody"), "{}", said.stderr);
+    fs::write(file("deep/File"), "FROM scratch\nCOPY a* /\n").unwrap();
+    symlink("/deep/File", file("Containerfile")).unwrap();
+    fs::write(file("a"), "").unwrap();
+    fs::write(file("also"), "").unwrap();
+    let listed = |more: &[&str]| {
+        place.ok(&[&["build", "-q", "-t", "made:1", "context"], more].concat());
+        String::from_utf8(place.ok(&["ls", "made:1:/"])).unwrap().replace('\n', " ")
+    };
+    assert_eq!(listed(&[]), "a also ");
+
+    for name in [".dockerignore", ".containerignore", "deep/File.dockerignore"] {
+        let more = if name.starts_with("deep") { &["-f", "context/deep/File"][..] } else { &[] };
+        symlink(&outside, file(name)).unwrap();
+        refused(build(more), "a link that leads to nothing in the context");
+        fs::remove_file(file(name)).unwrap();
+        mkfifoat(CWD, file(name), Mode::RWXU).unwrap();
+        refused(build(more), "not a regular file");
+        fs::remove_file(file(name)).unwrap();
+        fs::File::create(file(name)).unwrap().set_len(600 << 20).unwrap();
+        refused(build(more), "629145600 bytes, expected at most 1048576");
+        fs::write(file(name), "also").unwrap();
+        assert_eq!(listed(more), "a ");
+        fs::remove_file(file(name)).unwrap();
+    }
+    fs::remove_file(file("Containerfile")).unwrap();
+    mkfifoat(CWD, file("Containerfile"), Mode::RWXU).unwrap();
+    refused(build(&[]), "Containerfile: not a regular file");
+    fs::remove_file(file("Containerfile")).unwrap();
+    fs::File::create(file("Containerfile")).unwrap().set_len(2 << 20).unwrap();
+    refused(build(&[]), "Containerfile: 2097152 bytes, expected at most 1048576");
+
+    // Nothing of it steers a terminal.
+    for text in ["FROM scratch\n\tDRAW \x1b[2J \x07\n", "FROM scratch\nCOPY none\x1b[2J /\n"] {
+        fs::write(file("Containerfile"), text).unwrap();
+        let said = build(&[]);
+        assert!(said.stderr.contains("\\u{1b}[2J"), "{}", said.stderr);
+        assert!(!said.stderr.contains('\x1b'), "{}", said.stderr);
     }
 }
 

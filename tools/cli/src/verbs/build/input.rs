@@ -1,8 +1,8 @@
 //! What a build is given: the Containerfile, what of the context is left out, values, secrets.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sapwood::files::Time;
@@ -10,6 +10,7 @@ use sapwood_build::containerfile::CONTAINERFILE_BYTES_MAX;
 use sapwood_build::{CacheUse, Ignore, Options, SOURCE_DATE_EPOCH, Secret};
 use sapwood_oci::Platform;
 
+use super::read;
 use crate::args::BuildArgs;
 use crate::error::{CliError, Result};
 
@@ -18,6 +19,9 @@ const DEFAULT_FILES: [&str; 2] = ["Containerfile", "Dockerfile"];
 /// What says what of the context is left out, the first that is there.
 const IGNORE_FILES: [&str; 2] = [".containerignore", ".dockerignore"];
 
+/// More patterns than people write. Each is held against each file.
+const IGNORE_BYTES_MAX: u64 = 1 << 20;
+
 pub fn options(args: &BuildArgs) -> Result<Options> {
     let context = &args.context;
     if !context.is_dir() {
@@ -25,8 +29,8 @@ pub fn options(args: &BuildArgs) -> Result<Options> {
             format!("{} is not a directory that files could be copied from", context.display());
         return Err(CliError::usage(text));
     }
-    let file = match &args.file {
-        Some(file) => file.clone(),
+    let (file, containerfile) = match &args.file {
+        Some(file) => (file.clone(), given_file(file, context)?),
         None => default_file(context)?,
     };
     let secrets = args.secrets.iter().map(|text| secret(text));
@@ -34,7 +38,7 @@ pub fn options(args: &BuildArgs) -> Result<Options> {
     let source_date_epoch = source_date_epoch(args.source_date_epoch, &mut arguments)?;
     let contexts = args.contexts.iter().map(|(name, path)| (name.clone(), PathBuf::from(path)));
     Ok(Options {
-        containerfile: read(&file)?,
+        containerfile,
         ignore: ignore(&file, context)?,
         file,
         context: Some(context.clone()),
@@ -53,24 +57,28 @@ pub fn options(args: &BuildArgs) -> Result<Options> {
     })
 }
 
-fn default_file(context: &Path) -> Result<PathBuf> {
-    let mut files = DEFAULT_FILES.iter().map(|name| context.join(name));
-    files.find(|file| file.exists()).ok_or_else(|| {
-        let names = DEFAULT_FILES.join(" nor ");
-        CliError::usage(format!("neither {names} in {}: use --file", context.display()))
-    })
+fn default_file(context: &Path) -> Result<(PathBuf, Vec<u8>)> {
+    for file in DEFAULT_FILES.map(|name| context.join(name)) {
+        if let Some(text) = read::regular(&file, context, CONTAINERFILE_BYTES_MAX as u64)? {
+            return Ok((file, text));
+        }
+    }
+    let names = DEFAULT_FILES.join(" nor ");
+    Err(CliError::usage(format!("neither {names} in {}: use --file", context.display())))
 }
 
-/// The Containerfile; a longer one than is read is cut where that can be told.
-fn read(file: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let input: Box<dyn Read> = match file == Path::new("-") {
-        true => Box::new(io::stdin()),
-        false => Box::new(File::open(file).map_err(CliError::file("open", file))?),
-    };
-    let most = CONTAINERFILE_BYTES_MAX as u64 + 1;
-    input.take(most).read_to_end(&mut bytes).map_err(CliError::file("read", file))?;
-    Ok(bytes)
+/// A Containerfile that was named: anywhere, and anything that can be read, but for what is in the context.
+fn given_file(file: &Path, context: &Path) -> Result<Vec<u8>> {
+    let most = CONTAINERFILE_BYTES_MAX as u64;
+    if file == Path::new("-") {
+        return read::whole(io::stdin(), file, most);
+    }
+    let failed = CliError::file("open", file);
+    match read::inside(file, context) {
+        Some(_) => read::regular(file, context, most)?
+            .ok_or_else(|| failed(io::ErrorKind::NotFound.into())),
+        None => read::whole(File::open(file).map_err(failed)?, file, most),
+    }
 }
 
 /// What is left out: as a file beside the Containerfile says, else as one in the context does.
@@ -79,10 +87,7 @@ fn ignore(file: &Path, context: &Path) -> Result<Ignore> {
     beside.push(".dockerignore");
     let files = [PathBuf::from(beside)].into_iter();
     for file in files.chain(IGNORE_FILES.iter().map(|name| context.join(name))) {
-        let text = match fs::read(&file) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            text => text.map_err(CliError::file("read", &file))?,
-        };
+        let Some(text) = read::regular(&file, context, IGNORE_BYTES_MAX)? else { continue };
         return Ignore::parse(&String::from_utf8_lossy(&text)).map_err(|(line, wrong)| {
             CliError::usage(format!("{}:{line}: no pattern: {wrong}", file.display()))
         });

@@ -2,6 +2,7 @@
 
 mod input;
 mod progress;
+mod read;
 
 use std::io::{self, Write};
 
