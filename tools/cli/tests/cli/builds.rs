@@ -1,7 +1,7 @@
 //! `build`: what it prints, and how it ends.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -319,6 +319,44 @@ fn equal_steps_make_equal_images_where_a_time_is_given() {
         let mut command = place.command();
         command.args(["build", "context", "--source-date-epoch", wrong]);
         assert_eq!(command.output().unwrap().status.code(), Some(2), "{wrong}");
+    }
+}
+
+/// The first of a group who built was the only one who could, from then on.
+#[test]
+fn a_store_that_a_group_shares_is_built_in_by_each_of_it() {
+    if !rustix::process::geteuid().is_root() {
+        return super::support::skip(
+            "a_store_that_a_group_shares_is_built_in_by_each_of_it",
+            "not root",
+        );
+    }
+    let place = Place::empty();
+    let program = place.path("sapwood");
+    fs::copy(assert_cmd::cargo::cargo_bin("sapwood"), &program).unwrap();
+    fs::create_dir(place.path("context")).unwrap();
+    fs::write(place.path("context/Containerfile"), "FROM scratch\nCOPY file /\n").unwrap();
+    let everybody = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(place.path(""), everybody).unwrap();
+    let run = |user: u32, line: &str| {
+        let user = user.to_string();
+        let line = format!("umask 002; {line}");
+        let words = ["--reuid", &user, "--regid", &user, "--groups", "60010", "sh", "-c", &line];
+        let mut command = Command::new("setpriv");
+        command.args(words).current_dir(place.path("")).env("SAPWOOD_STORE", place.store());
+        let said = super::support::Said::of(command.output().unwrap());
+        assert_eq!(said.code, 0, "{user}: {line}: {}", said.stderr);
+    };
+    let (alice, bob) = (60001, 60002);
+    // As docs/MEDIA.md has it.
+    let shared = "chgrp -R 60010 store; chmod -R g+rwX store; chmod g+s store store/*/";
+    run(alice, &format!("./sapwood init; {shared}"));
+    for (round, user) in [bob, alice, bob].into_iter().enumerate() {
+        fs::write(place.path("context/file"), round.to_string()).unwrap();
+        let tag = format!("made:{round}");
+        run(user, &format!("./sapwood build -q -t {tag} context && ./sapwood squash {tag}"));
+        run(user, &format!("./sapwood save {tag} {round}.tar && ./sapwood load {round}.tar"));
+        run(user, "./sapwood gc && ./sapwood check");
     }
 }
 

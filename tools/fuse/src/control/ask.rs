@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 use sapwood::{Annotations, Error, ErrorKind, LayerId, Result};
 
 use super::folder::SocketFolder;
@@ -170,7 +171,11 @@ impl RunningMount {
             return Ok(());
         }
         let failed = |error| Error::io("write back a mount", error).in_file(&self.directory);
-        let mount = File::open(&self.directory).map_err(|error| match error.kind() {
+        // A server may say what it wants: what is no directory could keep who opens it waiting.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&self.directory, flags, Mode::empty());
+        let opened = opened.map(File::from).map_err(io::Error::from);
+        let mount = opened.map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => failed(error).about(
                 "mount",
                 "another user's, into which the kernel lets nobody else, root neither",

@@ -1,7 +1,9 @@
 //! A running mount is asked by another process: this one.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -201,4 +203,34 @@ fn a_group_that_shares_a_store_shares_its_mounts() {
     }
     served.unmount();
     place.check();
+}
+
+/// Who shares a store said that a mount is on a FIFO, and whoever asked it waited for ever.
+#[test]
+fn what_a_server_says_that_it_is_mounted_on_is_a_directory() {
+    let place = Place::new();
+    let folder = control_folder(&place.store_path(), &sapwood::store::Name::new("web").unwrap());
+    fs::create_dir_all(&folder).unwrap();
+    let fifo = folder.join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RWXU).unwrap();
+    let listener = UnixListener::bind(folder.join("control")).unwrap();
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = [0; 6];
+            stream.read_exact(&mut asked).unwrap();
+            let said = format!("ok directory={} filesystem=0:0\n", fifo.display());
+            stream.write_all(said.as_bytes()).unwrap();
+        });
+        // Who opens it to read does not wait for ever.
+        let writer = scope.spawn(|| drop(fs::File::options().write(true).open(&fifo)));
+        let error = place.ask("web").flush().unwrap_err();
+        while !writer.is_finished() {
+            let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+            drop(rustix::fs::open(&fifo, flags, rustix::fs::Mode::empty()).unwrap());
+        }
+        error
+    });
+    let source = error.io_source().expect("the host's word");
+    assert_eq!(source.kind(), std::io::ErrorKind::NotADirectory, "{error}");
 }
