@@ -7,7 +7,7 @@
 use super::live::Files;
 use super::operation::Editor;
 use super::paths::read_whole;
-use super::types::{FileKind, Inode, NewFile, SetAttributes, kind_of};
+use super::types::{FileKind, Inode, NewFile, kind_of};
 use super::view::ReadFiles;
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::InodeRecord;
@@ -43,17 +43,10 @@ impl Files {
         })
     }
 
-    /// Makes an attachment hold `content`, and nothing else: made where it is not there.
+    /// Makes an attachment hold `content`, and nothing else: made where it is not there. A commit or a
+    /// snapshot has all of it, or what was there before.
     pub fn attach(&self, name: &[u8], content: &[u8]) -> Result<()> {
-        let inode = match find_attachment(self, name)? {
-            Some(inode) => {
-                let empty = SetAttributes { size: Some(0), ..SetAttributes::default() };
-                self.set_attributes(inode, &empty)?;
-                inode
-            }
-            None => self.create(self.make_attachments()?, name, &NewFile::regular(0o600))?.inode,
-        };
-        self.write(inode, 0, content)
+        self.put(self.make_attachments()?, name, &NewFile::regular(0o600), content)
     }
 }
 

@@ -9,10 +9,11 @@ use std::ops::Range;
 use super::blocks::first_block;
 use super::core::Core;
 use super::live::Files;
+use super::names;
 use super::occupied::Recount;
 use super::operation::{Editor, Operation};
 use super::read::expect_regular;
-use super::types::{Inode, SizeChange, is_inline};
+use super::types::{Inode, NewFile, SizeChange, is_inline};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::files::{InodeFlags, InodeRecord};
 use crate::units::BlockAddress;
@@ -35,6 +36,31 @@ impl Files {
             let _content = self.core.content(inode).write();
             operation.write(inode, offset, data)
         })
+    }
+
+    /// Makes a file hold `content`, and nothing else, in one operation: made as `new` where the name is free.
+    pub(super) fn put(
+        &self,
+        directory: Inode,
+        name: &[u8],
+        new: &NewFile,
+        content: &[u8],
+    ) -> Result<()> {
+        self.core.operate("write a file", |operation| {
+            let inode = operation.change(|editor| {
+                match names::find(&editor.reader().pages, directory, name)? {
+                    // Another thread may have been faster, or an attempt that found no room.
+                    Some(found) => Ok(found.inode),
+                    None => Ok(editor.make(new, Some((directory, name)), None)?.inode),
+                }
+            })?;
+            operation.overwrite(inode, content)
+        })
+    }
+
+    /// Makes a file hold `content`, and nothing else, in one operation.
+    pub(super) fn overwrite(&self, inode: Inode, content: &[u8]) -> Result<()> {
+        self.core.operate("write a file", |operation| operation.overwrite(inode, content))
     }
 
     /// Makes sure that a file reaches as far as `offset + length`, with zeros where nothing was
@@ -93,6 +119,12 @@ impl Files {
 }
 
 impl Operation<'_> {
+    fn overwrite(&self, inode: Inode, content: &[u8]) -> Result<()> {
+        let _content = self.core.content(inode).write();
+        self.resize(inode, 0)?;
+        self.write(inode, 0, content)
+    }
+
     pub fn record(&self, inode: Inode) -> Result<InodeRecord> {
         let record = self.core.look(|reader| reader.record(inode))?;
         expect_regular(self.name, &record)?;

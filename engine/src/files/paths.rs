@@ -130,33 +130,52 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
 
     /// Shows the file at a path and all below it, each directory before what is in it, names in
     /// the order of their bytes, until `each` has enough. Paths are relative to `path`; symlinks
-    /// are not followed.
+    /// are not followed. What goes from a live tree meanwhile is left out.
     pub fn walk(
         &self,
         path: impl AsRef<Path>,
         mut each: impl FnMut(&[u8], &Attributes) -> Result<ControlFlow<()>>,
     ) -> Result<()> {
-        let inode = self.resolve_link(path)?;
-        let kind = self.files.attributes(inode)?.kind;
-        let mut left = vec![(Vec::new(), inode, kind)];
-        while let Some((path, inode, kind)) = left.pop() {
-            let attributes = self.files.attributes(inode)?;
+        let top = self.resolve_link(path)?;
+        let kind = self.files.attributes(top)?.kind;
+        let mut left = vec![(Vec::new(), top, top, kind)];
+        while let Some((path, above, inode, kind)) = left.pop() {
+            let Some(attributes) = self.attributes_of_name(above, &path, inode)? else { continue };
             if each(&path, &attributes)?.is_break() {
                 return Ok(());
             }
             // Only what its name calls one too: the names of directories are known to be a tree.
             if kind == FileKind::Directory && attributes.kind == kind {
-                for entry in self.list(inode)?.into_iter().rev() {
+                let entries = unless_gone(self.list(inode))?.unwrap_or_default();
+                for entry in entries.into_iter().rev() {
                     let mut below = path.clone();
                     if !below.is_empty() {
                         below.push(b'/');
                     }
                     below.extend(entry.name);
-                    left.push((below, entry.inode, entry.kind));
+                    left.push((below, inode, entry.inode, entry.kind));
                 }
             }
         }
         Ok(())
+    }
+
+    /// The attributes of the file that the last name of a path led to; nothing where the name is gone.
+    fn attributes_of_name(
+        &self,
+        directory: Inode,
+        path: &[u8],
+        inode: Inode,
+    ) -> Result<Option<Attributes>> {
+        if let Some(attributes) = unless_gone(self.files.attributes(inode))? {
+            return Ok(Some(attributes));
+        }
+        let Some(name) = split(path).into_iter().next() else { return Ok(None) };
+        match unless_gone(self.files.lookup(directory, &name))? {
+            // It still leads there: what is missing did not go meanwhile.
+            Some(found) if found == inode => self.files.attributes(inode).map(Some),
+            _ => Ok(None),
+        }
     }
 
     fn list(&self, directory: Inode) -> Result<Vec<DirectoryEntry>> {
@@ -231,25 +250,21 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
 }
 
 impl Paths<'_, Files> {
-    /// Makes a file hold `content`, and nothing else: made where it is not there.
+    /// Makes a file hold `content`, and nothing else: made where it is not there. A commit or a snapshot
+    /// has all of it, or what was there before.
     pub fn write(&self, path: impl AsRef<Path>, content: &[u8]) -> Result<()> {
         let path = path.as_ref();
         let place = self.place(path, Last::Follow)?;
-        let inode = match place.inode {
-            Some(inode) => {
-                let empty = SetAttributes { size: Some(0), ..SetAttributes::default() };
-                self.files.set_attributes(inode, &empty)?;
-                inode
-            }
+        match place.inode {
+            Some(inode) => self.files.overwrite(inode, content),
             None if place.of_directory => {
-                return Err(Error::new(ErrorKind::IsADirectory, "write a file").in_file(path));
+                Err(Error::new(ErrorKind::IsADirectory, "write a file").in_file(path))
             }
             None => {
                 let name = new_name(path, &place)?;
-                self.files.create(place.directory, name, &NewFile::regular(0o644))?.inode
+                self.files.put(place.directory, name, &NewFile::regular(0o644), content)
             }
-        };
-        self.files.write(inode, 0, content)
+        }
     }
 
     /// Makes a directory.
@@ -291,31 +306,31 @@ impl Paths<'_, Files> {
         self.files.remove_directory(directory, &name)
     }
 
-    /// Removes a file, or a directory with all below it. Symlinks are removed, not followed.
+    /// Removes a file, or a directory with all below it. Symlinks are removed, not followed. What
+    /// others remove meanwhile is gone, too; what they make may be in the way, which is
+    /// [`ErrorKind::NotEmpty`].
     pub fn remove_dir_all(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let (directory, name) = self.old_place(path)?;
-        let inode = self.files.lookup(directory, &name)?;
+        let (inode, kind) = self.files.lookup_kind(directory, &name)?;
+        if kind != FileKind::Directory {
+            return self.files.unlink(directory, &name);
+        }
         // Each directory, with what is still to be removed in it.
         let mut open = vec![(directory, name, inode, None)];
         while let Some((above, name, inode, entries)) = open.last_mut() {
-            if self.files.attributes(*inode)?.kind != FileKind::Directory {
-                self.files.unlink(*above, name)?;
-                open.pop();
-                continue;
-            }
             let inode = *inode;
             let entries = match entries {
                 Some(entries) => entries,
-                None => entries.insert(self.list(inode)?),
+                None => entries.insert(unless_gone(self.list(inode))?.unwrap_or_default()),
             };
             match entries.pop() {
                 Some(entry) if entry.kind == FileKind::Directory => {
                     open.push((inode, entry.name, entry.inode, None));
                 }
-                Some(entry) => self.files.unlink(inode, &entry.name)?,
+                Some(entry) => drop(unless_gone(self.files.unlink(inode, &entry.name))?),
                 None => {
-                    self.files.remove_directory(*above, name)?;
+                    unless_gone(self.files.remove_directory(*above, name))?;
                     open.pop();
                 }
             }
@@ -353,7 +368,7 @@ impl Paths<'_, Files> {
     }
 
     /// Makes a file hold what another does, by sharing its blocks, with its permissions; how many
-    /// bytes.
+    /// bytes. A commit or a snapshot meanwhile may have a part of it.
     pub fn copy(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<u64> {
         let source = self.resolve(from)?;
         let attributes = self.files.attributes(source)?;
@@ -437,6 +452,14 @@ pub(super) fn read_whole<F: ReadFiles + ?Sized>(files: &F, inode: Inode) -> Resu
         if !full {
             return Ok(content);
         }
+    }
+}
+
+/// Nothing of what went from a live tree since its name was seen.
+fn unless_gone<T>(done: Result<T>) -> Result<Option<T>> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        done => done.map(Some),
     }
 }
 

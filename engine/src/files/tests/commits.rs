@@ -99,3 +99,36 @@ fn a_close_that_is_refused_leaves_the_interval_to_the_handles_that_are_left() {
         store.remove("other").unwrap();
     }
 }
+
+/// Most snapshots that were taken beside somebody who wrote a file over and over showed it empty.
+#[test]
+fn a_file_that_is_written_by_its_path_is_whole_in_every_snapshot() {
+    let store = store();
+    let files = files(&store);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let paths = Paths::new(&files);
+            for _ in 0..200 {
+                for (name, bytes) in [("small", 500), ("large", 5000)] {
+                    paths.write(name, &vec![7; bytes]).unwrap();
+                }
+                paths.write("other", b"x").unwrap();
+                paths.remove_file("other").unwrap();
+                files.attach(b"beside", &[7; 3000]).unwrap();
+            }
+        });
+        while !writer.is_finished() {
+            let Ok(view) = FilesView::open(files.snapshot(&Annotations::default()).unwrap()) else {
+                continue;
+            };
+            for (name, bytes) in [("small", 500), ("large", 5000), ("other", 1)] {
+                if let Ok(inode) = view.lookup(ROOT, name.as_bytes()) {
+                    assert_eq!(content(&view, inode).len(), bytes, "{name}");
+                }
+            }
+            if let Some(beside) = attachment(&view, b"beside").unwrap() {
+                assert_eq!(beside.len(), 3000);
+            }
+        }
+    });
+}

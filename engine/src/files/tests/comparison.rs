@@ -66,6 +66,9 @@ fn changes_are_told_by_name_exactly_whatever_pages_split_or_join() {
             "M second content",
         ]
     );
+    let changes = changes(&first, &second).unwrap();
+    let big = changes.iter().find(|change| change.path == b"e/deep/big").unwrap();
+    assert_eq!(big.after.unwrap().allocated_bytes, 25 * 4096);
     // Backwards, the same the other way round; and of many removals each one.
     assert_eq!(told(&second, &first).len(), 10);
     for number in 100..2900 {

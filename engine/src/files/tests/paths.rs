@@ -110,3 +110,37 @@ fn a_slash_at_the_end_means_a_directory_and_no_symlink_to_one() {
     paths.remove_dir_all("dir/").unwrap();
     assert_eq!(names(&files, ROOT), ["dangling", "file", "link", "to-file"]);
 }
+
+/// Both ended with an error as soon as somebody removed a file beside them.
+#[test]
+fn walks_and_removals_pass_over_what_goes_meanwhile() {
+    let files = files(&store());
+    let paths = Paths::new(&files);
+    let fill = || {
+        for number in 0..100 {
+            paths.create_dir_all(format!("top/{number}")).unwrap();
+            paths.write(format!("top/{number}/file"), b"").unwrap();
+        }
+    };
+    let remove = || {
+        for number in 0..100 {
+            let _ = paths.remove_file(format!("top/{number}/file"));
+            let _ = paths.remove_dir(format!("top/{number}"));
+        }
+    };
+    for _ in 0..20 {
+        fill();
+        std::thread::scope(|scope| {
+            scope.spawn(remove);
+            paths.walk("top", |_, _| Ok(ControlFlow::Continue(()))).unwrap();
+        });
+        fill();
+        std::thread::scope(|scope| {
+            scope.spawn(remove);
+            paths.remove_dir_all("top").unwrap();
+        });
+        assert!(!paths.exists("top").unwrap());
+    }
+    expect_error(paths.walk("top", |_, _| Ok(ControlFlow::Continue(()))), ErrorKind::NotFound);
+    expect_error(paths.remove_dir_all("top"), ErrorKind::NotFound);
+}

@@ -179,3 +179,21 @@ fn a_directory_with_a_second_name_is_refused_by_whoever_goes_down() {
     expect_error(compare(&FilesView::open(sound).unwrap(), &circle), ErrorKind::Corrupt);
     assert!(!check(&circle).unwrap().is_sound());
 }
+
+#[test]
+fn a_walk_passes_over_no_name_that_leads_nowhere() {
+    let store = store();
+    let files = files(&store);
+    make_directory(&files, ROOT, "d");
+    files
+        .core
+        .operate("make a name of nothing", |operation| {
+            operation.change(|editor| editor.put_name(ROOT, b"name", Inode(99), FileKind::Regular))
+        })
+        .unwrap();
+    let view = FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap();
+    for files in [&files as &dyn ReadFiles, &view] {
+        let walked = Paths::new(files).walk("/", |_, _| Ok(ControlFlow::Continue(())));
+        expect_error(walked, ErrorKind::NotFound);
+    }
+}
