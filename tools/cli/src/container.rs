@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
+use std::process::Stdio;
 use std::thread;
 
 use rustix::process::Signal;
 use sapwood::Store;
-use sapwood_container::{Signaller, list};
+use sapwood_container::{Signaller, Streams, list};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
@@ -27,6 +28,32 @@ pub fn expect_terminal(is_wanted: bool) -> Result<()> {
         return Err(CliError::usage("--terminal: none of the standard streams is a terminal"));
     }
     Ok(())
+}
+
+/// The standard streams of a process in a container: it reads something only where that was asked for,
+/// as people know it. What else is on standard input is for who reads next.
+pub fn streams(interactive: bool, terminal: bool) -> Result<Streams> {
+    let stdin = match interactive {
+        _ if terminal => Stdio::inherit(),
+        false => Stdio::null(),
+        true if io::stdin().is_terminal() => typed()?,
+        true => Stdio::inherit(),
+    };
+    Ok(Streams { stdin, ..Streams::inherited() })
+}
+
+/// What is typed, read by this process: the runtime is in a process group of its own, and who reads from a
+/// terminal that another group has is stopped.
+fn typed() -> Result<Stdio> {
+    let failed = || CliError::file("pass on", "standard input");
+    let (reader, mut writer) = io::pipe().map_err(failed())?;
+    let pass_on = move || {
+        // The process may end before all is typed.
+        let _ = io::copy(&mut io::stdin(), &mut writer);
+    };
+    let thread = thread::Builder::new().name("sapwood-typed".to_owned());
+    thread.spawn(pass_on).map_err(failed())?;
+    Ok(reader.into())
 }
 
 /// The signals that this process gets. They end it no more: it goes on, to clear up after the one in the

@@ -49,7 +49,7 @@ pub struct RunArgs {
     /// Give the process a terminal
     #[arg(short, long, visible_alias = "tty")]
     pub terminal: bool,
-    /// Pass standard input on: so it is without this, too, unless --detach is given
+    /// Pass standard input on; --terminal does, too
     #[arg(short, long)]
     pub interactive: bool,
     /// Set a variable, as often as needed; KEY alone takes over this process's own
@@ -98,8 +98,11 @@ pub struct StartArgs {
     /// The container
     pub name: String,
     /// Let it run by itself: print its name, and what it says goes to `logs`
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "interactive")]
     pub detach: bool,
+    /// Pass standard input on; so does a container that was made with --terminal
+    #[arg(short, long)]
+    pub interactive: bool,
     /// Say when it runs, to the process that started this one
     #[arg(long, hide = true)]
     pub ready: bool,
@@ -115,7 +118,7 @@ pub struct ExecArgs {
     /// Give the process a terminal
     #[arg(short, long, visible_alias = "tty")]
     pub terminal: bool,
-    /// Pass standard input on: so it is without this, too
+    /// Pass standard input on; --terminal does, too
     #[arg(short, long)]
     pub interactive: bool,
     /// Set a variable, as often as needed; KEY alone takes over this process's own

@@ -1,11 +1,11 @@
 //! `exec`: runs a further process in a container that runs.
 
-use sapwood_container::{ExecSettings, Streams, exec};
+use sapwood_container::{ExecSettings, exec};
 
 use super::start::Ended;
 use crate::args::ExecArgs;
 use crate::args::container::environment;
-use crate::container::{CaughtSignals, expect_terminal};
+use crate::container::{CaughtSignals, expect_terminal, streams};
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 
@@ -25,7 +25,8 @@ fn run_in(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
         terminal: args.terminal,
     };
     let signals = CaughtSignals::catch()?;
-    let process = exec(&store, &args.name, &settings, Streams::inherited())?;
+    let streams = streams(args.interactive, args.terminal)?;
+    let process = exec(&store, &args.name, &settings, streams)?;
     signals.hand_to(process.signaller(), || false)?;
     let exit_code = process.wait()?;
     context.print_beside_data(&Ended { name: &args.name, exit_code })?;

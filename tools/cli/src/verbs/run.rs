@@ -21,8 +21,9 @@ pub fn run(args: &RunArgs, context: &Context<'_>) -> Result<Verdict> {
             detach(&name, context)
         }),
         // Before there is a container that only this process would remove.
-        false => CaughtSignals::catch()
-            .and_then(|signals| foreground(make(args, context)?, signals, context)),
+        false => CaughtSignals::catch().and_then(|signals| {
+            foreground(make(args, context)?, args.interactive, signals, context)
+        }),
     };
     ran.map_err(|error| CliError::NotRun(Box::new(error)))
 }

@@ -10,7 +10,7 @@ use sapwood_fuse::Reporter;
 use serde::Serialize;
 
 use crate::args::StartArgs;
-use crate::container::CaughtSignals;
+use crate::container::{CaughtSignals, streams};
 use crate::context::Context;
 use crate::daemon::{self, Background};
 use crate::error::{CliError, Result, Verdict};
@@ -54,7 +54,7 @@ fn hold_and_start(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let held = hold(&store, &args.name)?;
     if !args.ready {
-        return foreground(held, signals, context);
+        return foreground(held, args.interactive, signals, context);
     }
     let output = held.output()?;
     let failed = || CliError::file("keep what a container says", &args.name);
@@ -86,12 +86,14 @@ fn hold_and_start(args: &StartArgs, context: &Context<'_>) -> Result<Verdict> {
 /// Runs the process of a container with the streams of this one.
 pub fn foreground(
     held: HeldContainer,
+    interactive: bool,
     signals: CaughtSignals,
     context: &Context<'_>,
 ) -> Result<Verdict> {
     let name = held.name().to_owned();
     daemon::abort_on_panic();
-    let running = held.start(Streams::inherited(), report())?;
+    let streams = streams(interactive, held.record().settings.terminal)?;
+    let running = held.start(streams, report())?;
     hand(signals, &running)?;
     let exit_code = running.wait()?;
     context.print_beside_data(&Ended { name: &name, exit_code })?;

@@ -134,7 +134,7 @@ fn a_run_that_is_killed_on_its_way_leaves_nothing_that_stays() {
     let Some(place) = place(test) else { return };
     let before = place.ok(&["ls"]);
     let mut told = std::collections::BTreeSet::new();
-    // On a machine that does other things meanwhile, some rounds are alike.
+    // On a machine that does other things meanwhile, some rounds are alike, and all takes longer.
     for step in 0..64 {
         if step >= 16 && told.len() > 1 {
             break;
@@ -142,7 +142,7 @@ fn a_run_that_is_killed_on_its_way_leaves_nothing_that_stays() {
         let name = format!("c{step}");
         let words = ["run", "-u", "0", "--name", &name, "base:1", "sh", "-c", LINE];
         let mut child = spawn(&place, &words);
-        std::thread::sleep(std::time::Duration::from_millis(12 * (step % 16)));
+        std::thread::sleep(std::time::Duration::from_millis(12 * (step % 16) * (1 + step / 16)));
         kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
         child.wait().unwrap();
         // The guard may be about to end what has been begun.

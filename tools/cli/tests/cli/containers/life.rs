@@ -51,8 +51,9 @@ fn a_run_is_what_the_image_says_unless_told_otherwise() {
     expect(&place.run(&["run", "-e", "=x", "base:1"]), 125, "=x");
     let left = text(place.run(&["ps", "-a", "--json"]).stdout);
     assert!(left.contains("\"containers\":[]"), "{left}");
-    let input = place.feed(&["run", "--rm", "base:1", "cat"], b"through\nand through");
-    assert_eq!(input.stdout, b"through\nand through");
+    let fed = |words: &[&str]| place.feed(words, b"through\nand through").stdout;
+    assert_eq!(fed(&["run", "--rm", "-i", "base:1", "cat"]), b"through\nand through");
+    assert_eq!(fed(&["run", "--rm", "base:1", "cat"]), b"", "it is for who reads next");
 
     fs::create_dir(place.path("host")).unwrap();
     fs::write(place.path("host/file"), "host").unwrap();

@@ -188,3 +188,41 @@ fn a_terminal_is_passed_on() {
     read_until(&mut outside, "asked");
     assert_eq!(child.wait().unwrap().code(), Some(5));
 }
+
+/// Typed as everybody types it first, with a terminal behind it and none asked for: the runtime was stopped
+/// where it read from that, and nothing but `kill -9` ended it.
+#[test]
+fn at_a_terminal_a_process_without_one_runs_and_reads_what_is_typed_where_asked_to() {
+    let Some(place) = place("at_a_terminal_a_process_without_one_runs") else { return };
+    let at_a_terminal = |words: &[&str]| {
+        let outside =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&outside).unwrap();
+        unlockpt(&outside).unwrap();
+        let path = ptsname(&outside, Vec::new()).unwrap().into_string().unwrap();
+        let open = || fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let mut outside = fs::File::from(outside);
+        outside.write_all(b"typed\n").unwrap();
+        let (input, keep) = (open(), open());
+        let said = Command::new("setsid")
+            .args(["--ctty", "--wait", "timeout", "--foreground", "--signal=KILL", "60"])
+            .arg(assert_cmd::cargo::cargo_bin("sapwood"))
+            .args(words)
+            .env("SAPWOOD_STORE", place.store())
+            .stdin(input)
+            .output()
+            .unwrap();
+        drop(keep);
+        (said.status.code(), String::from_utf8(said.stdout).unwrap())
+    };
+    let line = "read -r line; echo \"read: $line\"";
+    let run = ["run", "--rm", "base:1", "sh", "-c", line];
+    assert_eq!(at_a_terminal(&run), (Some(0), "read: \n".to_owned()));
+    let run = ["run", "-i", "--rm", "base:1", "sh", "-c", line];
+    assert_eq!(at_a_terminal(&run), (Some(0), "read: typed\n".to_owned()));
+    place.ok(&["run", "-d", "--name", "web", "base:1", "sleep", "600"]);
+    let exec = ["exec", "-i", "web", "sh", "-c", line];
+    assert_eq!(at_a_terminal(&exec), (Some(0), "read: typed\n".to_owned()));
+    assert_eq!(at_a_terminal(&["exec", "web", "echo", "x"]), (Some(0), "x\n".to_owned()));
+    place.ok(&["rm", "-f", "web"]);
+}
