@@ -32,7 +32,8 @@ impl MapPolicy {
 /// How often a block is compared with its checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VerifyPolicy {
-    /// The first time that this handle touches it.
+    /// The first time that this handle touches it. What a device gives later, of a page that was let go
+    /// meanwhile, is not looked at again but by a seal, a flatten and a check.
     #[default]
     FirstTouch,
     /// On every read.

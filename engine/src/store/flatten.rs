@@ -1,11 +1,13 @@
 //! Flattening: all that a snapshot shows in one new layer, without ancestors.
 
+use std::sync::Arc;
+
 use super::handle::Store;
 use super::resolve::resolve;
 use super::tag::Replace;
 use super::volumes::{Base, live};
-use crate::chain::{Snapshot, ViewTarget};
-use crate::error::Result;
+use crate::chain::{Snapshot, View, ViewTarget};
+use crate::error::{Error, Result};
 use crate::format::LayerKind;
 use crate::units::BlockAddress;
 use crate::volume::Volume;
@@ -44,6 +46,9 @@ impl Store {
             return Err(live(reference));
         }
         let snapshot = inner.open_kept(reference, resolved)?;
+        // What is copied gets new checksums, so damage must not pass for data.
+        let view = View::open(inner.layers_anew(), &snapshot.reference());
+        let snapshot = Snapshot::new(view.map_err(Error::into_lost)?, Some(Arc::new(snapshot)))?;
         let base = Base::nothing(inner, snapshot.kind(), snapshot.size_bytes());
         let making = self.make_of(tag, base, Replace::Refuse)?;
         copy(&snapshot, making.volume(), progress)?;

@@ -125,8 +125,7 @@ impl Store {
     }
 
     pub(super) fn with(host: Arc<dyn Host>, entry: StoreEntry, options: &StoreOptions) -> Store {
-        let policy = options.volume.read;
-        let cache = Arc::new(LayerCache::new(Arc::clone(&host), options.open_files_max, policy));
+        let cache = layer_cache(&host, options);
         let inner = Inner {
             path: host.display_path(Path::new("")),
             entry,
@@ -184,6 +183,17 @@ impl Inner {
     pub fn host(&self) -> &dyn Host {
         &*self.host
     }
+
+    /// The layers, opened anew: all that is read of them is verified, also what was before. For those who
+    /// give what they read new checksums, or a digest.
+    pub fn layers_anew(&self) -> Arc<LayerCache> {
+        layer_cache(&self.host, &self.options)
+    }
+}
+
+fn layer_cache(host: &Arc<dyn Host>, options: &StoreOptions) -> Arc<LayerCache> {
+    let policy = options.volume.read;
+    Arc::new(LayerCache::new(Arc::clone(host), options.open_files_max, policy))
 }
 
 pub(super) fn no_store(path: &Path) -> Error {

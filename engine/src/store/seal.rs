@@ -60,8 +60,8 @@ impl Store {
             Some(recorded) if parent.is_none() => history::locate(inner.host(), &recorded)?.digest,
             _ => parent,
         };
-        let layer = inner.cache.layer(&header.layer_ref())?;
-        verify_digest(&layer, parent, &*inner.cache)?;
+        let layers = inner.layers_anew();
+        verify_digest(&*layers.layer(&header.layer_ref())?, parent, &*layers)?;
         Ok(digest)
     }
 }
@@ -103,8 +103,8 @@ pub(super) fn seal_layer(
     parent: Option<Digest>,
 ) -> Result<Digest> {
     let host = inner.host();
-    let computed =
-        inner.cache.layer(layer).and_then(|opened| compute_digest(&opened, parent, &*inner.cache));
+    let layers = inner.layers_anew();
+    let computed = layers.layer(layer).and_then(|opened| compute_digest(&opened, parent, &*layers));
     match computed {
         Ok(digest) => write_digest(inner, layer.id, digest),
         Err(error) => {
@@ -121,7 +121,7 @@ fn write_digest(inner: &Inner, id: LayerId, digest: Digest) -> Result<Digest> {
     let _alone = StoreLock::exclusive(host)?;
     let now = headers::read_existing(host, id)?;
     match now.digest {
-        // As above: blocks that were verified once are not again, and read as zeros from then on.
+        // As above: a block may have been taken away once it was verified.
         Some(whole) if now.thinned => return Ok(whole),
         Some(stored) if stored != digest => {
             return Err(Error::new(ErrorKind::Corrupt, format!("seal layer {id}"))

@@ -70,6 +70,23 @@ fn a_block_of_an_open_layer_that_rots_is_damage_and_one_written_anew_is_stale() 
     assert_eq!(read(&looked, 4).unwrap_err().kind(), ErrorKind::Stale);
 }
 
+/// A block that was read before it rotted got a new checksum, or a place in a digest.
+#[test]
+fn what_rots_after_it_was_read_is_not_sealed_and_not_copied() {
+    let (_folder, host, store) = files();
+    let volume = store.create_volume("web", DISK).unwrap();
+    fill(&volume, 4, 1, 7);
+    let frozen = freeze(&volume);
+    let mut bytes = [0; BLOCK];
+    frozen.read_at(4 * BLOCK as u64, &mut bytes).unwrap();
+    assert_eq!(bytes, [7; BLOCK]);
+    flip_in_block_of(&host, frozen.layer_id(), 7);
+    assert!(frozen.read_at(4 * BLOCK as u64, &mut bytes).is_ok(), "it was verified before");
+    let flattened = store.flatten("web@1", "flat", &mut |_| ()).map(drop);
+    assert_eq!(flattened.unwrap_err().kind(), ErrorKind::Corrupt);
+    assert_eq!(store.seal("web@1").unwrap_err().kind(), ErrorKind::Corrupt);
+}
+
 /// What a volume had written was out of reach once its name was lost, and a collection took it.
 #[test]
 fn what_was_committed_to_an_open_layer_is_read_by_its_id_whether_a_name_leads_there_or_not() {
