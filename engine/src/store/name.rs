@@ -8,6 +8,10 @@ use crate::format::name::NAME_BYTES_MAX;
 /// The longest escaped name in bytes: with what is put around it, it still is a
 /// file name of at most 250 bytes, and every host takes 255.
 const ESCAPED_BYTES_MAX: usize = 220;
+/// So many digits of an id are shown where it is shown short.
+const ID_DIGITS_MIN: usize = 12;
+/// The tag of a name that is looked up where none is said.
+const LATEST: &str = ":latest";
 
 /// A name of a tag or a volume, checked.
 ///
@@ -39,19 +43,28 @@ impl Name {
         Ok(Name(name))
     }
 
-    /// As [`new`](Name::new), of a name that is to be given to something: it holds no `:/` either, as
-    /// `REF:/path` is a file in a tree. What was named so once keeps its name.
+    /// As [`new`](Name::new), of a name that is to be given to something. It holds no `:/`, as `REF:/path`
+    /// is a file in a tree, and does not look like an id or a digest: names are looked up first, and
+    /// whoever gives one must not come between a digest and what it is of. What was named so once keeps
+    /// its name.
     pub fn to_give(name: impl Into<String>) -> Result<Name> {
         let name = Name::new(name)?;
-        match name.0.contains(":/") {
-            true => Err(Error::invalid(
-                "take a name",
-                "name",
-                format!("{:?}", name.0),
-                "no \":/\" in it, which parts a tree from the path of a file",
-            )),
-            false => Ok(name),
+        let bad = |expected| {
+            Err(Error::invalid("take a name", "name", format!("{:?}", name.0), expected))
+        };
+        if name.0.contains(":/") {
+            return bad("no \":/\" in it, which parts a tree from the path of a file");
         }
+        let found_as = name.0.strip_suffix(LATEST).unwrap_or(&name.0);
+        // Decimal digits alone are a date as often.
+        let is_long =
+            found_as.len() >= ID_DIGITS_MIN && !found_as.bytes().all(|b| b.is_ascii_digit());
+        if is_long && found_as.bytes().all(|byte| byte.is_ascii_hexdigit())
+            || found_as.starts_with("sha256:")
+        {
+            return bad("one that does not look like an id or a digest");
+        }
+        Ok(name)
     }
 
     /// The name as people write it.
@@ -165,11 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_looks_like_a_file_in_a_tree_is_not_given_any_more() {
-        for good in ["debian:12", "team/web:latest", "a:b/c", "host:80/debian"] {
+    fn a_name_that_looks_like_a_file_in_a_tree_or_an_id_is_not_given() {
+        for good in
+            ["debian:12", "team/web:latest", "a:b/c", "host:80/debian", "cafe", "20261128143000"]
+        {
             assert!(Name::to_give(good).is_ok(), "{good}");
         }
-        for bad in ["debian:/12", "q:/r", "host:80/a:/b", "a@1"] {
+        let digest = "0123456789abcdef".repeat(4);
+        let latest = format!("{digest}:latest");
+        let of_config = format!("sha256:{digest}");
+        let looks = [&digest[..12], &digest[..32], &digest, &latest, &of_config];
+        for bad in ["debian:/12", "q:/r", "host:80/a:/b", "a@1"].into_iter().chain(looks) {
             let error = Name::to_give(bad).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidInput, "{bad:?}");
         }

@@ -28,15 +28,24 @@ impl OwnNames {
 
     /// The digits in a name, if it is one of these.
     pub fn digits_of(self, entry: &NameEntry) -> Option<&str> {
-        let digits = entry.name.strip_prefix(self.word)?;
+        self.digits_in(&entry.name).filter(|_| entry.kind == self.kind)
+    }
+
+    fn digits_in(self, name: &str) -> Option<&str> {
+        let digits = name.strip_prefix(self.word)?;
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let is_own = entry.kind == self.kind && digits.len() == self.digits;
-        (is_own && digits.bytes().all(is_digit)).then_some(digits)
+        (digits.len() == self.digits && digits.bytes().all(is_digit)).then_some(digits)
     }
 
     /// Whether a name is one of these.
     pub fn hold(self, entry: &NameEntry) -> bool {
         self.digits_of(entry).is_some()
+    }
+
+    /// Whether something of this name would be taken for one of any purpose.
+    pub fn any_looks_like(name: &str) -> bool {
+        let all = [OwnNames::BUILD_CACHE, OwnNames::BUILD_VOLUMES, OwnNames::PARTIAL];
+        all.into_iter().any(|own| own.digits_in(name).is_some())
     }
 }
 

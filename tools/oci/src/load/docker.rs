@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::archive::{Archive, TarFile, missing, read_file};
 use super::document::{DOCUMENT_BYTES_MAX, brief};
-use super::names::familiar;
+use super::names::given_by_archive;
 use super::platform::Platform;
 use super::source::{ImageSource, digest_of};
 use super::{ImageArchive, Listed};
@@ -94,7 +94,7 @@ impl DockerArchive {
             .build()
             .expect("all fields that have to be are there");
         let tags = entry.repo_tags.unwrap_or_default();
-        let names = tags.iter().map(|name| familiar(name).to_owned()).collect();
+        let names = tags.iter().map(|name| given_by_archive(name)).collect();
         Ok(DockerImage { names, manifest })
     }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::archive::{Archive, missing, read_file};
 use super::document::{DOCUMENT_BYTES_MAX, DocumentKind, brief, is_attestation, read_index};
-use super::names::familiar;
+use super::names::given_by_archive;
 use super::platform::Platform;
 use super::select::select_manifest;
 use super::source::{ImageSource, digest_of};
@@ -106,5 +106,5 @@ impl<A: Archive> ImageArchive for Layout<A> {
 fn name_of(entry: &Descriptor) -> Option<String> {
     let annotations = entry.annotations().as_ref()?;
     let name = annotations.get(CONTAINERD_NAME).or_else(|| annotations.get(REF_NAME))?;
-    Some(familiar(name).to_owned())
+    Some(given_by_archive(name))
 }

@@ -32,6 +32,7 @@ pub use select::select_manifest;
 pub use source::ImageSource;
 
 use crate::image::{Image, list};
+use crate::own_names::OwnNames;
 
 /// The file by which a folder of skopeo's own form is known.
 const DIRECTORY_VERSION: &str = "version";
@@ -159,10 +160,12 @@ fn wanted(
     for (at, image) in images.iter().enumerate() {
         match only {
             None => wanted.push((at, image.names.clone())),
-            Some(only) if image.names.iter().any(|name| name == names::familiar(only)) => {
-                wanted.push((at, vec![names::familiar(only).to_owned()]));
+            Some(only) => {
+                let only = names::given_by_archive(only);
+                if image.names.contains(&only) {
+                    wanted.push((at, vec![only]));
+                }
             }
-            Some(_) => {}
         }
     }
     match (&mut wanted[..], tag) {
@@ -181,6 +184,11 @@ fn wanted(
     if wanted.iter().any(|(_, names)| names.is_empty()) {
         let expected = "a tag: the archive has no name for the image";
         return Err(Error::invalid(operation, "tag", "none", expected));
+    }
+    let is_own = |name: &&String| OwnNames::any_looks_like(name);
+    if let Some(name) = wanted.iter().flat_map(|(_, names)| names).find(is_own) {
+        let expected = "another tag: this one is of those that are made and removed unasked";
+        return Err(Error::invalid(operation, "tag", format!("{name:?}"), expected));
     }
     Ok(wanted)
 }

@@ -330,14 +330,19 @@ fn documents_that_could_be_read_in_two_ways_are_refused() {
         crafted.manifests = vec![entry; 2_000];
     };
     index_says("thousands of images of one name", &many, "at most");
-    index_says(
-        "a name that is none",
-        &|crafted| {
-            crafted.manifests[0]["annotations"] =
-                json!({ "org.opencontainers.image.ref.name": "../../x" });
-        },
-        "name",
-    );
+    // A name is looked up before a digest is, and some go with what a build leaves.
+    let digest = "ab".repeat(32);
+    let names = ["../../x", &digest, &digest[..12], "build-cache:0123456789abcdef"];
+    for name in names {
+        index_says(
+            &format!("named {name}"),
+            &|crafted| {
+                crafted.manifests[0]["annotations"] =
+                    json!({ "org.opencontainers.image.ref.name": name });
+            },
+            if name.starts_with("build") { "tag" } else { "name" },
+        );
+    }
 }
 
 #[test]

@@ -192,7 +192,7 @@ fn what_umoci_and_skopeo_write_is_what_umoci_reads() {
     let loaded = load_from(&store, peers.at("layout"), None);
     let mut names: Vec<&str> = loaded.iter().map(|(names, _)| names[0].as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["empty", "one", "two"]);
+    assert_eq!(names, ["empty:latest", "one:latest", "two:latest"]);
     for name in ["one", "two"] {
         let image = Image::open(&store, name).unwrap();
         assert_same(&describe(image.view()), &peers.unpacked(&store, &format!("layout:{name}")));
