@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use sapwood::files::{FilesView, Inode, ReadFiles};
 use sapwood::{Store, StoreOptions};
 
@@ -110,6 +110,31 @@ fn a_mount_whose_log_cannot_be_opened_is_none() {
     expect(&place.run(&["mount", "web", "mnt", "--log", "nowhere/log"]), 8, "nowhere/log");
     expect(&place.run(&["umount", "mnt"]), 8, "no sapwood mount");
     place.ok(&["mount", "web", "mnt", "--log", "log"]);
+    place.ok(&["umount", "mnt"]);
+}
+
+/// One asker that could not be taken was the last one, and those after it waited for ever.
+#[test]
+fn a_server_without_a_free_descriptor_answers_once_it_has_one() {
+    let test = "a_server_without_a_free_descriptor_answers_once_it_has_one";
+    let Some(place) = place(test) else { return };
+    place.ok(&["mount", "web", "mnt"]);
+    let _mounted = Mounted(place.path("mnt"));
+    let server = holder(&place, "web");
+    let none = Rlimit { current: Some(0), maximum: getrlimit(Resource::Nofile).maximum };
+    let before = prlimit(Some(server), Resource::Nofile, none).unwrap();
+    // The descriptor of the next asker was taken when the server began to wait for one.
+    expect(&place.run(&["rm", "web"]), 4, "held by process");
+    let mut asker = Command::new(env!("CARGO_BIN_EXE_sapwood"))
+        .args(["flush", "web"])
+        .env("SAPWOOD_STORE", place.store())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(asker.try_wait().unwrap().is_none(), "it is not refused");
+    prlimit(Some(server), Resource::Nofile, before).unwrap();
+    assert!(asker.wait().unwrap().success());
+    place.ok(&["flush", "web"]);
     place.ok(&["umount", "mnt"]);
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, BufReader};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
@@ -20,6 +21,9 @@ use crate::mount::covered;
 
 /// How long an unmounted mount may take to end before it is looked for elsewhere.
 const SOON: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// How long a server may take to say where its mount is, which is nothing to wait for.
+const AT_ONCE: Duration = Duration::from_secs(30);
 
 /// A mount that another process serves.
 #[derive(Debug)]
@@ -197,18 +201,23 @@ impl RunningMount {
 
     /// What the server says first; nothing where it died when somebody had just come to it.
     fn first_reply(&mut self) -> io::Result<Option<Message>> {
-        let sent = Message::new("where").send(self.stream.get_ref());
-        match sent.and_then(|()| Message::receive(&mut self.stream)) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-                ) =>
-            {
-                Ok(None)
-            }
+        let stream = self.stream.get_ref();
+        stream.set_read_timeout(Some(AT_ONCE))?;
+        let sent = Message::new("where").send(stream);
+        let reply = match sent.and_then(|()| Message::receive(&mut self.stream)) {
+            Err(error) => match error.kind() {
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Ok(None),
+                io::ErrorKind::WouldBlock => {
+                    let silent = "its server says nothing: is it stopped?";
+                    Err(io::Error::new(io::ErrorKind::TimedOut, silent))
+                }
+                _ => Err(error),
+            },
             reply => reply,
-        }
+        };
+        // What it is asked from now on may take long.
+        self.stream.get_ref().set_read_timeout(None)?;
+        reply
     }
 
     fn send(&self, request: &Message) -> Result<()> {

@@ -5,7 +5,9 @@ use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use sapwood::files::Files;
@@ -19,6 +21,8 @@ use crate::live::Live;
 
 /// Askers at a time; further ones are turned away.
 const ASKERS_MAX: usize = 64;
+/// How long it is before an asker is taken again where none could be.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(20);
 
 /// The socket of a mount, and who is being served through it.
 #[derive(Debug)]
@@ -35,7 +39,9 @@ struct Shared {
     directory: PathBuf,
     number: FilesystemNumber,
     ending: Ending,
-    askers: Mutex<Vec<(UnixStream, JoinHandle<()>)>>,
+    /// Nobody is served any more.
+    is_over: AtomicBool,
+    askers: Mutex<Vec<(Arc<UnixStream>, JoinHandle<()>)>>,
 }
 
 impl Control {
@@ -55,9 +61,10 @@ impl Control {
             directory: directory.to_owned(),
             number,
             ending,
+            is_over: AtomicBool::new(false),
             askers: Mutex::default(),
         });
-        let thread = std::thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("sapwood-control".to_owned())
             .spawn({
                 let (listener, shared) = (Arc::clone(&listener), Arc::clone(&shared));
@@ -72,6 +79,7 @@ impl Control {
         // First the name, so that nobody comes to a socket where nobody answers. Without it the
         // next mount replaces the socket, so a failure costs nothing.
         let _ = self.folder.remove();
+        self.shared.is_over.store(true, Ordering::SeqCst);
         let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
         // A thread that panicked has said so, and holds nothing.
         let _ = self.thread.join();
@@ -96,24 +104,27 @@ fn bind(folder: &Path) -> Result<(UnixListener, SocketFolder)> {
 fn accept(listener: &UnixListener, shared: &Arc<Shared>) {
     loop {
         let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            // The socket was shut down, or cannot be used any more.
-            Err(_) => return,
+            Ok((stream, _)) => Arc::new(stream),
+            // The socket was shut down.
+            Err(_) if shared.is_over.load(Ordering::SeqCst) => return,
+            Err(_) => {
+                // An asker that is gone, or no descriptor is free: who asks waits until one is.
+                thread::sleep(ACCEPT_AGAIN);
+                continue;
+            }
         };
         let mut askers = shared.askers.lock();
         askers.retain(|(_, thread)| !thread.is_finished());
         if askers.len() >= ASKERS_MAX || shared.ending.has_ended() {
             continue;
         }
-        let Ok(kept) = stream.try_clone() else { continue };
-        let serving = std::thread::Builder::new().name("sapwood-asker".to_owned()).spawn({
-            let shared = Arc::clone(shared);
+        let serving = thread::Builder::new().name("sapwood-asker".to_owned()).spawn({
+            let (shared, stream) = (Arc::clone(shared), Arc::clone(&stream));
             // An asker that hangs up in mid-sentence has nothing to be told.
             move || drop(serve(&stream, &shared))
         });
         if let Ok(thread) = serving {
-            askers.push((kept, thread));
+            askers.push((stream, thread));
         }
     }
 }
