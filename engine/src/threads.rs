@@ -8,6 +8,9 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+/// How many files are worth starting threads for.
+const FILES_MANY: usize = 256;
+
 /// What `each` makes of every item, in their order.
 pub fn map<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Send + Sync) -> Vec<R> {
     match there_are_some() {
@@ -24,6 +27,18 @@ pub fn try_map<T: Sync, R: Send, E: Send>(
     match there_are_some() {
         true => items.par_iter().map(each).collect(),
         false => items.iter().map(each).collect(),
+    }
+}
+
+/// As [`try_map`], of small files that are read each for itself: thousands of them are thousands of calls,
+/// and few are read before threads have started.
+pub fn try_map_files<T: Sync, R: Send, E: Send>(
+    files: &[T],
+    read: impl Fn(&T) -> Result<R, E> + Send + Sync,
+) -> Result<Vec<R>, E> {
+    match files.len() {
+        0..FILES_MANY => files.iter().map(read).collect(),
+        _ => try_map(files, read),
     }
 }
 

@@ -133,7 +133,9 @@ fn equal_content(
     after: &dyn ReadFiles,
     new: &Attributes,
 ) -> Result<bool> {
-    let (mut one, mut other) = (vec![0; COMPARE_BYTES], vec![0; COMPARE_BYTES]);
+    // Most files are small.
+    let length = old.size.min(COMPARE_BYTES as u64) as usize;
+    let (mut one, mut other) = (vec![0; length], vec![0; length]);
     let are_sparse = [old, new].iter().all(|file| file.allocated_bytes < file.size);
     let mut offset = 0;
     while offset < old.size {

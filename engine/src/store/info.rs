@@ -17,6 +17,8 @@ use crate::format::{
     Annotations, Header, LayerKind, LayerRef, LayerState, NameEntry, NameKind, PageKind,
 };
 use crate::layer::read_blob;
+use crate::medium::{Host, Medium};
+use crate::threads;
 use crate::units::{BlockAddress, Digest, LayerId, SourceIndex};
 
 /// What is known of one layer.
@@ -193,23 +195,15 @@ impl Store {
     /// less work than [`layers`](Store::layers). One that does not verify is left out.
     pub fn kept_snapshots(&self) -> Result<Vec<KeptSnapshot>> {
         let inner = self.inner()?;
-        let mut kept = Vec::new();
-        for file in list_folder(inner.host(), paths::LAYERS.as_ref())? {
-            let Some(LayersEntry::Layer(id)) = paths::parse_layers_entry(&file) else { continue };
-            let header = match headers::read(inner.host(), id) {
-                Err(error) if error.is_damage() => continue,
-                header => header?,
-            };
-            let is_kept = |header: &Header| header.state == LayerState::Frozen && !header.removed;
-            if let Some(header) = header.filter(is_kept) {
-                let annotations = match annotations_of(inner, &header) {
-                    Err(error) if error.is_damage() => continue,
-                    annotations => annotations?,
-                };
-                let Header { kind, parent, .. } = header;
-                kept.push(KeptSnapshot { id, kind, parent, annotations });
-            }
-        }
+        let files = list_folder(inner.host(), paths::LAYERS.as_ref())?;
+        let kept = threads::try_map_files(&files, |file| match paths::parse_layers_entry(file) {
+            Some(LayersEntry::Layer(id)) => match kept_snapshot(inner, id) {
+                Err(error) if error.is_damage() => Ok(None),
+                snapshot => snapshot,
+            },
+            _ => Ok(None),
+        })?;
+        let mut kept: Vec<KeptSnapshot> = kept.into_iter().flatten().collect();
         kept.sort_by_key(|snapshot| snapshot.id);
         Ok(kept)
     }
@@ -378,14 +372,32 @@ fn info_of(inner: &Inner, header: Header) -> Result<LayerInfo> {
     })
 }
 
-fn annotations_of(inner: &Inner, header: &Header) -> Result<Annotations> {
-    let Some(piece) = &header.annotations else { return Ok(Annotations::default()) };
+/// The snapshot that is in the file of `id`, if it holds one that nobody removed.
+fn kept_snapshot(inner: &Inner, id: LayerId) -> Result<Option<KeptSnapshot>> {
     let host = inner.host();
-    let path = paths::layer(header.layer);
-    let medium = headers::open_existing(host, header.layer)?;
+    let Some(medium) = headers::open(host, id)? else { return Ok(None) };
+    let header = headers::read_open(host, &*medium, &paths::layer(id), id)?;
+    if header.state != LayerState::Frozen || header.removed {
+        return Ok(None);
+    }
+    let annotations = annotations_in(host, &*medium, &header)?;
+    Ok(Some(KeptSnapshot { id, kind: header.kind, parent: header.parent, annotations }))
+}
+
+fn annotations_of(inner: &Inner, header: &Header) -> Result<Annotations> {
+    if header.annotations.is_none() {
+        return Ok(Annotations::default());
+    }
+    let medium = headers::open_existing(inner.host(), header.layer)?;
+    annotations_in(inner.host(), &*medium, header)
+}
+
+/// The annotations in the open file of a layer.
+fn annotations_in(host: &dyn Host, medium: &dyn Medium, header: &Header) -> Result<Annotations> {
+    let Some(piece) = &header.annotations else { return Ok(Annotations::default()) };
     let what = (PageKind::Annotations, "annotations");
-    let shown = host.display_path(&path);
-    let body = read_blob(&*medium, &shown, what, (header.layer, header.block_size), piece)?;
+    let shown = host.display_path(&paths::layer(header.layer));
+    let body = read_blob(medium, &shown, what, (header.layer, header.block_size), piece)?;
     Annotations::decode(&body).map_err(|error| error.in_file(shown))
 }
 

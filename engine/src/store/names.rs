@@ -27,9 +27,6 @@ use crate::medium::{Host, Medium, OpenMode};
 use crate::threads;
 use crate::units::{LayerId, PAGE_BYTES};
 
-/// How many names are worth asking other threads for.
-const FILES_MANY: usize = 256;
-
 /// What a name stands for, and by which of its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundName {
@@ -118,18 +115,13 @@ fn read_what_is_left(
     Ok((sorted(found), damaged))
 }
 
-/// What is read on all cores, each file for itself: thousands of names are thousands of calls.
 fn read_all<T: Send>(
     files: HashMap<String, NameFile>,
     read: impl Fn(&str, NameFile) -> Result<Option<T>> + std::marker::Sync,
 ) -> Result<Vec<T>> {
     let files: Vec<_> = files.into_iter().collect();
     let read = |(escaped, file): &(String, NameFile)| read(escaped, *file);
-    let found: Result<Vec<_>> = match files.len() {
-        0..FILES_MANY => files.iter().map(read).collect(),
-        _ => threads::try_map(&files, read),
-    };
-    Ok(found?.into_iter().flatten().collect())
+    Ok(threads::try_map_files(&files, read)?.into_iter().flatten().collect())
 }
 
 fn sorted(mut found: Vec<FoundName>) -> Vec<FoundName> {

@@ -158,17 +158,21 @@ fn directories_are_copied_in_out_and_across() {
     let place = place_with_files();
     place.ok(&["create", "--tree", "box"]);
     assert_eq!(place.run(&["cp", "files", "box:/"]).code, 2);
-    place.ok(&["cp", "-r", "files", "box:/"]);
+    place.ok(&["cp", "-a", "files", "box:/"]);
     place.ok(&["cp", "-r", "files", "box:/copy"]);
     assert_eq!(place.json(&["stat", "box:/copy/etc/link"], 0)["target"]["path"], "../etc/hosts");
     assert_eq!(place.json(&["stat", "box:/files/large"], 0)["links"], 2);
-    place.ok(&["cp", "-r", "box:/files", "out"]);
+    // Without its owner a program runs as nobody in particular.
+    let mode = |path: &str| place.json(&["stat", path], 0)["permissions"].clone();
+    let programs = ["files", "copy"].map(|copy| mode(&format!("box:/{copy}/etc/deep/er/program")));
+    assert_eq!(programs, ["4755", "0755"]);
+    place.ok(&["cp", "-a", "box:/files", "out"]);
     assert_eq!(listing(&place.path("out")), listing(&place.path("files")));
 
     place.ok(&["create", "--tree", "other"]);
     place.ok(&["cp", "-a", "box:/files", "other:/"]);
     place.ok(&["cp", "-r", "other:/files/etc", "other:/files/within"]);
-    place.ok(&["cp", "-r", "other:/files", "again"]);
+    place.ok(&["cp", "-a", "other:/files", "again"]);
     fs::remove_dir_all(place.path("again/within")).unwrap();
     fs::File::open(place.path("again"))
         .unwrap()
