@@ -183,29 +183,34 @@ impl Files {
             let _content = set.size.map(|_| self.core.content(inode).write());
             if let Some(size) = set.size {
                 operation.resize(inode, size)?;
+                // Of one piece with that: it finds no room before, or none of it.
+                return operation.change_further(|editor| editor.set_attributes(inode, set));
             }
-            operation.change(|editor| {
-                let mut record = editor.record(inode)?;
-                if let Some(permissions) = set.permissions {
-                    record.mode = record.mode & 0o170_000 | permissions & 0o7777;
-                }
-                record.owner = set.owner.unwrap_or(record.owner);
-                record.group = set.group.unwrap_or(record.group);
-                record.accessed = set.accessed.unwrap_or(record.accessed).clamped();
-                record.modified = set.modified.unwrap_or(record.modified).clamped();
-                record.created = set.created.unwrap_or(record.created).clamped();
-                record.changed = set.changed.unwrap_or(editor.now).clamped();
-                if set.clear_privileges {
-                    editor.clear_privileges(inode, &mut record)?;
-                }
-                editor.put_record(inode, &record)?;
-                editor.attributes(inode)
-            })
+            operation.change(|editor| editor.set_attributes(inode, set))
         })
     }
 }
 
 impl Editor<'_, '_> {
+    /// All but the size.
+    fn set_attributes(&mut self, inode: Inode, set: &SetAttributes) -> Result<Attributes> {
+        let mut record = self.record(inode)?;
+        if let Some(permissions) = set.permissions {
+            record.mode = record.mode & 0o170_000 | permissions & 0o7777;
+        }
+        record.owner = set.owner.unwrap_or(record.owner);
+        record.group = set.group.unwrap_or(record.group);
+        record.accessed = set.accessed.unwrap_or(record.accessed).clamped();
+        record.modified = set.modified.unwrap_or(record.modified).clamped();
+        record.created = set.created.unwrap_or(record.created).clamped();
+        record.changed = set.changed.unwrap_or(self.now).clamped();
+        if set.clear_privileges {
+            self.clear_privileges(inode, &mut record)?;
+        }
+        self.put_record(inode, &record)?;
+        self.attributes(inode)
+    }
+
     fn is_orphan(&self, inode: Inode) -> Result<bool> {
         let key = Key::new(ItemKind::Orphan, inode.0, 0);
         Ok(self.reader().pages.get(key)?.is_some())

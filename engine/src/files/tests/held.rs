@@ -108,6 +108,11 @@ fn take_names_away(room: u64) -> usize {
     let mut refused = 0;
     for number in 0..20 {
         let (one, other) = (name(number), name(39 - number));
+        let inode = files.lookup(ROOT, one.as_bytes()).unwrap();
+        let set = SetAttributes { size: Some(9), owner: Some(7), ..Default::default() };
+        let done = files.set_attributes(inode, &set);
+        let found = files.attributes(inode).unwrap();
+        assert_eq!((found.size == 9, found.owner == 7), (done.is_ok(), done.is_ok()), "{done:?}");
         let (gone, done) = match number % 2 {
             0 => (&one, files.unlink(ROOT, one.as_bytes())),
             _ => {
