@@ -230,7 +230,7 @@ impl Operation<'_> {
     }
 
     /// Gives a file whose content stands in the metadata blocks instead; its new record.
-    pub fn in_blocks(&self, inode: Inode, mut record: InodeRecord) -> Result<InodeRecord> {
+    pub fn in_blocks(&self, inode: Inode, record: InodeRecord) -> Result<InodeRecord> {
         if !is_inline(&record) {
             return Ok(record);
         }
@@ -241,12 +241,14 @@ impl Operation<'_> {
             block.resize(block.len().next_multiple_of(self.block_bytes() as usize), 0);
             self.batch.write_blocks(first_block(inode.0), 0, &block)?;
         }
-        record.flags = record.flags.with(InodeFlags::INLINE, false);
         self.change(|editor| {
+            // Read again: only its content is locked, and others may have changed all else.
+            let mut record = editor.record(inode)?;
             editor.put_content(inode, record.size, &[])?;
-            editor.put_record(inode, &record)
-        })?;
-        Ok(record)
+            record.flags = record.flags.with(InodeFlags::INLINE, false);
+            editor.put_record(inode, &record)?;
+            Ok(record)
+        })
     }
 
     /// Makes what lies between the end of a file and `offset` read as zeros.

@@ -31,6 +31,26 @@ fn a_file_that_is_freed_late_is_the_one_that_lost_its_name() {
     expect_error(files.attributes(other.inode), ErrorKind::NotFound);
 }
 
+/// A file that grew out of the metadata was given back what had been changed of it meanwhile: its last
+/// name, so that nobody freed it, or its owner.
+#[test]
+fn a_file_that_grows_into_blocks_keeps_what_others_changed_meanwhile() {
+    let files = files(&store());
+    let inode = make(&files, ROOT, "file");
+    files.write(inode, 0, b"small").unwrap();
+    let record = || files.core.look(|reader| reader.record(inode)).unwrap();
+    let seen = record();
+    files.hold(inode);
+    files.unlink(ROOT, b"file").unwrap();
+    let set = SetAttributes { owner: Some(7), ..Default::default() };
+    files.set_attributes(inode, &set).unwrap();
+    files.core.operate("grow", |operation| operation.in_blocks(inode, seen).map(drop)).unwrap();
+    assert_eq!((record().links, record().owner), (0, 7));
+    assert_eq!(content(&files, inode), b"small");
+    files.release(inode, 1).unwrap();
+    expect_error(files.attributes(inode), ErrorKind::NotFound);
+}
+
 #[test]
 fn a_directory_that_was_removed_and_is_held_leads_nowhere() {
     let files = files(&store());
