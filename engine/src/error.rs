@@ -111,6 +111,7 @@ struct Context {
     field: Option<&'static str>,
     found: Option<String>,
     expected: Option<String>,
+    is_newer: bool,
 }
 
 impl Error {
@@ -131,6 +132,19 @@ impl Error {
         expected: impl fmt::Display,
     ) -> Error {
         Error::new(ErrorKind::Corrupt, operation).about(field, found, expected)
+    }
+
+    /// A [`ErrorKind::Unsupported`] about `field`, which a newer version of this software wrote: what was
+    /// found, and what this one knows. Nothing is wrong with the file.
+    pub fn newer(
+        operation: impl Into<String>,
+        field: &'static str,
+        found: impl fmt::Display,
+        known: impl fmt::Display,
+    ) -> Error {
+        let mut error = Error::new(ErrorKind::Unsupported, operation).about(field, found, known);
+        error.context.is_newer = true;
+        error
     }
 
     /// A [`ErrorKind::InvalidInput`] about an argument.
@@ -235,10 +249,21 @@ impl Error {
         self.kind
     }
 
-    /// Whether what is stored in one file does not verify or cannot be read, which says nothing of any
-    /// other file: who looks at many goes on.
+    /// Whether what is stored in one file does not verify or cannot be read.
     pub fn is_damage(&self) -> bool {
         matches!(self.kind, ErrorKind::Corrupt | ErrorKind::Unreadable)
+    }
+
+    /// Whether a newer version of this software made what was read. Nothing is wrong with that, so nothing
+    /// that is done about damage is done about it.
+    pub fn is_newer(&self) -> bool {
+        self.context.is_newer
+    }
+
+    /// Whether this is [damage](Error::is_damage) or what a [newer version](Error::is_newer) made, either of
+    /// which says nothing of any other file: who looks at many goes on.
+    pub fn is_of_one_file(&self) -> bool {
+        self.is_damage() || self.is_newer()
     }
 
     /// The operation that failed.
@@ -311,16 +336,27 @@ impl fmt::Display for Error {
         if let Some(offset) = context.offset {
             write!(f, " at byte {offset}")?;
         }
+        if context.is_newer {
+            f.write_str(": made by a newer version")?;
+        }
         if let Some(field) = context.field {
             write!(f, ": {field}")?;
         }
         if let (Some(found), Some(expected)) = (&context.found, &context.expected) {
-            write!(f, ": found {found}, expected {expected}")?;
+            write!(f, ": {}", told(context.is_newer, found, expected))?;
         }
         if let Some(source) = &self.source {
             write!(f, ": {source}")?;
         }
         Ok(())
+    }
+}
+
+/// What was found and what should be there, or of a newer version what is known here, in words.
+pub(crate) fn told(is_newer: bool, found: &str, expected: &str) -> String {
+    match is_newer {
+        true => format!("found {found}, this one knows {expected}"),
+        false => format!("found {found}, expected {expected}"),
     }
 }
 

@@ -296,8 +296,8 @@ impl Header {
         };
         let unknown = features.incompatible & !Features::INCOMPATIBLE_KNOWN;
         if unknown != 0 {
-            return Err(Error::new(ErrorKind::Unsupported, "read header slot")
-                .about("incompatible features", format!("{unknown:#x}"), "none that are unknown")
+            let (found, field) = (format!("{unknown:#x}"), "incompatible features");
+            return Err(Error::newer("read header slot", field, found, "none of these")
                 .at_offset(FEATURES_OFFSET as u64));
         }
         let kind = match fields.u8("kind")? {

@@ -3,14 +3,18 @@
 //! The prelude says what the page is and where it belongs; a flipped bit, a
 //! swapped block or a stale copy of the same place does not verify.
 
+use std::cmp::Ordering;
+
 use super::fields::{FieldReader, FieldWriter};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::units::{FileBlock, LayerId, PAGE_BYTES};
 
 /// The first four bytes of every metadata page: `sapw`.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"sapw");
-/// The version of the format.
+/// The version of the format. Where kind, version, layer id and checksum of a page lie is the same in all.
 pub const VERSION: u16 = 1;
+/// Where the version lies, in a page of a layer or a store and in the first page of a tree.
+const VERSION_OFFSET: u64 = 6;
 /// The size of the prelude in bytes.
 pub const PRELUDE_BYTES: usize = 40;
 /// Where the CRC-32 of a page lies: its last four bytes.
@@ -82,11 +86,50 @@ pub fn finish(page: &mut [u8; PAGE_BYTES as usize], prelude: &Prelude) -> u32 {
 ///
 /// What the prelude says of layer, generation and place is for the caller to compare:
 /// see [`Prelude::expect`].
+///
+/// Errors: [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt); that a page which verifies is of a
+/// [newer version](Error::is_newer).
 pub fn open(
     what: &'static str,
     page: &[u8; PAGE_BYTES as usize],
     kind: PageKind,
 ) -> Result<(Prelude, u32)> {
+    let (prelude, crc, version) = open_of_any_version(what, page, kind)?;
+    expect_version(what, version, VERSION)?;
+    Ok((prelude, crc))
+}
+
+/// As [`open`], of a page that may be anything: only one that says that it belongs to `layer` and at
+/// `place` can be of a newer version, all others are none of ours.
+pub fn open_at(
+    what: &'static str,
+    page: &[u8; PAGE_BYTES as usize],
+    kind: PageKind,
+    layer: LayerId,
+    place: FileBlock,
+) -> Result<(Prelude, u32)> {
+    let (prelude, crc, version) = open_of_any_version(what, page, kind)?;
+    prelude.expect(what, layer, prelude.generation, place)?;
+    expect_version(what, version, VERSION)?;
+    Ok((prelude, crc))
+}
+
+/// That what verifies is of the one version that is known here.
+pub fn expect_version(what: &'static str, found: u16, known: u16) -> Result<()> {
+    let operation = || format!("read {what}");
+    match found.cmp(&known) {
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(Error::newer(operation(), "version", found, known)),
+        Ordering::Less => Err(Error::corrupt(operation(), "version", found, known)),
+    }
+    .map_err(|error| error.at_offset(VERSION_OFFSET))
+}
+
+fn open_of_any_version(
+    what: &'static str,
+    page: &[u8; PAGE_BYTES as usize],
+    kind: PageKind,
+) -> Result<(Prelude, u32, u16)> {
     let mut fields = FieldReader::new(what, page);
     let magic = fields.u32("magic")?;
     if magic != MAGIC {
@@ -102,11 +145,10 @@ pub fn open(
     let found = fields.u16("kind")?;
     fields.expect("kind", 2, found, kind as u16)?;
     let version = fields.u16("version")?;
-    fields.expect("version", 2, version, VERSION)?;
     let layer = fields.layer_id("layer id")?;
     let generation = fields.u64("generation")?;
     let place = FileBlock(fields.u64("place")?);
-    Ok((Prelude { kind, layer, generation, place }, crc))
+    Ok((Prelude { kind, layer, generation, place }, crc, version))
 }
 
 impl Prelude {

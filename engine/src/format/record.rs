@@ -138,8 +138,7 @@ impl Record {
         layer: LayerId,
         place: FileBlock,
     ) -> Result<(Record, u32)> {
-        let (prelude, crc) = page::open("journal record", page, PageKind::Record)?;
-        prelude.expect("journal record", layer, prelude.generation, place)?;
+        let (prelude, crc) = page::open_at("journal record", page, PageKind::Record, layer, place)?;
         let mut fields = FieldReader::new("journal record", page);
         fields.seek(PREVIOUS_OFFSET);
         let previous = fields.u32("checksum of the record before")?;

@@ -42,7 +42,8 @@ type Whole = (Record, u32);
 
 /// Replays the journal of `header` over its own table of `sources`.
 ///
-/// Errors are those of the host; what the bytes say wrong is in [`Replay::damage`].
+/// Errors are those of the host, and that a record is of a newer version; what the bytes say wrong is in
+/// [`Replay::damage`].
 pub fn replay(file: &InspectedFile, header: &Header, sources: Vec<LayerRef>) -> Result<Replay> {
     let journal = &header.journal;
     let mut replay = Replay {
@@ -124,6 +125,11 @@ struct Expected {
     next: Option<FileBlock>,
 }
 
+/// Whether an error leaves open what is there: nobody here can tell that it is no record.
+fn is_no_verdict(error: &Error) -> bool {
+    error.io_source().is_some() || error.is_newer()
+}
+
 struct Reader<'a> {
     file: &'a InspectedFile,
     header: &'a Header,
@@ -158,7 +164,7 @@ impl Reader<'_> {
     fn whole(&self, place: FileBlock, expected: Expected) -> Result<Result<Whole>> {
         let (record, crc) = match self.record(place) {
             Ok(whole) => whole,
-            Err(error) if error.io_source().is_some() => return Err(error),
+            Err(error) if is_no_verdict(&error) => return Err(error),
             Err(error) => return Ok(Err(error)),
         };
         let bad = |field, found: String, expected: String| {
@@ -185,7 +191,7 @@ impl Reader<'_> {
     fn is_sequence(&self, place: FileBlock, sequence: u64) -> Result<bool> {
         match self.record(place) {
             Ok((record, _)) => Ok(record.sequence == sequence),
-            Err(error) if error.io_source().is_some() => Err(error),
+            Err(error) if is_no_verdict(&error) => Err(error),
             Err(_) => Ok(false),
         }
     }

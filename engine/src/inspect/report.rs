@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::Error;
+use crate::error::{Error, told};
 use crate::units::{FileBlock, LayerId};
 
 /// How many findings a report keeps; what comes past that is counted. A file that is bad
@@ -18,6 +18,8 @@ pub enum Severity {
     /// One of two copies is bad and the other one serves; the next writer makes it good.
     /// A power cut may leave this behind.
     Degraded,
+    /// A newer version of this software made it: what it holds was not looked at. Nothing is wrong with it.
+    Newer,
     /// Something stored does not verify or does not fit together.
     Damage,
 }
@@ -28,8 +30,14 @@ impl Severity {
         match self {
             Severity::Note => "note",
             Severity::Degraded => "degraded",
+            Severity::Newer => "newer",
             Severity::Damage => "damage",
         }
+    }
+
+    /// As what to tell an error that would be this bad: what a newer version made is no damage.
+    pub(super) fn of(self, error: &Error) -> Severity {
+        if error.is_newer() { Severity::Newer } else { self }
     }
 }
 
@@ -106,7 +114,8 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// Whether nothing is damaged; there may be notes, and copies that the next writer restores.
+    /// Whether nothing is damaged; there may be notes, copies that the next writer restores, and what only
+    /// a newer version can look at.
     pub fn is_sound(&self) -> bool {
         self.damage().next().is_none() && self.findings_left_out == 0
     }
@@ -136,11 +145,14 @@ impl CheckReport {
 /// What an error says besides its kind, file and offset.
 pub(super) fn text_of(error: &Error) -> String {
     let mut text = error.operation().to_owned();
+    if error.is_newer() {
+        text += ": made by a newer version";
+    }
     if let Some(field) = error.field() {
         text += &format!(": {field}");
     }
     if let (Some(found), Some(expected)) = (error.found(), error.expected()) {
-        text += &format!(": found {found}, expected {expected}");
+        text += &format!(": {}", told(error.is_newer(), found, expected));
     }
     if let Some(source) = error.io_source() {
         text += &format!(": {source}");

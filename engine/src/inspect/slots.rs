@@ -53,8 +53,16 @@ impl Slots {
         }
     }
 
+    /// That one of them is of a newer version, which an older slot must not speak for.
+    pub fn newer(&self) -> Option<&Error> {
+        self.slots.iter().filter_map(|slot| slot.as_ref().err()).find(|error| error.is_newer())
+    }
+
     /// The header: what the newer slot that verifies says.
     pub fn header(&self) -> Option<&Header> {
+        if self.newer().is_some() {
+            return None;
+        }
         match self.agreement() {
             Agreement::Same | Agreement::OneOlder(1) | Agreement::OneBroken(1) => {
                 self.slots[0].as_ref().ok()
@@ -70,6 +78,7 @@ impl Slots {
             return Ok(header.clone());
         }
         match self.slots {
+            [Err(error), _] | [_, Err(error)] if error.is_newer() => Err(error),
             [Err(error), _] | [_, Err(error)] => Err(error),
             [Ok(first), Ok(second)] => {
                 let text = |header: &Header| {

@@ -47,7 +47,7 @@ fn whole_digest(host: &dyn Host, id: LayerId) -> Result<Option<Digest>> {
     match headers::read(host, id) {
         Ok(header) => Ok(header.filter(|header| !header.thinned).and_then(|header| header.digest)),
         // Damage of one layer is told where that layer is asked for, not to all who look up another.
-        Err(error) if error.is_damage() => Ok(None),
+        Err(error) if error.is_of_one_file() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -34,8 +34,9 @@ impl Store {
     /// verify. The size of its blocks is the one that its layers say; where there are none that can be
     /// read, the one of `options`.
     ///
-    /// Errors: [`ErrorKind::NoStore`] where nothing of one is there; [`ErrorKind::Corrupt`] where layers
-    /// say several sizes.
+    /// Errors, before anything is changed: [`ErrorKind::NoStore`] where nothing of one is there;
+    /// [`ErrorKind::Corrupt`] where layers say several sizes; that the store's own file, or where that is lost
+    /// all layers, are of a [newer version](Error::is_newer).
     pub fn mend(path: impl AsRef<Path>, options: &StoreOptions) -> Result<Mended> {
         let path = path.as_ref();
         let host = FileHost::open_root(path, options.network).map_err(|error| {
@@ -49,7 +50,7 @@ impl Store {
 
     /// As [`Store::mend`], in the root folder of any host.
     pub fn mend_on(host: Arc<dyn Host>, options: &StoreOptions) -> Result<Mended> {
-        let said = sizes_of_layers(&*host)?;
+        let (said, newer) = sizes_of_layers(&*host)?;
         let own = match read_own_file(&*host) {
             Err(error) if error.kind() == ErrorKind::NoStore || error.is_damage() => None,
             own => Some(own?),
@@ -60,7 +61,9 @@ impl Store {
             return Err(no_store(&host.display_path(Path::new(""))));
         }
         let block_size = match (said.first(), &own) {
-            (None, own) => own.map_or(options.block_size, |own| own.block_size),
+            (None, Some(own)) => own.block_size,
+            // Only a newer version knows of what size the blocks are that it wrote.
+            (None, None) => newer.map_or(Ok(options.block_size), Err)?,
             (Some(said_first), _) if said.len() == 1 => *said_first,
             (Some(_), _) => {
                 let sizes: Vec<_> = said.iter().map(|size| size.bytes().to_string()).collect();
@@ -84,17 +87,19 @@ impl Store {
     }
 }
 
-/// The sizes of blocks that those layers say whose headers can be read.
-fn sizes_of_layers(host: &dyn Host) -> Result<BTreeSet<BlockSize>> {
-    let mut sizes = BTreeSet::new();
+/// The sizes of blocks that those layers say whose headers can be read; and that some are of a newer
+/// version.
+fn sizes_of_layers(host: &dyn Host) -> Result<(BTreeSet<BlockSize>, Option<Error>)> {
+    let (mut sizes, mut newer) = (BTreeSet::new(), None);
     for file in list_derived(host, paths::LAYERS.as_ref())? {
         let Some(LayersEntry::Layer(id)) = paths::parse_layers_entry(&file) else { continue };
         match headers::read(host, id) {
             Err(error) if error.is_damage() => {}
+            Err(error) if error.is_newer() => newer = Some(error),
             header => sizes.extend(header?.map(|header| header.block_size)),
         }
     }
-    Ok(sizes)
+    Ok((sizes, newer))
 }
 
 /// Makes the folders and the locks, durably, where they are missing; which.

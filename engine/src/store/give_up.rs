@@ -36,7 +36,8 @@ impl Store {
     /// Errors, before anything is changed: [`ErrorKind::NotFound`]; [`ErrorKind::Ambiguous`];
     /// [`ErrorKind::InvalidInput`] for what is not damaged so, and for a layer that a name leads to
     /// (the name is removed first); [`ErrorKind::Locked`] where somebody has it open;
-    /// [`ErrorKind::Io`] for a file that we may not read, of which others may know better.
+    /// [`ErrorKind::Io`] for a file that we may not read, of which others may know better, and what it says
+    /// itself of one that a [newer version](Error::is_newer) made, which knows better.
     pub fn give_up(&self, reference: &str) -> Result<GivenUp> {
         let inner = self.inner()?;
         let parsed = Reference::parse(reference)?;
@@ -98,8 +99,10 @@ fn give_up_layer(inner: &Inner, id: LayerId) -> Result<GivenUp> {
             return Err(Error::invalid(GIVE_UP, "layer", found, "no name on it: that goes first"));
         }
     }
-    if !obstacles(&inner.host, inner.options.volume.read)?.layers.contains_key(&id) {
-        return Err(sound("layer", id));
+    match obstacles(&inner.host, inner.options.volume.read)?.layers.remove(&id) {
+        None => return Err(sound("layer", id)),
+        Some(error) if error.is_newer() => return Err(error),
+        Some(_) => {}
     }
     let folder = paths::LAYERS.as_ref();
     host.remove(&path).map_err(host_says)?;

@@ -23,7 +23,7 @@ pub fn locate(host: &dyn Host, wanted: &LayerRef) -> Result<Header> {
 
 /// Whether an error says that a layer is lost or damaged: not that the host failed.
 pub fn is_lost(error: &Error) -> bool {
-    error.is_damage() || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::WrongParent)
+    error.is_of_one_file() || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::WrongParent)
 }
 
 /// A walk from a layer through its ancestors, newest first.

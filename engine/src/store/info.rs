@@ -93,7 +93,7 @@ impl LineageLeft {
     fn take(&mut self, id: LayerId, layer: Result<LayerInfo>) -> Result<()> {
         match layer {
             Ok(layer) => self.layers.push(layer),
-            Err(error) if error.is_damage() => self.lost.push((id, error)),
+            Err(error) if error.is_of_one_file() => self.lost.push((id, error)),
             Err(error) => return Err(error),
         }
         Ok(())
@@ -198,7 +198,7 @@ impl Store {
         let files = list_folder(inner.host(), paths::LAYERS.as_ref())?;
         let kept = threads::try_map_files(&files, |file| match paths::parse_layers_entry(file) {
             Some(LayersEntry::Layer(id)) => match kept_snapshot(inner, id) {
-                Err(error) if error.is_damage() => Ok(None),
+                Err(error) if error.is_of_one_file() => Ok(None),
                 snapshot => snapshot,
             },
             _ => Ok(None),
@@ -298,7 +298,7 @@ fn walk_lineage(inner: &Inner, resolved: &Resolved) -> Result<LineageLeft> {
                 below
             }
             Ok(header) => Some(header.layer_ref()),
-            Err(error) if error.is_damage() => {
+            Err(error) if error.is_of_one_file() => {
                 left.lost.push((resolved.layer, error));
                 None
             }

@@ -43,7 +43,7 @@ impl FoundName {
     }
 }
 
-/// A name of which the file does not verify: what it stands for is not known.
+/// A name of which the file does not verify, or is of a newer version: what it stands for is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedName {
     /// The name, as its file is called; of one that is too long for that `%%` and a hash.
@@ -52,6 +52,8 @@ pub struct DamagedName {
     pub kind: NameKind,
     /// What is wrong with the file.
     pub damage: String,
+    /// Nothing is: a newer version made it.
+    pub is_newer: bool,
 }
 
 /// What a name stands for; `None` where nobody has taken it.
@@ -96,11 +98,11 @@ fn read_what_is_left(
     files: HashMap<String, NameFile>,
 ) -> Result<(Vec<FoundName>, Vec<DamagedName>)> {
     let read = |escaped: &str, file: NameFile| match read_listed(host, file, escaped) {
-        Err(error) if error.is_damage() => {
+        Err(error) if error.is_of_one_file() => {
             let name = Name::from_escaped(escaped);
             let name = name.map_or_else(|| escaped.to_owned(), |name| name.to_string());
-            let damage = error.to_string();
-            Ok(Some(Err(DamagedName { name, kind: file.kind(), damage })))
+            let (damage, is_newer) = (error.to_string(), error.is_newer());
+            Ok(Some(Err(DamagedName { name, kind: file.kind(), damage, is_newer })))
         }
         found => Ok(found?.map(Ok)),
     };

@@ -53,7 +53,7 @@ impl Released {
             let header = match headers::read(host, id) {
                 Ok(header) => header,
                 // It stays until that is given up.
-                Err(error) if error.is_damage() => continue,
+                Err(error) if error.is_of_one_file() => continue,
                 Err(error) => return Err(error),
             };
             let is_kept = |header: &Header| header.state == LayerState::Frozen && !header.removed;

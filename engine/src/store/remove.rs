@@ -65,7 +65,9 @@ impl Store {
     /// Errors, before anything is changed: [`ErrorKind::Locked`] for a volume that somebody has open;
     /// [`ErrorKind::InvalidInput`] for a snapshot that has a tag, and for an open layer;
     /// [`ErrorKind::Unsupported`] where a snapshot that would go has features that only a later
-    /// version may write with. A name alone goes where another one, say a new tag, holds its snapshots.
+    /// version may write with, and for a volume whose last writes only a [newer version](Error::is_newer) can
+    /// read. A name alone goes where another one, say a new tag, holds its snapshots; so does a tag of a layer
+    /// of a newer version: that stays, without a name, and all below it.
     pub fn remove(&self, reference: &str) -> Result<RemoveReport> {
         let inner = self.inner()?;
         let resolved = resolve(inner, reference)?;
@@ -92,6 +94,7 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     let found = names::read(host, name)?.ok_or_else(|| names::missing(name))?;
     if found.entry.kind == NameKind::Volume {
         expect_no_writer(inner, found.entry.top)?;
+        expect_not_newer(inner, found.entry.top)?;
     }
     let alone = held_by_name_alone(inner, &found, names::each(host)?)?;
     let mut lost: Vec<LayerId> = alone.end.iter().map(|(id, _)| *id).collect();
@@ -229,6 +232,15 @@ fn expect_no_writer(inner: &Inner, top: LayerId) -> Result<()> {
     match medium.lock(LockMode::Shared, LockWait::Try).map_err(host_says)? {
         true => Ok(()),
         false => Err(top_is_locked(host, top)),
+    }
+}
+
+/// That what a volume has written last goes knowingly: of what a newer version wrote nobody here can tell
+/// whether it is a snapshot.
+fn expect_not_newer(inner: &Inner, top: LayerId) -> Result<()> {
+    match headers::read(inner.host(), top) {
+        Err(error) if error.is_newer() => Err(error),
+        _ => Ok(()),
     }
 }
 

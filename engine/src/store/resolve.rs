@@ -138,7 +138,7 @@ pub(super) fn newest_known(
             Ok(_) => {}
             // What is wrong with an open top is told by opening it, not by looking at its past.
             Err(error) if error.kind() == ErrorKind::Corrupt => {}
-            Err(error) if error.is_damage() => unreadable = Some(error),
+            Err(error) if error.is_of_one_file() => unreadable = Some(error),
             Err(error) => return Err(error),
         }
     }

@@ -10,7 +10,7 @@ use super::names::{DamagedName, FoundName, failed, list_derived, list_folder};
 use super::remove::{held_by_name_alone, whole_name};
 use super::resolve::{header_of, is_lost_top, newest_frozen, newest_known, resolve};
 use super::{headers, names, paths};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::{LayerRef, NameKind};
 use crate::units::LayerId;
 
@@ -51,8 +51,17 @@ pub struct StoreUsage {
     /// Layers that are lost or damaged, at which histories of names end: what lies below them is
     /// counted as no name's, where no other leads to it.
     pub lost: BTreeSet<LayerId>,
-    /// Names that do not verify: what they stand for counts as no name's, where no other leads to it.
+    /// Those of a newer version, of which the same is true.
+    pub newer: BTreeSet<LayerId>,
+    /// Names that do not verify, or are of a newer version: what they stand for counts as no name's, where no other leads to it.
     pub damaged_names: Vec<DamagedName>,
+}
+
+impl StoreUsage {
+    fn note_end(&mut self, id: LayerId, error: &Error) {
+        let ends = if error.is_newer() { &mut self.newer } else { &mut self.lost };
+        ends.insert(id);
+    }
 }
 
 impl Store {
@@ -105,14 +114,19 @@ impl Store {
                 NameKind::Volume => usage.volumes += 1,
             }
             let (tip, unreadable) = newest_known(inner, found)?;
-            usage.lost.extend(unreadable.map(|_| found.entry.top));
+            if let Some(error) = unreadable {
+                usage.note_end(found.entry.top, &error);
+            }
             let mut size = None;
             if found.entry.kind == NameKind::Volume {
                 let top = match headers::read(host, found.entry.top) {
-                    Err(error) if error.is_damage() => None,
+                    Err(error) if error.is_of_one_file() => None,
                     other => other?,
                 };
-                if top.is_none() && is_lost_top(host, found)? {
+                if top.is_none()
+                    && !usage.newer.contains(&found.entry.top)
+                    && is_lost_top(host, found)?
+                {
                     usage.lost.insert(found.entry.top);
                 }
                 size = top.map(|header| header.volume_bytes);
@@ -124,7 +138,9 @@ impl Store {
             while let Some(step) = walk.next() {
                 let header = match step {
                     Err(error) if is_lost(&error) => {
-                        usage.lost.extend(walk.met());
+                        if let Some(met) = walk.met() {
+                            usage.note_end(met, &error);
+                        }
                         break;
                     }
                     step => step?,

@@ -59,7 +59,8 @@ Exit codes:
       remove a directory that is not empty, a name that is too long
   3   no store
   4   locked by another writer
-  5   corrupt: stored bytes do not verify; `ls`, `df` and `log --graph` tell the rest
+  5   corrupt: stored bytes do not verify, or only a newer version can read them;
+      `ls`, `df`, `log --graph` and `check` tell the rest
   6   wrong parent: a layer is not the one its child recorded
   7   no space
   8   not found: no such name, layer, digest or file

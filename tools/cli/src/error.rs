@@ -24,7 +24,7 @@ pub enum Exit {
     NoStore = 3,
     /// Somebody else writes there.
     Locked = 4,
-    /// Stored bytes do not verify, cannot be read, or are lost.
+    /// Stored bytes do not verify, cannot be read, are lost, or are of a newer version.
     Corrupt = 5,
     /// A layer is not the parent that its child recorded.
     WrongParent = 6,
@@ -70,7 +70,7 @@ pub enum Verdict {
     Done,
     /// The answer is no.
     No,
-    /// The answer lacks what is lost or damaged, and says so.
+    /// The answer lacks what is lost, damaged or of a newer version, and says so.
     Damaged,
     /// What a process in a container ended with.
     Process(u8),
@@ -173,11 +173,9 @@ impl CliError {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            CliError::Engine(error) | CliError::Advised { cause: error, .. } => {
-                exit_of_kind(error.kind())
-            }
+            CliError::Engine(error) | CliError::Advised { cause: error, .. } => exit_of(error),
             CliError::Build(error) => match (error.engine(), &**error) {
-                (Some(error), _) => exit_of_kind(error.kind()),
+                (Some(error), _) => exit_of(error),
                 (None, sapwood_build::Error::Containerfile { .. }) => Exit::Usage,
                 (None, _) => Exit::No,
             },
@@ -193,9 +191,7 @@ impl CliError {
             CliError::FileExists(_) => Exit::AlreadyExists,
             CliError::Program { .. } => Exit::Io,
             CliError::NotRun(cause) => cause.exit(),
-            CliError::Container(sapwood_container::Error::Engine(error)) => {
-                exit_of_kind(error.kind())
-            }
+            CliError::Container(sapwood_container::Error::Engine(error)) => exit_of(error),
             CliError::Container(_) | CliError::Lost { .. } => Exit::Io,
             CliError::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => Exit::NotFound,
@@ -229,6 +225,13 @@ impl CliError {
             CliError::File { source, .. } => source.kind() == io::ErrorKind::BrokenPipe,
             _ => false,
         }
+    }
+}
+
+fn exit_of(error: &sapwood::Error) -> Exit {
+    match error.is_newer() {
+        true => Exit::Corrupt,
+        false => exit_of_kind(error.kind()),
     }
 }
 
@@ -359,6 +362,13 @@ mod tests {
             let error = CliError::from(sapwood::Error::new(kind, "test"));
             assert_eq!(error.exit() as u8, code, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn what_a_newer_version_made_cannot_be_read_here() {
+        let newer = sapwood::Error::newer("test", "version", 2, 1);
+        assert_eq!(newer.kind(), ErrorKind::Unsupported);
+        assert_eq!(CliError::from(newer).exit(), Exit::Corrupt);
     }
 
     #[test]

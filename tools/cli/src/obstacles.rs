@@ -10,8 +10,10 @@ pub fn ways_out(store: &Store) -> Result<Vec<String>> {
     let Obstacles { names, layers } = store.obstacles()?;
     let known = store.names_left()?.names;
     let of_name = |name: &str| format!("`rm --damaged {name}` gives up that name");
-    let mut ways: Vec<_> = names.iter().map(|damaged| of_name(&damaged.name)).collect();
-    for layer in layers.keys() {
+    // What a newer version made is for that to deal with.
+    let damaged = names.iter().filter(|name| !name.is_newer);
+    let mut ways: Vec<_> = damaged.map(|damaged| of_name(&damaged.name)).collect();
+    for (layer, _) in layers.iter().filter(|(_, error)| !error.is_newer()) {
         let on_it = known.iter().filter(|entry| entry.top == *layer);
         let on_it: Vec<_> = on_it.map(|entry| entry.name.as_str()).collect();
         let first = match on_it[..] {
@@ -37,6 +39,6 @@ pub fn whether_needed(unknown: &[String]) -> String {
     let layers = unknown.join(", ");
     let are = if unknown.len() == 1 { "is" } else { "are" };
     format!(
-        "once it is known whether other names need them: {layers} {are} lost or damaged, and may stand on them"
+        "once it is known whether other names need them: {layers} {are} lost, damaged or of a newer version, and may stand on them"
     )
 }

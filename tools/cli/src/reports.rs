@@ -20,28 +20,30 @@ pub struct DamageReport {
     /// None where it is the name itself that does not verify.
     pub layer: Option<String>,
     pub damage: String,
+    /// Nothing is wrong with it: a newer version made it.
+    pub newer: bool,
 }
 
 impl DamageReport {
     pub fn new(damaged: Damaged) -> DamageReport {
-        let Damaged { name, layer, damage } = damaged;
-        DamageReport { name, layer: layer.map(|id| id.to_string()), damage }
+        let Damaged { name, layer, damage, is_newer } = damaged;
+        DamageReport { name, layer: layer.map(|id| id.to_string()), damage, newer: is_newer }
     }
 
     /// Of a name that does not verify.
     pub fn of_name(damaged: DamagedName) -> DamageReport {
-        let DamagedName { name, damage, .. } = damaged;
-        DamageReport { name: Some(name), layer: None, damage }
+        let DamagedName { name, damage, is_newer, .. } = damaged;
+        DamageReport { name: Some(name), layer: None, damage, newer: is_newer }
     }
 
     /// Of a layer, whatever stands on it.
-    pub fn of_layer(layer: LayerId, damage: String) -> DamageReport {
-        DamageReport { name: None, layer: Some(layer.to_string()), damage }
+    pub fn of_layer(layer: LayerId, damage: String, newer: bool) -> DamageReport {
+        DamageReport { name: None, layer: Some(layer.to_string()), damage, newer }
     }
 
     /// A line for each.
     pub fn write_all(reports: &[DamageReport], text: &mut Text<'_>) -> io::Result<()> {
-        for DamageReport { name, layer, damage } in reports {
+        for DamageReport { name, layer, damage, .. } in reports {
             let named = name.as_deref().or(layer.as_deref().map(short)).unwrap_or_default();
             writeln!(text, "{named}: {damage}")?;
         }
@@ -131,6 +133,11 @@ pub fn names_of_layers(
     let mut names = store.names_of(&layers)?;
     names.extend(top.map(|name| (resolved.layer, vec![name])));
     Ok(names)
+}
+
+/// In a table, what stands for what cannot be read.
+pub fn unreadable(is_newer: bool) -> &'static str {
+    if is_newer { "newer" } else { "damaged" }
 }
 
 /// As much of an id or digest as people need to tell it from others.

@@ -1,8 +1,9 @@
 //! The first page of a file tree: where its root is, and what it counts.
 
 use super::page::{LEVELS_MAX, MAGIC};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::fields::{FieldReader, FieldWriter};
+use crate::format::page::expect_version;
 use crate::units::{BlockSize, LayerId};
 
 /// The version of the file tree's form.
@@ -11,6 +12,7 @@ pub const VERSION: u16 = 1;
 const FIRST_INODE: u32 = 2;
 /// What tells this page from those of the tree.
 const SUPERBLOCK_KIND: u16 = 0;
+const WHAT: &str = "the first page of a file tree";
 
 /// The fields of the page: offset and name.
 pub const FIELDS: &[(usize, &str)] = &[
@@ -116,21 +118,21 @@ impl Superblock {
 
     /// What the page says.
     ///
-    /// Errors: [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for features that must be
-    /// known; [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
+    /// Errors: that it is of a [newer version](Error::is_newer), or has features that must be known;
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt).
     pub fn decode(page: &[u8], block_size: BlockSize) -> Result<Superblock> {
-        let mut fields = FieldReader::new("the first page of a file tree", page);
+        let mut fields = FieldReader::new(WHAT, page);
         let magic = fields.u32("magic")?;
         fields.expect("magic", 4, magic, MAGIC)?;
         let kind = fields.u16("kind")?;
         fields.expect("kind", 2, kind, SUPERBLOCK_KIND)?;
         let version = fields.u16("version")?;
-        fields.expect("version", 2, version, VERSION)?;
+        expect_version(WHAT, version, VERSION)?;
         let incompatible = fields.u64("incompatible features")?;
         if incompatible != 0 {
-            return Err(fields
-                .bad("incompatible features", 8, format!("{incompatible:#x}"), "none")
-                .with_kind(crate::ErrorKind::Unsupported));
+            let (found, field) = (format!("{incompatible:#x}"), "incompatible features");
+            let error = Error::newer(format!("read {WHAT}"), field, found, "none of these");
+            return Err(error.at_offset(8));
         }
         let read_only_compatible = fields.u64("read-only compatible features")?;
         let compatible = fields.u64("compatible features")?;

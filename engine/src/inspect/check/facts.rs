@@ -33,6 +33,8 @@ pub struct Facts {
     pub layers: HashMap<LayerId, LayerFacts>,
     /// Layer files without a header.
     headerless: Vec<LayerId>,
+    /// Layer files of a newer version.
+    newer: HashSet<LayerId>,
     /// A layer of each digest; none that is thinned.
     pub by_digest: HashMap<Digest, LayerId>,
     /// The files of names, and what each says.
@@ -82,7 +84,14 @@ impl Facts {
             facts.making.extend(names::making_of(&file));
             let Some(id) = names::layer_of(&file) else { continue };
             let path = place.path("layers", &file);
-            if let Some(layer) = read_layer(place, &path)? {
+            let layer = match read_layer(place, &path) {
+                Err(error) if error.is_newer() => {
+                    facts.newer.insert(id);
+                    continue;
+                }
+                layer => layer?,
+            };
+            if let Some(layer) = layer {
                 if let Some(digest) = layer.reference.digest.filter(|_| !layer.thinned) {
                     facts.by_digest.insert(digest, id);
                 }
@@ -153,6 +162,11 @@ impl Facts {
         reached
     }
 
+    /// Whether the file of a layer is of a newer version.
+    pub fn is_newer(&self, id: LayerId) -> bool {
+        self.newer.contains(&id)
+    }
+
     /// What the name files say.
     pub fn entries(&self) -> impl Iterator<Item = &NameEntry> {
         self.names.iter().map(|(_, entry)| entry)
@@ -166,6 +180,9 @@ impl Facts {
                 Ok(()) => return Ok(layer),
                 Err(error) => error,
             },
+            None if self.newer.contains(&wanted.id) => {
+                Error::newer("find a layer", "layer id", wanted.id, "layers of its own version")
+            }
             None => {
                 let found = match self.headerless.contains(&wanted.id) {
                     true => "a file of it without a header that verifies",
@@ -235,8 +252,12 @@ fn read_layer(place: &Place<'_>, path: &Path) -> Result<Option<LayerFacts>> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let slots = Slots::read(&file);
-    let Some(header) = slots.header() else { return Ok(None) };
+    let header = match Slots::read(&file).into_header() {
+        Err(error) if error.is_newer() => return Err(error),
+        Err(_) => return Ok(None),
+        Ok(header) => header,
+    };
+    let header = &header;
     let mut sources = read_sources(&file, header);
     let mut has_commits = false;
     if header.state == LayerState::Open

@@ -191,6 +191,9 @@ impl<'a, 'p> Look<'a, 'p> {
     }
 
     fn slots(&mut self, slots: &Slots) {
+        if let Some(error) = slots.newer() {
+            return self.error(Severity::Newer, error);
+        }
         let severity = match slots.agreement() {
             Agreement::Same => return,
             Agreement::OneBroken(_) => Severity::Degraded,
@@ -281,7 +284,8 @@ impl<'a, 'p> Look<'a, 'p> {
         for error in &replay.damage {
             // Errors of a journal lie at the start of a block: a record's, or one of its data.
             let block = error.offset().map(|at| FileBlock(at / header.block_size.bytes()));
-            self.push_block(Severity::Damage, error.offset(), block, text_of(error));
+            let severity = Severity::Damage.of(error);
+            self.push_block(severity, error.offset(), block, text_of(error));
         }
         if let Some(torn) = &replay.torn {
             self.looked.report.counts.torn_tails += 1;
@@ -471,7 +475,7 @@ impl<'a, 'p> Look<'a, 'p> {
     }
 
     fn error(&mut self, severity: Severity, error: &Error) {
-        self.push(severity, error.offset(), text_of(error));
+        self.push(severity.of(error), error.offset(), text_of(error));
     }
 
     fn push(&mut self, severity: Severity, offset: Option<u64>, what: String) {

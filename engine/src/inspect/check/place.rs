@@ -50,9 +50,9 @@ impl Place<'_> {
         Finding { severity, path, offset: None, layer: None, block: None, what }
     }
 
-    /// What an error says, as a finding about the file it names, or else about `path`.
+    /// What an error says, as a finding about `path`: as bad as given, where that is no newer version's.
     pub fn failed(&self, severity: Severity, path: &Path, error: &Error) -> Finding {
-        let mut finding = self.finding(severity, path, text_of(error));
+        let mut finding = self.finding(severity.of(error), path, text_of(error));
         finding.offset = error.offset();
         finding
     }

@@ -12,6 +12,9 @@ use crate::format::{NameEntry, NameKind};
 use crate::inspect::report::{Finding, Severity};
 use crate::units::LayerId;
 
+/// What is said of what stands on a layer that was not looked at.
+const NEWER: &str = "made by a newer version";
+
 /// What does not fit together.
 pub fn relations(place: &Place<'_>, facts: &Facts, seen: &Seen) -> Vec<Finding> {
     let mut found = facts.findings.clone();
@@ -36,7 +39,8 @@ pub fn relations(place: &Place<'_>, facts: &Facts, seen: &Seen) -> Vec<Finding> 
         if let Some(parent) = &layer.parent
             && let Err(error) = facts.resolve(parent)
         {
-            push(missing, format!("parent {}: {}{excuse}", parent.id, difference(&error)));
+            let what = format!("parent {}: {}{excuse}", parent.id, difference(&error));
+            push(missing.of(&error), what);
         }
         if layer.thinned && !layer.removed {
             push(Severity::Damage, "thinned, and not removed".to_owned());
@@ -61,7 +65,8 @@ pub fn relations(place: &Place<'_>, facts: &Facts, seen: &Seen) -> Vec<Finding> 
                 // A source that no extent names any more may be gone.
                 Err(_) if reach.get(number).is_none_or(|&blocks| blocks == 0) => {}
                 Err(error) => {
-                    push(missing, format!("source {}: {}{excuse}", source.id, difference(&error)));
+                    let what = format!("source {}: {}{excuse}", source.id, difference(&error));
+                    push(missing.of(&error), what);
                 }
             }
         }
@@ -103,7 +108,8 @@ fn name_relation(
         NameKind::Tag => match (recorded, top) {
             (Some((_, Ok(layer))), _) if layer.state == LayerState::Frozen => None,
             (Some((parent, Err(error))), _) => {
-                finding(Severity::Damage, format!("tag of {}: {}", parent.id, difference(&error)))
+                let what = format!("tag of {}: {}", parent.id, difference(&error));
+                finding(Severity::Damage.of(&error), what)
             }
             (Some((_, Ok(_))), _) => {
                 finding(Severity::Damage, "tag of a layer that is open".to_owned())
@@ -130,9 +136,13 @@ fn name_relation(
                 })
             }
             Some(_) => None,
+            None if facts.is_newer(entry.top) => {
+                let what = format!("the top, layer {}: {NEWER}", entry.top);
+                finding(Severity::Newer, what)
+            }
             None => match missing {
                 Some((id, error)) => finding(
-                    Severity::Damage,
+                    Severity::Damage.of(error),
                     format!("neither top nor parent {id}: {}", difference(error)),
                 ),
                 None if facts.fresh.contains(&entry.top) => {
@@ -177,6 +187,9 @@ fn cycles(facts: &Facts) -> Vec<LayerId> {
 }
 
 fn difference(error: &Error) -> String {
+    if error.is_newer() {
+        return NEWER.to_owned();
+    }
     format!(
         "{}: found {}, expected {}",
         error.field().unwrap_or("layer"),

@@ -157,7 +157,8 @@ fn excuse_unpromised(place: &Place<'_>, facts: &Facts, report: &mut CheckReport)
     let files: HashSet<PathBuf> =
         facts.unpromised().map(|id| place.host.display_path(&place.layer(id))).collect();
     for finding in &mut report.findings {
-        if finding.severity > Severity::Note && files.contains(&finding.path) {
+        let is_excused = !matches!(finding.severity, Severity::Note | Severity::Newer);
+        if is_excused && files.contains(&finding.path) {
             finding.severity = Severity::Note;
             finding.what += " (nothing durable leads to this file)";
         }

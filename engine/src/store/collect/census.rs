@@ -25,9 +25,9 @@ pub struct Census {
     pub by_digest: HashMap<Digest, Vec<LayerId>>,
     /// Every name.
     pub names: Vec<FoundName>,
-    /// Names that do not verify: what they stand for is not known. Only [`what_is_left`] leaves some.
+    /// Names that do not verify, or are of a newer version: what they stand for is not known. Only [`what_is_left`] leaves some.
     pub damaged_names: Vec<DamagedName>,
-    /// Layers that do not verify: what they need is not known. Only [`what_is_left`] leaves some.
+    /// Layers that do not verify, or are of a newer version: what they need is not known. Only [`what_is_left`] leaves some.
     pub damaged: BTreeMap<LayerId, Damaged>,
     /// Layers whose maker stopped: marked as being made, without a name, and without anything on
     /// them that is finished or that somebody has open.
@@ -49,7 +49,7 @@ pub struct Resident {
     pub allocated_bytes: u64,
 }
 
-/// A layer file that does not verify.
+/// A layer file that does not verify, or is of a newer version.
 #[derive(Debug)]
 pub struct Damaged {
     /// What is wrong with it.
@@ -73,7 +73,8 @@ impl Resident {
 /// Looks at every file.
 ///
 /// Errors: [`ErrorKind::Corrupt`] and [`ErrorKind::Unreadable`] of a layer or a name, for what it
-/// needs is then unknown; where a layer's file has a name that is not its id.
+/// needs is then unknown; that it is of a [newer version](Error::is_newer), for the same reason; where a
+/// layer's file has a name that is not its id.
 pub fn census(host: &dyn Host) -> Result<Census> {
     let mut census = with_names(host, (names::list(host)?, Vec::new()))?;
     match census.damaged.pop_first() {
@@ -82,7 +83,7 @@ pub fn census(host: &dyn Host) -> Result<Census> {
     }
 }
 
-/// As [`census`], with the names and layers that do not verify set aside: for those who only look.
+/// As [`census`], with the names and layers of which that is so set aside: for those who only look.
 pub fn what_is_left(host: &dyn Host) -> Result<Census> {
     with_names(host, names::list_what_is_left(host)?)
 }
@@ -122,7 +123,7 @@ fn with_names(
     let named: BTreeSet<LayerId> = named.map(|found| found.entry.top).collect();
     for (id, in_use) in left {
         match look_at(host, id, in_use, named.contains(&id)) {
-            Err(error) if error.is_damage() => census.set_aside(host, id, error)?,
+            Err(error) if error.is_of_one_file() => census.set_aside(host, id, error)?,
             resident => census.layers.extend(resident?.map(|resident| (id, resident))),
         }
     }
@@ -148,7 +149,7 @@ fn with_names(
 }
 
 impl Census {
-    /// Sets a layer aside as damaged.
+    /// Sets a layer aside that cannot be read.
     pub fn set_aside(&mut self, host: &dyn Host, id: LayerId, error: Error) -> Result<()> {
         let path = paths::layer(id);
         let allocated_bytes = match host.facts(&path) {
@@ -235,7 +236,7 @@ fn try_lock(host: &dyn Host, id: LayerId) -> Result<Option<(bool, Option<Residen
     });
     match frozen {
         // Whatever it is, it is told when the file is looked at again.
-        Err(error) if error.is_damage() => Ok(Some((in_use, None))),
+        Err(error) if error.is_of_one_file() => Ok(Some((in_use, None))),
         frozen => Ok(Some((in_use, frozen?))),
     }
 }

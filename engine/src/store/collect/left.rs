@@ -13,11 +13,13 @@ use crate::store::headers;
 use crate::store::names::FoundName;
 use crate::units::LayerId;
 
-/// A layer that is lost or damaged, or not the one that is recorded of it.
+/// A layer that is lost, damaged or of a newer version, or not the one that is recorded of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LostLayer {
     /// What is wrong.
     pub damage: String,
+    /// Nothing is: a newer version made it.
+    pub is_newer: bool,
     /// What the host has allocated for its file, in bytes.
     pub allocated_bytes: u64,
 }
@@ -39,7 +41,7 @@ pub fn look_at_what_is_left<T>(
     look: impl Fn(&mut Census) -> Result<T>,
 ) -> Result<T> {
     let first = look(&mut what_is_left(&**host)?);
-    if first.as_ref().is_err_and(Error::is_damage) {
+    if first.as_ref().is_err_and(Error::is_of_one_file) {
         let mut census = what_is_left(&**host)?;
         let unreadable = unreadable(host, policy, &census)?;
         if !unreadable.is_empty() {
@@ -57,7 +59,7 @@ impl Ends {
     pub fn of(host: &dyn Host, census: &Census) -> Ends {
         let mut ends = Ends::default();
         for (id, damaged) in &census.damaged {
-            ends.add(*id, damaged.error.to_string(), damaged.allocated_bytes);
+            ends.add(*id, &damaged.error, damaged.allocated_bytes);
         }
         for id in census.layers.keys() {
             ends.walk(host, census, *id);
@@ -139,7 +141,7 @@ impl Ends {
             Ok(()) => Ok(header.layer),
             Err(error) => {
                 let allocated_bytes = census.layers[&header.layer].allocated_bytes;
-                self.add(header.layer, error.to_string(), allocated_bytes);
+                self.add(header.layer, &error, allocated_bytes);
                 Err(header.layer)
             }
         }
@@ -147,11 +149,12 @@ impl Ends {
 
     fn note_missing(&mut self, id: LayerId, error: &Error) {
         if !self.lost.contains_key(&id) {
-            self.add(id, error.to_string(), 0);
+            self.add(id, error, 0);
         }
     }
 
-    fn add(&mut self, id: LayerId, damage: String, allocated_bytes: u64) {
-        self.lost.insert(id, LostLayer { damage, allocated_bytes });
+    fn add(&mut self, id: LayerId, error: &Error, allocated_bytes: u64) {
+        let (damage, is_newer) = (error.to_string(), error.is_newer());
+        self.lost.insert(id, LostLayer { damage, is_newer, allocated_bytes });
     }
 }

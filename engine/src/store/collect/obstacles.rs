@@ -14,11 +14,11 @@ use crate::store::locks::StoreLock;
 use crate::store::names::DamagedName;
 use crate::units::LayerId;
 
-/// Names and layers of which nobody can tell what they need. Each is taken away by
-/// [`give_up`](Store::give_up), a layer once no name leads to it.
+/// Names and layers of which nobody can tell what they need. Each that is damaged is taken away by
+/// [`give_up`](Store::give_up), a layer once no name leads to it; what a newer version made is not.
 #[derive(Debug, Default)]
 pub struct Obstacles {
-    /// Names that do not verify.
+    /// Names that do not verify, or are of a newer version.
     pub names: Vec<DamagedName>,
     /// Layers, and what is wrong with each.
     pub layers: BTreeMap<LayerId, Error>,
@@ -38,7 +38,7 @@ pub fn obstacles(host: &Arc<dyn Host>, policy: ReadPolicy) -> Result<Obstacles> 
     let mut census = what_is_left(&**host)?;
     // Maps are read by those who plan, and by them alone as far as they have to.
     while let Err(error) = plan(host, policy, &census, &Assume::default()) {
-        if !error.is_damage() {
+        if !error.is_of_one_file() {
             return Err(error);
         }
         let mut found = unreadable(host, policy, &census)?;

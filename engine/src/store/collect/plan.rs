@@ -130,7 +130,7 @@ pub fn plan(
     Ok(plan)
 }
 
-/// The frozen layers whose maps do not verify.
+/// The frozen layers whose maps do not verify, or are of a newer version.
 pub fn unreadable(
     host: &Arc<dyn Host>,
     policy: ReadPolicy,
@@ -140,7 +140,7 @@ pub fn unreadable(
     let mut unreadable = Vec::new();
     for (id, _) in census.layers.iter().filter(|(_, resident)| resident.is_frozen()) {
         match maps.extents(*id, &mut |_| Ok(())) {
-            Err(error) if error.is_damage() => unreadable.push((*id, error)),
+            Err(error) if error.is_of_one_file() => unreadable.push((*id, error)),
             read => read?,
         }
     }

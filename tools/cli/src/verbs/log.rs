@@ -92,6 +92,7 @@ struct Tree<'a> {
 struct Lost {
     layer: LayerId,
     names: Vec<String>,
+    newer: bool,
 }
 
 impl Report for Tree<'_> {
@@ -140,7 +141,8 @@ impl Tree<'_> {
 }
 
 fn label_of_lost(lost: &Lost, text: &Text<'_>) -> String {
-    format!("{}  lost or damaged", label_of_names(&lost.layer.to_string(), &lost.names, text))
+    let what = if lost.newer { "of a newer version" } else { "lost or damaged" };
+    format!("{}  {what}", label_of_names(&lost.layer.to_string(), &lost.names, text))
 }
 
 fn label_of_names(layer: &str, names: &[String], text: &Text<'_>) -> String {
@@ -170,7 +172,7 @@ pub fn run(args: &LogArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let reference = args.reference.as_str();
     let LineageLeft { layers, lost } = store.lineage_left(reference)?;
-    let damages: Damages = lost.iter().map(|(id, error)| (*id, error.to_string())).collect();
+    let damages: Damages = lost.into_iter().collect();
     if args.graph {
         return draw(&store, reference, damages, context);
     }
@@ -182,11 +184,14 @@ pub fn run(args: &LogArgs, context: &Context<'_>) -> Result<Verdict> {
     context.print_what_is_left(&Lineage { reference, layers, damaged }, is_whole)
 }
 
-/// What is wrong with layers.
-type Damages = Vec<(LayerId, String)>;
+/// What is wrong with layers, or that they are of a newer version.
+type Damages = Vec<(LayerId, sapwood::Error)>;
 
 fn reports_of(damages: Damages) -> impl Iterator<Item = DamageReport> {
-    damages.into_iter().map(|(id, damage)| DamageReport::of_layer(id, damage))
+    let report = |(id, error): (_, sapwood::Error)| {
+        DamageReport::of_layer(id, error.to_string(), error.is_newer())
+    };
+    damages.into_iter().map(report)
 }
 
 /// Draws the tree that `reference` stands in; `damages` is what its own history lacks.
@@ -214,15 +219,21 @@ fn draw(
     };
     // What others stand on and is not there; what came meanwhile is no loss.
     let missing = tree.lost.iter().filter_map(|id| Some((*id, store.layer(*id).err()?)));
-    damages.extend(missing.map(|(id, error)| (id, error.to_string())));
+    damages.extend(missing);
     // What the history says of a layer comes first, and says most.
     let mut told = HashSet::new();
     damages.retain(|(id, _)| told.insert(*id));
     let is_whole = damages.is_empty() && damaged_names.is_empty();
+    let newer: HashSet<LayerId> =
+        damages.iter().filter(|(_, error)| error.is_newer()).map(|(id, _)| *id).collect();
     let damaged = damaged_names.into_iter().map(DamageReport::of_name).chain(reports_of(damages));
     let names_of = |id: &LayerId| names.get(id).cloned().unwrap_or_default();
     let layers = tree.layers.iter().map(|info| Entry::new(names_of(&info.id), info, store));
-    let lost = tree.lost.iter().map(|id| Lost { layer: *id, names: names_of(id) });
+    let lost = tree.lost.iter().map(|id| Lost {
+        layer: *id,
+        names: names_of(id),
+        newer: newer.contains(id),
+    });
     let (layers, lost, damaged) = (layers.collect(), lost.collect(), damaged.collect());
     let TreeOfLayers { parents, tip, .. } = tree;
     let report = Tree { reference, layers, lost, parents, tip, damaged };
@@ -237,7 +248,7 @@ fn layers_of(store: &Store) -> Result<(Vec<LayerInfo>, Damages)> {
             Ok(info) => layers.push(info),
             // Gone meanwhile, or never durable.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.is_damage() => damages.push((id, error.to_string())),
+            Err(error) if error.is_of_one_file() => damages.push((id, error)),
             Err(error) => return Err(error.into()),
         }
     }

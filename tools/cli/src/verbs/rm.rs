@@ -85,7 +85,7 @@ impl Report for Removals {
             }
             for layer in layers_lost {
                 let left = "snapshots that only it leads to are left as they are";
-                writeln!(text, "layer {layer} is lost or damaged: {left}")?;
+                writeln!(text, "layer {layer} is lost, damaged or of a newer version: {left}")?;
             }
             if !layers_released.is_empty() {
                 let snapshots = counted(layers_released.len() as u64, "snapshot");

@@ -288,7 +288,7 @@ fn what_the_rest_takes_is_told_beside_damage() {
 
         let verbose = place.json(&["df", "-v"], 5);
         let classes = verbose["classes"].as_array().unwrap();
-        assert!(find(classes, "class", "damaged")["bytes"].as_u64().unwrap() > 0);
+        assert!(find(classes, "class", "unreadable")["bytes"].as_u64().unwrap() > 0);
         let sum: u64 = classes.iter().map(|class| class["bytes"].as_u64().unwrap()).sum();
         assert_eq!(verbose["total_bytes"], sum);
         let damaged = verbose["damaged"].as_array().unwrap();
@@ -345,7 +345,7 @@ fn what_the_rest_takes_is_told_beside_a_damaged_name() {
         let verbose = place.json(&["df", "-v"], 5);
         is_told(verbose["damaged"].as_array().unwrap());
         let classes = verbose["classes"].as_array().unwrap();
-        assert!(classes.iter().any(|row| row["class"] == "damaged" && row["count"] == 1));
+        assert!(classes.iter().any(|row| row["class"] == "unreadable" && row["count"] == 1));
         let is_tag = ending == "tag";
         let told = place.json(&["images"], if is_tag { 5 } else { 0 });
         let tags = |rows: &[serde_json::Value]| -> Vec<String> {

@@ -12,6 +12,7 @@ mod json;
 mod life;
 mod load;
 mod mount;
+mod newer;
 mod real_image;
 mod recovery;
 mod registries;

@@ -53,7 +53,7 @@ fn what_a_lost_layer_of_another_name_holds_back_is_told_until_it_goes() {
     fs::remove_file(place.layer_file(&lost)).unwrap();
     let said = place.run(&["rm", "other:1"]).text();
     let why = format!(
-        "once it is known whether other names need them: {lost} is lost or damaged, and may stand on them"
+        "once it is known whether other names need them: {lost} is lost, damaged or of a newer version, and may stand on them"
     );
     assert_eq!(said, format!("removed other:1\n1 snapshot more left to `gc`, {why}\n"));
     for words in [&["gc"][..], &["gc", "--dry-run"]] {

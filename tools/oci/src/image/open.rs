@@ -95,8 +95,8 @@ impl Image {
     }
 }
 
-/// The tags that are images, in order, with the digests of their configurations. One that is damaged, or
-/// whose layer is lost or damaged, is left out: who asks for it is told.
+/// The tags that are images, in order, with the digests of their configurations. One that cannot be read, or
+/// whose layer cannot, is left out: who asks for it is told.
 pub fn list(store: &Store) -> Result<Vec<(String, Sha256)>> {
     let images = list_what_is_left(store)?.into_iter();
     Ok(images.filter_map(|(tag, image)| Some((tag, image.ok()?))).collect())
@@ -106,15 +106,16 @@ pub fn list(store: &Store) -> Result<Vec<(String, Sha256)>> {
 pub(crate) fn list_what_is_left(store: &Store) -> Result<Vec<(String, Result<Sha256, Damaged>)>> {
     let mut images = Vec::new();
     let NamesLeft { names, damaged } = store.tags_left()?;
-    for DamagedName { name, damage, .. } in damaged {
+    for DamagedName { name, damage, is_newer, .. } in damaged {
         let named = Some(name.clone());
-        images.push((name, Err(Damaged { name: named, layer: None, damage })));
+        images.push((name, Err(Damaged { name: named, layer: None, damage, is_newer })));
     }
     for NameEntry { name, top, .. } in names {
         let layer = match store.layer(top) {
-            Err(error) if error.is_damage() || error.kind() == ErrorKind::NotFound => {
+            Err(error) if error.is_of_one_file() || error.kind() == ErrorKind::NotFound => {
                 let named = Some(name.clone());
-                let damaged = Damaged { name: named, layer: Some(top), damage: error.to_string() };
+                let (damage, is_newer) = (error.to_string(), error.is_newer());
+                let damaged = Damaged { name: named, layer: Some(top), damage, is_newer };
                 images.push((name, Err(damaged)));
                 continue;
             }

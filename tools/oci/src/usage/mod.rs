@@ -32,8 +32,8 @@ pub struct Usage {
     pub damaged: Vec<Damaged>,
 }
 
-/// A name that does not verify, or whose history is not whole, or a layer without a name that cannot be
-/// read.
+/// A name that does not verify, is of a newer version, or whose history is not whole, or a layer without a
+/// name that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
     /// The name.
@@ -42,6 +42,8 @@ pub struct Damaged {
     pub layer: Option<LayerId>,
     /// What is wrong with it.
     pub damage: String,
+    /// Nothing is: a newer version made it.
+    pub is_newer: bool,
 }
 
 /// An image. Sizes are what the host has allocated for the layer files that it needs.
@@ -139,7 +141,7 @@ impl Class {
             Class::Others => "other trees and disks",
             Class::BuildCache => "build cache",
             Class::BuildDirectories => "kept directories",
-            Class::Damaged => "damaged",
+            Class::Damaged => "unreadable",
             Class::Unnamed => "without a name",
             Class::Indexes => "indexes",
             Class::Beside => "names and bookkeeping",
@@ -181,6 +183,7 @@ pub fn usage(store: &Store, known_containers: &BTreeSet<String>) -> Result<Usage
         name: None,
         layer: Some(*id),
         damage: lost.damage.clone(),
+        is_newer: lost.is_newer,
     });
     Ok(Usage {
         images: images(store, &forest, &named)?,
@@ -225,10 +228,11 @@ fn damaged(
     is_asked: impl Fn(NameKind) -> bool,
 ) -> Vec<Damaged> {
     let themselves = holdings.damaged_names.iter().filter(|name| is_asked(name.kind));
-    let themselves = themselves.map(|DamagedName { name, damage, .. }| Damaged {
+    let themselves = themselves.map(|DamagedName { name, damage, is_newer, .. }| Damaged {
         name: Some(name.clone()),
         layer: None,
         damage: damage.clone(),
+        is_newer: *is_newer,
     });
     let by_layers = named.damaged.iter().filter(|(holding, _)| is_asked(holding.name.kind));
     let mut all: Vec<_> = by_layers.map(|(_, damaged)| damaged.clone()).chain(themselves).collect();
@@ -344,8 +348,13 @@ impl<'a> Named<'a> {
         for holding in &holdings.names {
             let (name, top) = (&holding.name.name, holding.name.top);
             let lost = holding.lost.map(|layer| {
-                let damage = holdings.lost[&layer].damage.clone();
-                Damaged { name: Some(name.clone()), layer: Some(layer), damage }
+                let lost = &holdings.lost[&layer];
+                Damaged {
+                    name: Some(name.clone()),
+                    layer: Some(layer),
+                    damage: lost.damage.clone(),
+                    is_newer: lost.is_newer,
+                }
             });
             let tag = tags.get(name);
             let unreadable = || tag.and_then(|image| image.as_ref().err().cloned());

@@ -24,6 +24,8 @@ use crate::output::{Report, Text, printable};
 struct Checked {
     store: String,
     is_sound: bool,
+    /// Nothing is of a newer version, which only that can look at.
+    is_whole: bool,
     layers: u64,
     names: u64,
     indexes: u64,
@@ -90,7 +92,11 @@ impl Report for Checked {
         for way in &self.ways_out {
             writeln!(text, "stops `gc`: {}", printable(way))?;
         }
-        let verdict = if self.is_sound { "sound" } else { "damaged" };
+        let verdict = match (self.is_sound, self.is_whole) {
+            (false, _) => "damaged",
+            (true, false) => "sound, but for what is of a newer version",
+            (true, true) => "sound",
+        };
         let looked_at = [
             (self.layers, "layer"),
             (self.names, "name"),
@@ -122,7 +128,11 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
     // Of blocks that do not verify nothing can be said.
     let store = Store::open_on(Arc::new(ReadOnly(host)), &context.store_options());
     let (trees, ways_out) = match report.is_sound() {
-        true => (check_trees(&store?)?, Vec::new()),
+        true => match store {
+            // Of a store of a newer version that is all there is to say.
+            Err(error) if error.is_newer() => (Trees::default(), Vec::new()),
+            store => (check_trees(&store?)?, Vec::new()),
+        },
         // Where not even that can be told, the findings say why.
         false => {
             (Trees::default(), store.ok().and_then(|it| ways_out(&it).ok()).unwrap_or_default())
@@ -130,12 +140,14 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
     };
     let of_trees = trees.findings.iter().map(Row::of_tree);
     let findings: Vec<Row> = report.findings.iter().map(Row::new).chain(of_trees).collect();
-    let is_damage = |finding: &Row| finding.severity == "damage";
-    let is_sound = report.is_sound() && !findings.iter().any(is_damage);
+    let has = |severity| findings.iter().any(|finding: &Row| finding.severity == severity);
+    let is_sound = report.is_sound() && !has("damage");
+    let is_whole = !has("newer");
     let counts = report.counts;
     context.print(&Checked {
         store: path.display().to_string(),
         is_sound,
+        is_whole,
         layers: counts.layers,
         names: counts.names,
         indexes: counts.indexes,
@@ -150,5 +162,9 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
         findings_left_out: report.findings_left_out,
         ways_out,
     })?;
-    Ok(if is_sound { Verdict::Done } else { Verdict::No })
+    Ok(match (is_sound, is_whole) {
+        (false, _) => Verdict::No,
+        (true, false) => Verdict::Damaged,
+        (true, true) => Verdict::Done,
+    })
 }

@@ -49,13 +49,10 @@ pub fn check_trees(store: &Store) -> Result<Trees> {
             }
             // Gone meanwhile, or lost, which the check of the store tells.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.is_damage() || error.kind() == ErrorKind::WrongParent => {
-                found.findings.push(Found {
-                    name: entry.name,
-                    layer,
-                    severity: "damage",
-                    what: error.to_string(),
-                })
+            Err(error) if error.is_of_one_file() || error.kind() == ErrorKind::WrongParent => {
+                let severity = if error.is_newer() { "newer" } else { "damage" };
+                let what = error.to_string();
+                found.findings.push(Found { name: entry.name, layer, severity, what })
             }
             Err(error) => return Err(error.into()),
         }

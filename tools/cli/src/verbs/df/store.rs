@@ -1,7 +1,9 @@
 //! The store as a whole: names, layers, and what they take.
 
+use std::collections::BTreeSet;
 use std::io;
 
+use sapwood::units::LayerId;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -26,8 +28,12 @@ struct Disk {
     host_free_bytes: u64,
     /// Layers at which histories end that are not whole.
     lost_layers: Vec<String>,
+    /// Those of a newer version, at which others end.
+    newer_layers: Vec<String>,
     /// Names that do not verify.
     damaged_names: Vec<String>,
+    /// Names of a newer version.
+    newer_names: Vec<String>,
 }
 
 impl Report for Disk {
@@ -48,7 +54,9 @@ impl Report for Disk {
         ];
         // What lies below such a layer counts as no name's.
         fields.extend(self.lost_layers.iter().map(|layer| ("lost or damaged", layer.clone())));
+        fields.extend(self.newer_layers.iter().map(|layer| ("newer layer", layer.clone())));
         fields.extend(self.damaged_names.iter().map(|name| ("damaged name", name.clone())));
+        fields.extend(self.newer_names.iter().map(|name| ("newer name", name.clone())));
         write_fields(text, &fields)
     }
 }
@@ -59,10 +67,13 @@ pub fn tell(context: &Context<'_>) -> Result<Verdict> {
     let host = rustix::fs::statvfs(store.path()).map_err(|error| {
         CliError::file("ask the host for its free space", store.path())(error.into())
     })?;
-    let lost_layers: Vec<_> = usage.lost.iter().map(ToString::to_string).collect();
-    let damaged_names: Vec<_> =
-        usage.damaged_names.into_iter().map(|damaged| damaged.name).collect();
-    let is_whole = lost_layers.is_empty() && damaged_names.is_empty();
+    let ids = |layers: &BTreeSet<LayerId>| layers.iter().map(ToString::to_string).collect();
+    let names = |are_newer: bool| {
+        let names = usage.damaged_names.iter().filter(|name| name.is_newer == are_newer);
+        names.map(|name| name.name.clone()).collect()
+    };
+    let is_whole =
+        usage.lost.is_empty() && usage.newer.is_empty() && usage.damaged_names.is_empty();
     let report = Disk {
         store: context.store_path()?.display().to_string(),
         block_bytes: store.block_size().bytes(),
@@ -76,8 +87,10 @@ pub fn tell(context: &Context<'_>) -> Result<Verdict> {
         unnamed_bytes: usage.unnamed_bytes,
         index_bytes: usage.index_bytes,
         host_free_bytes: host.f_bavail.saturating_mul(host.f_frsize),
-        lost_layers,
-        damaged_names,
+        lost_layers: ids(&usage.lost),
+        newer_layers: ids(&usage.newer),
+        damaged_names: names(false),
+        newer_names: names(true),
     };
     context.print_what_is_left(&report, is_whole)
 }

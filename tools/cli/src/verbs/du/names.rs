@@ -2,7 +2,7 @@
 
 use std::io;
 
-use sapwood::store::{Usage, UsageOfNames};
+use sapwood::store::{LostLayer, Usage, UsageOfNames};
 use sapwood::units::LayerId;
 use serde::Serialize;
 
@@ -11,12 +11,12 @@ use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text};
-use crate::reports::{DamageReport, short};
+use crate::reports::{DamageReport, short, unreadable};
 
 #[derive(Serialize)]
 struct Usages {
     usage: Vec<Row>,
-    /// Layers that are lost or damaged, and names that are.
+    /// Layers that are lost, damaged or of a newer version, and names that are.
     damaged: Vec<DamageReport>,
 }
 
@@ -34,6 +34,7 @@ enum RowUsage {
     /// At this layer its history ends.
     Damaged {
         layer: String,
+        newer: bool,
     },
 }
 
@@ -64,9 +65,9 @@ impl Report for Usages {
                     bytes.shared_bytes,
                 ]
                 .map(size),
-                RowUsage::Damaged { layer } => {
+                RowUsage::Damaged { layer, newer } => {
                     let on = format!("on {}", short(layer));
-                    ["damaged".to_owned(), on, String::new(), String::new()]
+                    [unreadable(*newer).to_owned(), on, String::new(), String::new()]
                 }
             };
             table.row([row.reference.clone(), virtual_size, allocated, exclusive, shared]);
@@ -86,18 +87,19 @@ pub fn tell(args: &DuArgs, context: &Context<'_>) -> Result<Verdict> {
         None => store.usage_of_names()?,
     };
     let is_whole = lost.is_empty() && damaged.is_empty();
-    let layers = lost.into_iter().map(|(id, lost)| DamageReport::of_layer(id, lost.damage));
-    let damaged = damaged.into_iter().map(DamageReport::of_name).chain(layers);
-    let usage = names.into_iter().map(|(reference, usage)| Row { reference, usage: row(usage) });
-    let report = Usages { usage: usage.collect(), damaged: damaged.collect() };
-    context.print_what_is_left(&report, is_whole)
-}
-
-fn row(usage: Result<Usage, LayerId>) -> RowUsage {
-    match usage {
+    let is_newer = |layer: &LayerId| lost.get(layer).is_some_and(|lost| lost.is_newer);
+    let row = |usage: Result<Usage, LayerId>| match usage {
         Ok(Usage { virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes, .. }) => {
             RowUsage::Known(Bytes { virtual_bytes, allocated_bytes, exclusive_bytes, shared_bytes })
         }
-        Err(layer) => RowUsage::Damaged { layer: layer.to_string() },
-    }
+        Err(layer) => RowUsage::Damaged { layer: layer.to_string(), newer: is_newer(&layer) },
+    };
+    let usage = names.into_iter().map(|(reference, usage)| Row { reference, usage: row(usage) });
+    let usage = usage.collect();
+    let of_layer =
+        |(id, lost): (_, LostLayer)| DamageReport::of_layer(id, lost.damage, lost.is_newer);
+    let layers = lost.into_iter().map(of_layer);
+    let damaged = damaged.into_iter().map(DamageReport::of_name).chain(layers);
+    let report = Usages { usage, damaged: damaged.collect() };
+    context.print_what_is_left(&report, is_whole)
 }

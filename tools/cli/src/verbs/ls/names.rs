@@ -2,16 +2,16 @@
 
 use std::io::{self, Write};
 
+use sapwood::ErrorKind;
 use sapwood::format::name::NameEntry;
 use sapwood::store::{DamagedName, NamesLeft, Store};
-use sapwood::{Error, ErrorKind};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::table::{Column, Table};
 use crate::output::{Report, Text};
-use crate::reports::{LayerReport, short, when};
+use crate::reports::{LayerReport, short, unreadable, when};
 
 #[derive(Serialize)]
 struct Listing {
@@ -34,6 +34,8 @@ enum Layer {
     Damaged {
         layer: Option<String>,
         damage: String,
+        /// Nothing is wrong with it: a newer version made it.
+        newer: bool,
     },
 }
 
@@ -41,16 +43,21 @@ impl Row {
     fn new(entry: NameEntry, store: &Store) -> Result<Row> {
         let layer = match store.layer(entry.top) {
             Ok(info) => Layer::Known(LayerReport::new(&info, store)),
-            Err(error) if is_damage(&error) => {
-                Layer::Damaged { layer: Some(entry.top.to_string()), damage: error.to_string() }
+            Err(error) if error.is_of_one_file() || error.kind() == ErrorKind::NotFound => {
+                Layer::Damaged {
+                    layer: Some(entry.top.to_string()),
+                    damage: error.to_string(),
+                    newer: error.is_newer(),
+                }
             }
             Err(error) => return Err(error.into()),
         };
         Ok(Row { name: entry.name, kind: entry.kind.to_string(), layer })
     }
 
-    fn damaged(DamagedName { name, kind, damage }: DamagedName) -> Row {
-        Row { name, kind: kind.to_string(), layer: Layer::Damaged { layer: None, damage } }
+    fn damaged(DamagedName { name, kind, damage, is_newer }: DamagedName) -> Row {
+        let layer = Layer::Damaged { layer: None, damage, newer: is_newer };
+        Row { name, kind: kind.to_string(), layer }
     }
 
     fn damage(&self) -> Option<&str> {
@@ -59,10 +66,6 @@ impl Row {
             Layer::Damaged { damage, .. } => Some(damage),
         }
     }
-}
-
-fn is_damage(error: &Error) -> bool {
-    error.is_damage() || error.kind() == ErrorKind::NotFound
 }
 
 impl Report for Listing {
@@ -88,9 +91,9 @@ impl Report for Listing {
                     short(&layer.layer),
                     when(layer.created),
                 ),
-                Layer::Damaged { layer, .. } => {
+                Layer::Damaged { layer, newer, .. } => {
                     let layer = layer.as_deref().map(short).unwrap_or_default();
-                    ("damaged".to_owned(), String::new(), layer, String::new())
+                    (unreadable(*newer).to_owned(), String::new(), layer, String::new())
                 }
             };
             table.row([name, kind, size, allocated, layer.to_owned(), created]);
