@@ -10,8 +10,8 @@ use sapwood_oci::Damaged;
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::output::Text;
 use crate::output::time::utc;
+use crate::output::{Text, printable};
 
 /// What is wrong with a name of which not all can be read, or with a layer without a name.
 #[derive(Clone, Debug, Serialize)]
@@ -45,7 +45,7 @@ impl DamageReport {
     pub fn write_all(reports: &[DamageReport], text: &mut Text<'_>) -> io::Result<()> {
         for DamageReport { name, layer, damage, .. } in reports {
             let named = name.as_deref().or(layer.as_deref().map(short)).unwrap_or_default();
-            writeln!(text, "{named}: {damage}")?;
+            writeln!(text, "{}: {}", printable(named), printable(damage))?;
         }
         Ok(())
     }

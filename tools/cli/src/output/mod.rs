@@ -175,7 +175,7 @@ impl Output {
         let _ = if self.json {
             writeln!(stderr.lock(), "{}", json::error_document(verb, error))
         } else {
-            writeln!(stderr.lock(), "sapwood: {error}")
+            writeln!(stderr.lock(), "sapwood: {}", printable_lines(&error.to_string()))
         };
     }
 
@@ -197,12 +197,24 @@ impl Output {
 }
 
 /// Text from a stored file as it may go to a terminal: control characters, which could draw
-/// anything anywhere, are escaped.
+/// anything anywhere, are escaped, and so is what turns the direction of a line around.
 pub fn printable(text: &str) -> String {
-    let escape = |c: char| -> String {
-        if c.is_control() { c.escape_default().collect() } else { c.into() }
-    };
+    text.chars().map(escaped).collect()
+}
+
+/// As [`printable`], of a text of several lines, which stay lines.
+pub fn printable_lines(text: &str) -> String {
+    let escape = |c: char| if matches!(c, '\n' | '\t') { c.into() } else { escaped(c) };
     text.chars().map(escape).collect()
+}
+
+fn escaped(c: char) -> String {
+    // What overrides the direction of a text shows another one than is there.
+    let turns_around = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    match c.is_control() || turns_around {
+        true => c.escape_default().collect(),
+        false => c.into(),
+    }
 }
 
 /// As [`printable`], of a name, which is bytes: what is no UTF-8 is escaped too.
@@ -227,5 +239,7 @@ mod tests {
     #[test]
     fn stored_text_cannot_steer_the_terminal() {
         assert_eq!(printable("größe\n\x1b[2J"), "größe\\n\\u{1b}[2J");
+        assert_eq!(printable("\u{9b}2Ja\u{202e}b\u{2066}"), "\\u{9b}2Ja\\u{202e}b\\u{2066}");
+        assert_eq!(printable_lines("a:\n\tb\x1b\u{202d}"), "a:\n\tb\\u{1b}\\u{202d}");
     }
 }

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, Table as Grid, presets};
 
+use super::printable;
+
 /// A table under construction.
 pub struct Table {
     grid: Grid,
@@ -35,9 +37,9 @@ impl Table {
         Table { grid }
     }
 
-    /// Adds a row.
+    /// Adds a row. What is in it may be of a store: it is escaped.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        self.grid.add_row(cells.into_iter().map(Into::into));
+        self.grid.add_row(cells.into_iter().map(|cell| printable(&cell.into())));
     }
 
     /// Writes the table; its lines do not end in blanks.
@@ -49,10 +51,11 @@ impl Table {
     }
 }
 
-/// Writes `name: value` lines with the values in one column.
+/// Writes `name: value` lines with the values, which are escaped, in one column.
 pub fn write_fields(writer: &mut dyn Write, fields: &[(&str, String)]) -> io::Result<()> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, value) in fields {
+        let value = printable(value);
         writeln!(writer, "{:<width$}  {value}", format!("{name}:"), width = width + 1)?;
     }
     Ok(())

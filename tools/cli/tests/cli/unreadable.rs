@@ -104,6 +104,25 @@ fn whatever_is_in_the_place_of_a_layer_hides_no_other_and_can_be_given_up() {
     }
 }
 
+/// What is in the folder of names may have any name, and that was printed as it is.
+#[test]
+fn names_that_nobody_gave_cannot_steer_the_terminal() {
+    let place = place();
+    for raw in ["\u{1b}[31mred", "red\u{9b}2J", "red\u{202e}txt"] {
+        fs::write(place.store().join(format!("names/{raw}.tag")), "x").unwrap();
+    }
+    for words in
+        [&["ls"][..], &["images"], &["df"], &["df", "-v"], &["du"], &["check"], &["gc"], &["prune"]]
+    {
+        let said = place.run(words);
+        let text = format!("{}{}", said.text(), said.stderr);
+        assert_eq!(said.code, if words[0] == "check" { 1 } else { 5 }, "{words:?}: {text:?}");
+        assert!(text.contains("red"), "{words:?}: {text:?}");
+        let steers = |c: char| c.is_control() && c != '\n' || c == '\u{202e}';
+        assert!(!text.contains(steers), "{words:?}: {text:?}");
+    }
+}
+
 fn layers(value: &Value, list: &str) -> Vec<String> {
     let rows = value[list].as_array().unwrap();
     rows.iter().map(|row| row["layer"].as_str().unwrap().to_owned()).collect()

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::context::Context;
 use crate::error::{Result, Verdict};
 use crate::output::table::{Column, Table};
-use crate::output::{Report, Text};
+use crate::output::{Report, Text, printable};
 use crate::reports::{LayerReport, short, unreadable, when};
 
 #[derive(Serialize)]
@@ -101,7 +101,7 @@ impl Report for Listing {
         table.write(text)?;
         for row in &self.names {
             if let Some(damage) = row.damage() {
-                writeln!(text, "{}: {damage}", row.name)?;
+                writeln!(text, "{}: {}", printable(&row.name), printable(damage))?;
             }
         }
         Ok(())
