@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::Layers;
 use super::slots::Slots;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Extent, Run, Span};
 use crate::format::{IndexHead, LayerRef};
 use crate::layer::Layer;
-use crate::units::{BlockAddress, BlockSize, LayerId};
+use crate::units::{BlockAddress, BlockSize, FileBlock, LayerId};
 
 /// The extents of a stretch of a chain; sources in them are slots.
 #[derive(Debug)]
@@ -142,6 +143,27 @@ impl Level {
     #[cold]
     pub(super) fn layer_fault(&self, number: u32, error: Error) -> Fault {
         self.fault(number as usize, error, &[ErrorKind::NotFound, ErrorKind::WrongParent])
+    }
+
+    /// Sorts what went wrong with the `blocks` data blocks from `address` on, which the level maps through
+    /// `slot` from `block` on: where it came from index files and the layer that it names does not say so,
+    /// nothing is known of the blocks, and the layers themselves know.
+    #[cold]
+    pub(super) fn data_fault(
+        &self,
+        number: u32,
+        (slot, block): (u32, FileBlock),
+        (address, blocks): (BlockAddress, u64),
+        layers: &dyn Layers,
+        error: Error,
+    ) -> Fault {
+        let is_refuted = error.kind() == ErrorKind::Corrupt
+            && !self.index_files.is_empty()
+            && self.slots.is_refuted(slot, block, (address, blocks), layers);
+        match is_refuted {
+            true => Fault::Index { level: number as usize, error },
+            false => self.layer_fault(number, error),
+        }
     }
 
     fn fault(&self, level: usize, error: Error, kinds: &[ErrorKind]) -> Fault {

@@ -82,7 +82,7 @@ impl View {
                 return Ok(Borrowed::Zeros);
             };
             let of_level = &view.levels()[level as usize];
-            let missing = |error| of_level.layer_fault(level, error);
+            let missing = |error| view.data_fault(level, (slot, block), (address, 1), error);
             let owner = of_level.slots().pinned_owner(slot, &**view.layers()).map_err(missing)?;
             let Some(owner) = owner else { return Ok(Borrowed::Unmapped) };
             let checksum = || view.checksum_of(level, slot, address);
@@ -99,7 +99,7 @@ impl View {
                 return Ok(None);
             };
             let of_level = &view.levels()[level as usize];
-            let missing = |error| of_level.layer_fault(level, error);
+            let missing = |error| view.data_fault(level, (slot, block), (address, 1), error);
             let owner = of_level.slots().pinned_owner(slot, &**view.layers()).map_err(missing)?;
             let Some(owner) = owner else { return Ok(None) };
             let checksum = || view.checksum_of(level, slot, address);
@@ -120,7 +120,7 @@ impl View {
                 return Ok(None);
             }
             let of_level = &view.levels()[level as usize];
-            let missing = |error| of_level.layer_fault(level, error);
+            let missing = |error| view.data_fault(level, (slot, block), (address, count), error);
             let owner = of_level.slots().owner(slot, &**view.layers()).map_err(missing)?;
             let checksums = || view.checksums_of(level, slot, address, count);
             let lent = owner.file().lend(block, count, checksums).map_err(missing)?;
@@ -230,10 +230,14 @@ impl View {
             return Ok(());
         };
         let of_level = &self.levels()[level as usize];
-        let missing = |error| of_level.layer_fault(level, error);
+        let buffer_bytes = buffer.len();
+        let size = self.block_size().bytes_usize();
+        let missing = |error| {
+            let blocks = (offset as usize + buffer_bytes).div_ceil(size) as u64;
+            self.data_fault(level, (slot, block), (address, blocks), error)
+        };
         let owner = of_level.slots().owner(slot, &**self.layers()).map_err(missing)?;
         let file = owner.file();
-        let size = self.block_size().bytes_usize();
         if offset as usize + buffer.len() <= size {
             let checksum = || self.checksum_of(level, slot, address);
             return file.read(block, offset as usize, buffer, checksum).map_err(missing);

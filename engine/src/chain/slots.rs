@@ -6,11 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use super::Layers;
 use crate::error::{Error, Result};
+use crate::extent::Target;
 use crate::format::index::{self, IndexSlot};
 use crate::format::{IndexHead, LayerRef};
 use crate::layer::Layer;
 use crate::raw::PieceBytes;
-use crate::units::SourceIndex;
+use crate::units::{BlockAddress, FileBlock, SourceIndex};
 
 /// How many layers the views of a process hold on to, each with a map of its file: half of
 /// what Linux lets a process map by default. Layers past it are asked for at each read.
@@ -131,6 +132,38 @@ impl Slots {
         open_verified(layers, &slot.mapper).map(OpenLayer::Passing)
     }
 
+    /// Whether the layer whose map is said to name the blocks from `block` on at the `blocks` addresses from
+    /// `address` on says something else. A map that cannot be read says nothing.
+    #[cold]
+    pub(super) fn is_refuted(
+        &self,
+        number: u32,
+        block: FileBlock,
+        (address, blocks): (BlockAddress, u64),
+        layers: &dyn Layers,
+    ) -> bool {
+        let (Ok(slot), Ok(mapper)) = (self.get(number), self.mapper(number, layers)) else {
+            return false;
+        };
+        let mut at = 0;
+        while at < blocks {
+            let Ok(span) = mapper.find(BlockAddress(address.0 + at)) else { return false };
+            let Some(Target::Data { source, block: found }) = span.target else { return true };
+            let owner = match source {
+                SourceIndex::OWN => mapper.reference(),
+                source => match mapper.source(source) {
+                    Ok(owner) => *owner,
+                    Err(_) => return false,
+                },
+            };
+            if owner.id != slot.owner.id || found.0 != block.0 + at {
+                return true;
+            }
+            at = span.end.0 - address.0;
+        }
+        false
+    }
+
     #[cold]
     fn open_owner(&self, number: u32, layers: &dyn Layers) -> Result<OpenLayer<'_>> {
         let layer = match (&self.names, number) {
@@ -193,7 +226,7 @@ mod tests {
     use super::*;
     use crate::medium::MemoryHost;
     use crate::testing::{FolderLayers, LayerBuilder};
-    use crate::units::{BlockAddress, BlockSize, LayerId};
+    use crate::units::{BlockSize, LayerId};
 
     #[test]
     fn layers_past_the_limit_are_opened_for_each_use() {

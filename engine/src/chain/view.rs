@@ -177,7 +177,7 @@ impl View {
                 return Ok(None);
             };
             let of_level = &view.levels[level as usize];
-            let missing = |error| of_level.layer_fault(level, error);
+            let missing = |error| view.data_fault(level, (slot, block), (address, 1), error);
             let owner = of_level.slots().owner(slot, &*view.layers).map_err(missing)?;
             let layer = owner.reference();
             let checksum = view.checksum_of(level, slot, address).map_err(missing)?;
@@ -188,11 +188,11 @@ impl View {
     /// The checksum of the data block at `address`; `None` where it reads as zeros.
     pub fn checksum(&self, address: BlockAddress) -> Result<Option<u32>> {
         self.ask(|view| match view.resolve(address)? {
-            (Found::Data { level, slot, .. }, _) => {
+            (Found::Data { level, slot, block }, _) => {
                 let checksum = view.checksum_of(level, slot, address);
                 checksum
                     .map(Some)
-                    .map_err(|error| view.levels[level as usize].layer_fault(level, error))
+                    .map_err(|error| view.data_fault(level, (slot, block), (address, 1), error))
             }
             _ => Ok(None),
         })
@@ -267,6 +267,19 @@ impl View {
     #[cold]
     pub(super) fn checksum_of(&self, level: u32, slot: u32, address: BlockAddress) -> Result<u32> {
         self.levels[level as usize].slots().mapper(slot, &*self.layers)?.checksum(address)
+    }
+
+    /// See [`Level::data_fault`].
+    #[cold]
+    pub(super) fn data_fault(
+        &self,
+        level: u32,
+        (slot, block): (u32, FileBlock),
+        (address, blocks): (BlockAddress, u64),
+        error: Error,
+    ) -> Fault {
+        let of_level = &self.levels[level as usize];
+        of_level.data_fault(level, (slot, block), (address, blocks), &*self.layers, error)
     }
 
     /// Those of the `blocks` data blocks that it maps from there on.

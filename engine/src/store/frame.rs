@@ -26,13 +26,16 @@ pub struct Mended {
     pub store: Store,
     /// The files and folders that were made, by their names in it.
     pub made: Vec<String>,
+    /// How many merged indexes were taken away.
+    pub indexes: u64,
 }
 
 impl Store {
     /// Makes, durably, what a store in the directory at `path` lacks besides names and layers, as copies of
     /// it may: folders and files that were empty, and its own file, where that is missing or does not
     /// verify. The size of its blocks is the one that its layers say; where there are none that can be
-    /// read, the one of `options`.
+    /// read, the one of `options`. Merged indexes go, whether they are right or not: views make them anew of the
+    /// layers.
     ///
     /// Errors, before anything is changed: [`ErrorKind::NoStore`] where nothing of one is there;
     /// [`ErrorKind::Corrupt`] where layers say several sizes; that the store's own file, or where that is lost
@@ -83,7 +86,8 @@ impl Store {
                 entry
             }
         };
-        Ok(Mended { store: Store::with(host, entry, options), made })
+        let indexes = take_indexes_away(&*host)?;
+        Ok(Mended { store: Store::with(host, entry, options), made, indexes })
     }
 }
 
@@ -100,6 +104,25 @@ fn sizes_of_layers(host: &dyn Host) -> Result<(BTreeSet<BlockSize>, Option<Error
         }
     }
     Ok((sizes, newer))
+}
+
+/// Whoever has one mapped goes on with it; how many.
+fn take_indexes_away(host: &dyn Host) -> Result<u64> {
+    let mut count = 0;
+    for file in list_derived(host, paths::INDEX.as_ref())? {
+        if paths::parse_index_entry(&file).is_none() {
+            continue;
+        }
+        let path = Path::new(paths::INDEX).join(file);
+        match host.remove(&path) {
+            Err(error) if error.kind() == NotFound => {}
+            removed => {
+                removed.map_err(failed(host, "take an index away", &path))?;
+                count += 1;
+            }
+        }
+    }
+    Ok(count)
 }
 
 /// Makes the folders and the locks, durably, where they are missing; which.

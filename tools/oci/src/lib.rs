@@ -53,8 +53,8 @@ pub use blob::Compression;
 pub use digest::Sha256;
 pub use history::{HistoryEntry, history};
 pub use image::{
-    CACHE_KEY_LABEL, CACHE_KEYS_FIELD, CHAIN_ID_LABEL, Configuration, DIFF_ID_LABEL, IMAGE_LABEL,
-    Image, ImageLayer, KnownLayers, list, read_configuration,
+    CACHE_KEY_LABEL, CACHE_KEYS_FIELD, CHAIN_ID_LABEL, Configuration, DIFF_ID_LABEL, DiffIds,
+    IMAGE_LABEL, Image, ImageLayer, KnownLayers, list, read_configuration,
 };
 pub use load::{
     ArchiveForm, ImageArchive, ImageSource, Input, Listed, LoadOptions, Platform, Progress,

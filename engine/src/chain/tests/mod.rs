@@ -1,6 +1,7 @@
 //! Views against a walk of the chain that knows no index.
 
 mod depth;
+mod forged;
 mod index;
 mod model;
 mod outside;
@@ -9,6 +10,7 @@ mod view;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use forged::forge;
 use proptest::prelude::*;
 
 use super::*;

@@ -216,7 +216,7 @@ fn borrowed(
 }
 
 /// Walks the map of a layer; none where its file went away meanwhile.
-fn walk(
+pub(super) fn walk(
     place: &Place<'_>,
     layer: &LayerFacts,
     visit: &mut dyn FnMut(&InspectedFile, crate::inspect::run::Mapped) -> Result<()>,

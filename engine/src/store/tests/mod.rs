@@ -3,6 +3,7 @@
 mod collect;
 mod crash;
 mod damage;
+mod derived;
 mod descriptors;
 mod failures;
 mod frame;

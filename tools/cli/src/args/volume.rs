@@ -13,7 +13,8 @@ pub struct InitArgs {
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4K")]
     pub block_size: u64,
     /// Make what a store has lost besides names and layers: folders and locks, which copies leave out where
-    /// they are empty, and its own file, anew with the size of blocks that its layers say
+    /// they are empty, and its own file, anew with the size of blocks that its layers say; and take away what
+    /// is derived from layers: it is made anew
     #[arg(long)]
     pub mend: bool,
 }

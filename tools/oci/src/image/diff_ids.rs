@@ -63,6 +63,14 @@ impl DiffIds {
         locked.and_then(|()| file.write_all(text.as_bytes())).map_err(failed(store))
     }
 
+    /// Forgets all of them; whether there was such a file.
+    pub fn forget(store: &Store) -> Result<bool> {
+        match std::fs::remove_file(store.path().join(FILE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            removed => removed.map(|()| true).map_err(failed(store)),
+        }
+    }
+
     /// Forgets those of layers that are gone.
     pub fn retain(store: &Store, is_there: &dyn Fn(&str) -> bool) -> Result<()> {
         let Some(mut file) = open(store, OpenMode::ReadWrite)? else { return Ok(()) };

@@ -9,12 +9,14 @@ use sapwood::{LayerId, LayerKind, Result, Store};
 use super::diff_ids::{DiffIds, Place};
 use super::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, IMAGE_LABEL};
 use crate::Sha256;
+use crate::publish::are_as_noted;
 
 /// The filesystem layers of a store, by what they are known by: from one look at all headers, and at the
 /// diffIDs that were computed. What was removed is not found.
 #[derive(Clone, Debug, Default)]
 pub struct KnownLayers {
-    by_chain: HashMap<Sha256, LayerId>,
+    /// Those first that say it themselves.
+    by_chain: HashMap<Sha256, Vec<LayerId>>,
     by_step: HashMap<(Option<LayerId>, String), LayerId>,
 }
 
@@ -32,7 +34,11 @@ impl KnownLayers {
                 continue;
             }
             if let Some(chain_id) = chains.of(snapshot.id) {
-                known.by_chain.entry(chain_id).or_insert(snapshot.id);
+                let layers = known.by_chain.entry(chain_id).or_default();
+                match chains.label(snapshot.id) {
+                    Some(_) => layers.insert(0, snapshot.id),
+                    None => layers.push(snapshot.id),
+                }
             }
             if let Some(key) = labels.get(CACHE_KEY_LABEL) {
                 let parent = snapshot.parent.map(|parent| parent.id);
@@ -42,9 +48,15 @@ impl KnownLayers {
         Ok(known)
     }
 
-    /// The layer that, with all below it, has this ChainID.
-    pub fn by_chain_id(&self, chain_id: Sha256) -> Option<LayerId> {
-        self.by_chain.get(&chain_id).copied()
+    /// The layer that, with all below it, has this ChainID. Where that follows from digests that were noted
+    /// beside the layers, which whoever gave the store away may have written, they are computed once more.
+    pub fn by_chain_id(&self, store: &Store, chain_id: Sha256) -> Result<Option<LayerId>> {
+        for layer in self.by_chain.get(&chain_id).into_iter().flatten() {
+            if are_as_noted(store, *layer)? {
+                return Ok(Some(*layer));
+            }
+        }
+        Ok(None)
     }
 
     /// The layer that a build step with this key made on `parent`; on nothing where there is none.

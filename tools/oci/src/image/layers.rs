@@ -17,6 +17,9 @@ pub struct ImageLayer {
     pub diff_id: Option<Sha256>,
     /// Whether it came from a tar of that digest, and is that tar again when it goes out.
     pub from_tar: bool,
+    /// Whether its ChainID follows from a digest that was noted beside the layers: neither the layer itself nor
+    /// its tree vouches for that.
+    pub is_noted: bool,
     /// Its ChainID, where the diffIDs of all up to it are known.
     pub chain_id: Option<Sha256>,
     /// When it was made, in nanoseconds since 1970 UTC.
@@ -73,11 +76,13 @@ fn image_layer(
     let is_on = |diff_id: &Sha256| chain_id.is_some() && chained(*diff_id) == chain_id;
     let came_as = digest(DIFF_ID_LABEL).filter(is_on);
     let diff_id = came_as.or(computed);
+    let is_noted = chain_id.is_none() && diff_id.is_some();
     ImageLayer {
         id: info.id,
         below: below.map(|below| below.id),
         diff_id,
         from_tar: came_as.is_some(),
+        is_noted,
         chain_id: chain_id.or_else(|| chained(diff_id?)),
         created: annotations.created,
         created_by: annotations.created_by,

@@ -11,7 +11,7 @@ pub use cache_keys::{CACHE_KEYS_FIELD, keep_cache_keys};
 pub use configuration::{CONFIGURATION_BYTES_MAX, Configuration, read_configuration};
 pub use diff_ids::DiffIds;
 pub use known::KnownLayers;
-pub use layers::{ImageLayer, placed_layers};
+pub use layers::{ImageLayer, filesystem_layers, placed_layers};
 pub(crate) use open::list_what_is_left;
 pub use open::{Image, list};
 

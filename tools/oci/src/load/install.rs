@@ -20,7 +20,7 @@ use crate::image::{
     CHAIN_ID_LABEL, CONFIGURATION_BYTES_MAX, Configuration, DIFF_ID_LABEL, IMAGE_LABEL, Image,
     KnownLayers,
 };
-use crate::publish::finish;
+use crate::publish::{are_as_noted, finish};
 use crate::time;
 
 /// How many layers are read at once, the one that is being applied among them: what waits of each is
@@ -187,9 +187,11 @@ impl Parts {
             return Ok(None);
         }
         let image = Image::open(store, tag)?;
-        let top = image.layers(store)?.last().and_then(|layer| layer.chain_id);
-        let is_same = top == self.chain_ids.last().copied()
-            && image.manifest_annotations()? == self.manifest_annotations;
+        let layers = image.layers(store)?;
+        let top = layers.last();
+        let is_same = top.and_then(|layer| layer.chain_id) == self.chain_ids.last().copied()
+            && image.manifest_annotations()? == self.manifest_annotations
+            && top.map_or(Ok(true), |top| are_as_noted(store, top.id))?;
         Ok(is_same.then_some(image))
     }
 
@@ -202,8 +204,12 @@ impl Parts {
     /// The highest of the layers that is there, with its number.
     fn highest(&self, store: &Store) -> Result<Option<(usize, LayerId)>> {
         let known = KnownLayers::of(store)?;
-        let found = |at: usize| Some((at, known.by_chain_id(self.chain_ids[at])?));
-        Ok((0..self.layers.len()).rev().find_map(found))
+        for (at, chain_id) in self.chain_ids.iter().enumerate().rev() {
+            if let Some(layer) = known.by_chain_id(store, *chain_id)? {
+                return Ok(Some((at, layer)));
+            }
+        }
+        Ok(None)
     }
 
     /// The ChainIDs of the layers above that one.

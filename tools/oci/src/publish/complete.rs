@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::thread;
 
 use sapwood::files::FilesView;
-use sapwood::{LayerId, Result, Store};
+use sapwood::{ErrorKind, LayerId, Result, Store};
 use serde_json::{Value, json};
 
 use crate::Sha256;
 use crate::history::is_empty;
-use crate::image::{Configuration, DiffIds, ImageLayer, keep_cache_keys, placed_layers};
+use crate::image::{
+    Configuration, DiffIds, ImageLayer, filesystem_layers, keep_cache_keys, placed_layers,
+};
 use crate::parallel::in_parallel;
 use crate::save::OutgoingLayer;
 use crate::time;
@@ -75,14 +77,7 @@ fn digested_layers(store: &Store, top: LayerId) -> Result<Vec<ImageLayer>> {
     if unknown.is_empty() {
         return Ok(layers);
     }
-    let view = |id: LayerId| -> Result<_> {
-        Ok(Arc::new(FilesView::open(store.snapshot_of(&id.to_string())?)?))
-    };
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let computed = in_parallel(&unknown, threads, |_, &at| {
-        let below = layers[at].below.map(view).transpose()?;
-        OutgoingLayer::new(view(layers[at].id)?, below, &layers[at]).compute_diff_id()
-    })?;
+    let computed = in_parallel(&unknown, cores(), |_, &at| compute(store, &layers[at]))?;
     let mut noted = Vec::new();
     for (at, diff_id) in unknown.into_iter().zip(computed) {
         layers[at].diff_id = Some(diff_id);
@@ -90,6 +85,35 @@ fn digested_layers(store: &Store, top: LayerId) -> Result<Vec<ImageLayer>> {
     }
     DiffIds::note(store, &noted)?;
     Ok(layers)
+}
+
+/// Whether the trees of a filesystem layer and of those below it, down to the first that says its ChainID
+/// itself, are what was noted of their digests. What cannot be read, or goes out as no tar, is not.
+pub fn are_as_noted(store: &Store, top: LayerId) -> Result<bool> {
+    let layers = filesystem_layers(store, &top.to_string());
+    let compared = layers.and_then(|layers| {
+        let noted: Vec<_> = layers.iter().rev().take_while(|layer| layer.is_noted).collect();
+        in_parallel(&noted, cores(), |_, layer| {
+            let unknown = ImageLayer { diff_id: None, ..(*layer).clone() };
+            Ok(Some(compute(store, &unknown)?) == layer.diff_id)
+        })
+    });
+    match compared {
+        Err(error) if error.is_of_one_file() || error.kind() == ErrorKind::Unsupported => Ok(false),
+        are_same => Ok(are_same?.into_iter().all(|is_same| is_same)),
+    }
+}
+
+fn compute(store: &Store, layer: &ImageLayer) -> Result<Sha256> {
+    let view = |id: LayerId| -> Result<_> {
+        Ok(Arc::new(FilesView::open(store.snapshot_of(&id.to_string())?)?))
+    };
+    let below = layer.below.map(view).transpose()?;
+    OutgoingLayer::new(view(layer.id)?, below, layer).compute_diff_id()
+}
+
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Readers refuse a history that has more steps with layers than there are layers, or fewer.

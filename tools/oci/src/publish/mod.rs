@@ -14,7 +14,7 @@ use crate::image::{
 };
 use crate::time;
 
-pub use complete::{complete, note_diff_ids, with_diff_ids};
+pub use complete::{are_as_noted, complete, note_diff_ids, with_diff_ids};
 
 /// Makes an image layer with this configuration on the filesystem layer that `top` means, and tags
 /// it. Without `top` it is an image without layers.

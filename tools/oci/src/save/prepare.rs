@@ -112,6 +112,7 @@ fn itself(image: &Image, top: Option<&ImageLayer>) -> Result<ImageLayer> {
         below: top.map(|top| top.id),
         diff_id: None,
         from_tar: false,
+        is_noted: false,
         chain_id: None,
         created: annotations.created,
         created_by: annotations.created_by,

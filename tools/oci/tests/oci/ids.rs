@@ -139,6 +139,52 @@ fn a_layer_that_comes_out_as_another_is_damaged() {
     assert!(error.to_string().contains(&top.id.to_string()), "{error}");
 }
 
+/// What was noted once led `load` and `pull` to any layer under a genuine digest.
+#[test]
+fn a_note_of_another_digest_leads_no_load_to_its_layer() {
+    let (folder, store) = made();
+    let archive = folder.path().join("app.tar");
+    let save_it = |from: &Store, tag: &str| {
+        let image = Image::open(from, tag).unwrap();
+        let file = fs::File::create(&archive).unwrap();
+        save_docker_archive(
+            from,
+            &[Save { image: &image, name: Some(tag) }],
+            &mut &file,
+            folder.path(),
+            &|_| {},
+        )
+        .unwrap();
+    };
+    save_it(&store, "app:1");
+    let (wanted, good) = (id(&store, "app:1"), Image::open(&store, "app:1").unwrap());
+    let good_layers = good.layers(&store).unwrap();
+    let other = Store::create(folder.path().join("other"), &StoreOptions::default()).unwrap();
+    let evil: &dyn Fn(&Files) = &|files| write(files, "large", b"evil");
+    let upper: &dyn Fn(&Files) = &|files| write(files, "small", b"small");
+    build(&other, None, "evil:1", &[("ADD large", evil), ("ADD small", upper)]);
+    let image = Image::open(&other, "evil:1").unwrap();
+    let layers = image.layers(&other).unwrap();
+    let notes = other.path().join(NOTES);
+    let mut text = String::new();
+    for line in fs::read_to_string(&notes).unwrap().lines() {
+        let (place, _) = line.split_once(" sha256:").unwrap();
+        let at = layers.iter().position(|layer| place.starts_with(&layer.id.to_string())).unwrap();
+        let forged = format!("{place} {}", good_layers[at].diff_id.unwrap());
+        let check = Sha256::of(forged.as_bytes()).to_hex();
+        text += &format!("{forged} {}\n", &check[..16]);
+    }
+    fs::write(&notes, text).unwrap();
+    assert_eq!(loaded(&other, &archive, "victim:1"), wanted);
+    assert_eq!(read(Image::open(&other, "victim:1").unwrap().view(), "large"), noise(3 << 20, 1));
+    // Nor is an image on such a layer the one that is asked for, where its configuration is that.
+    let top = image.top_layer(&other).unwrap().unwrap().to_string();
+    publish(&other, Some(&top), good.configuration(), "standing:1", Replace::Refuse).unwrap();
+    assert_eq!(id(&other, "standing:1"), wanted);
+    assert_eq!(loaded(&other, &archive, "standing:1"), wanted);
+    assert_eq!(read(Image::open(&other, "standing:1").unwrap().view(), "large"), noise(3 << 20, 1));
+}
+
 /// A configuration without a history got one that says `null`.
 #[test]
 fn what_is_completed_says_nothing_that_it_did_not() {
