@@ -39,7 +39,7 @@ const MAY_USE: [(&str, &[&str]); 15] = [
             "volume",
         ],
     ),
-    ("files", &["error", "units", "format", "chain", "volume", "store"]),
+    ("files", &["error", "units", "format", "medium::fork_generation", "chain", "volume", "store"]),
     (
         "inspect",
         &[
