@@ -42,6 +42,13 @@ impl LayerCache {
         LayerCache { descriptors, policy, open: Mutex::default() }
     }
 
+    /// Another one, of whose layers nothing was verified yet; the files that are open are the same ones.
+    pub fn anew(&self) -> LayerCache {
+        let LayerCache { descriptors, policy, .. } = self;
+        let descriptors = Arc::clone(descriptors);
+        LayerCache { descriptors, policy: *policy, open: Mutex::default() }
+    }
+
     /// Forgets a layer whose header has changed: who asks from now on gets it anew.
     pub fn forget(&self, id: LayerId) {
         let mut open = self.open.lock();

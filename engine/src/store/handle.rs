@@ -125,7 +125,8 @@ impl Store {
     }
 
     pub(super) fn with(host: Arc<dyn Host>, entry: StoreEntry, options: &StoreOptions) -> Store {
-        let cache = layer_cache(&host, options);
+        let policy = options.volume.read;
+        let cache = Arc::new(LayerCache::new(Arc::clone(&host), options.open_files_max, policy));
         let inner = Inner {
             path: host.display_path(Path::new("")),
             entry,
@@ -187,13 +188,8 @@ impl Inner {
     /// The layers, opened anew: all that is read of them is verified, also what was before. For those who
     /// give what they read new checksums, or a digest.
     pub fn layers_anew(&self) -> Arc<LayerCache> {
-        layer_cache(&self.host, &self.options)
+        Arc::new(self.cache.anew())
     }
-}
-
-fn layer_cache(host: &Arc<dyn Host>, options: &StoreOptions) -> Arc<LayerCache> {
-    let policy = options.volume.read;
-    Arc::new(LayerCache::new(Arc::clone(host), options.open_files_max, policy))
 }
 
 pub(super) fn no_store(path: &Path) -> Error {
