@@ -15,14 +15,13 @@ use super::operation::{Editor, Operation};
 use super::read::expect_regular;
 use super::types::{Inode, NewFile, SizeChange, is_inline};
 use crate::error::{Error, ErrorKind, Result};
+use crate::format::files::inode::file_bytes_max;
 use crate::format::files::{InodeFlags, InodeRecord};
 use crate::units::BlockAddress;
 use crate::volume::CloneSource;
 
 /// How many pieces of content stand in the metadata at most; more goes into blocks.
 const INLINE_PIECES_MAX: usize = 2;
-/// The largest file in blocks.
-const FILE_BLOCKS_MAX: u64 = u32::MAX as u64;
 /// How many bytes are copied at once where blocks cannot be shared.
 const COPY_BYTES: usize = 1 << 20;
 
@@ -378,7 +377,7 @@ impl Editor<'_, '_> {
 
 /// The end of a range of a file.
 fn end_of(core: &Core, operation: &str, offset: u64, length: u64) -> Result<u64> {
-    let most = FILE_BLOCKS_MAX << core.volume.block_size().log2();
+    let most = file_bytes_max(core.volume.block_size());
     match offset.checked_add(length) {
         Some(end) if end <= most => Ok(end),
         end => {

@@ -60,7 +60,11 @@ impl Reader<'_> {
     /// The record of a file.
     pub fn record(&self, inode: Inode) -> Result<InodeRecord> {
         match self.pages.get(Key::new(ItemKind::Inode, inode.0, 0))? {
-            Some(item) => InodeRecord::decode(&item),
+            Some(item) => {
+                let record = InodeRecord::decode(&item)?;
+                record.expect_size(self.block_size())?;
+                Ok(record)
+            }
             None => Err(Error::new(ErrorKind::NotFound, "look up a file").about(
                 "inode",
                 format!("no file {inode}"),

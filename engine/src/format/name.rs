@@ -100,6 +100,9 @@ impl NameEntry {
         let Ok(name) = std::str::from_utf8(bytes) else {
             return Err(fields.bad("name", length, "other bytes", "UTF-8"));
         };
+        if name.contains('\0') {
+            return Err(fields.bad("name", length, format!("{name:?}"), "no NUL"));
+        }
         let name = name.to_owned();
         fields.zeros_until("name padding", PARENT_OFFSET)?;
         let parent = LayerRef::read_optional(&mut fields)?;

@@ -119,6 +119,7 @@ impl Check<'_> {
             ItemKind::Link => return self.link(key, NamePlace::decode(value)?),
             ItemKind::Content => {
                 let seen = self.seen(key);
+                let is_target = kind_of(&seen.record)? == FileKind::Symlink;
                 if key.sub() != seen.pieces {
                     let what =
                         format!("piece {} of its content, expected {}", key.sub(), seen.pieces);
@@ -126,6 +127,9 @@ impl Check<'_> {
                 } else {
                     seen.pieces += 1;
                     seen.piece_bytes += value.len() as u64;
+                }
+                if is_target && value.contains(&0) {
+                    self.report.damage(inode, "a symlink whose target holds a NUL");
                 }
             }
             ItemKind::Orphan => {
@@ -147,6 +151,9 @@ impl Check<'_> {
     fn inode(&mut self, key: Key, value: &[u8]) -> Result<()> {
         let record = InodeRecord::decode(value)?;
         kind_of(&record)?;
+        if let Err(error) = record.expect_size(self.reader().block_size()) {
+            self.report.damage(key.inode(), error.to_string());
+        }
         self.report.files += 1;
         if key.sub() != 0 || !self.was_given(key.inode()) {
             self.report.damage(key.inode(), "a number that was never given to a file");

@@ -48,6 +48,7 @@ fn check_finds_what_does_not_fit_together() {
     files.set_extended_attribute(file, b"user.a", &[1; 3000], SetMode::Any).unwrap();
     let other = make(&files, ROOT, "other");
     files.set_extended_attribute(other, b"user.b", b"short", SetMode::Any).unwrap();
+    let link_to = files.symlink(ROOT, b"to", b"target", 0, 0).unwrap().inode;
     expect_sound(&FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap());
     use crate::format::files::{ItemKind, Key};
     let key_of = |kind, inode: Inode| {
@@ -88,7 +89,16 @@ fn check_finds_what_does_not_fit_together() {
         root.name.cookie = 1;
         root.encode().to_vec()
     };
+    // Arithmetic on such sizes once ended the process.
+    let with_size = |size, words| {
+        let record = crate::format::files::InodeRecord { size, ..record(file) };
+        (inode_key(file), Some(record.encode().to_vec()), words)
+    };
+    let (target_key, _) = key_of(ItemKind::Content, link_to);
     let spoiled: Vec<(Key, Option<Vec<u8>>, &str)> = vec![
+        with_size(u64::MAX, "at most 281474976645120"),
+        with_size((1 << 32) * 4096, "at most 17592186040320"),
+        (target_key, Some(b"tar\0et".to_vec()), "holds a NUL"),
         with_links(file, 3, "3 links, counted 2"),
         with_links(directory, 3, "3 links, counted 2"),
         (inode_key(file), None, "which is not there"),

@@ -1,11 +1,16 @@
 //! The record of an inode: what most files have, and of the rest what is not as usual.
 
 use super::entry::NamePlace;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::format::fields::{FieldReader, FieldWriter};
+use crate::units::BlockSize;
 
 /// The size of the part that every record has, in bytes.
 pub const INODE_BYTES: usize = 48;
+/// How many blocks a file can have: their numbers are 32 bits, and one is kept for the end.
+const FILE_BLOCKS_MAX: u64 = u32::MAX as u64;
+/// The size of the largest file in bytes, where blocks are largest.
+const SIZE_MAX: u64 = FILE_BLOCKS_MAX << 16;
 /// The size of the longest record in bytes.
 const INODE_BYTES_MAX: usize = INODE_BYTES + 28;
 
@@ -205,6 +210,9 @@ impl InodeRecord {
         }
         let (owner, group) = (fields.u32("owner")?, fields.u32("group")?);
         let size = fields.u64("size")?;
+        if size > SIZE_MAX {
+            return Err(fields.bad("size", 8, size, format!("at most {SIZE_MAX}")));
+        }
         let modified = time(&mut fields, "modified")?;
         let changed = time(&mut fields, "changed")?;
         let name = NamePlace { directory: fields.u32("directory")?, cookie: fields.u64("cookie")? };
@@ -230,6 +238,23 @@ impl InodeRecord {
             name,
         })
     }
+
+    /// That the file is no larger than one in blocks of this size can be.
+    pub fn expect_size(&self, block_size: BlockSize) -> Result<()> {
+        let most = file_bytes_max(block_size);
+        match self.size > most {
+            true => {
+                let expected = format!("at most {most}");
+                Err(Error::corrupt("read an inode", "size", self.size, expected))
+            }
+            false => Ok(()),
+        }
+    }
+}
+
+/// The size of the largest file in bytes, in blocks of this size.
+pub fn file_bytes_max(block_size: BlockSize) -> u64 {
+    FILE_BLOCKS_MAX << block_size.log2()
 }
 
 fn time(fields: &mut FieldReader<'_>, field: &'static str) -> Result<Time> {
@@ -264,6 +289,10 @@ mod tests {
         assert_eq!(InodeRecord::decode(&bytes).unwrap(), record);
         assert!(InodeRecord::decode(&bytes[1..]).is_err());
         assert!(InodeRecord::decode(&bytes[..bytes.len() - 1]).is_err());
+        for size in [SIZE_MAX + 1, u64::MAX] {
+            let error = InodeRecord::decode(&InodeRecord { size, ..record }.encode()).unwrap_err();
+            assert_eq!(error.field(), Some("size"), "{size}");
+        }
         for (at, value) in [(1, 0x30), (2, 0xff), (3, 0x3f), (20, 0xff)] {
             let mut bad = bytes.clone();
             bad[at..at + 4].fill(value);
