@@ -44,7 +44,7 @@ impl Files {
     }
 
     /// Makes an attachment hold `content`, and nothing else: made where it is not there. A commit or a
-    /// snapshot has all of it, or what was there before.
+    /// snapshot has all of it, or what was there before; on a full host as [`Paths::write`](super::Paths::write).
     pub fn attach(&self, name: &[u8], content: &[u8]) -> Result<()> {
         self.put(self.make_attachments()?, name, &NewFile::regular(0o600), content)
     }

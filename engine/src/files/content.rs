@@ -120,6 +120,12 @@ impl Files {
 impl Operation<'_> {
     fn overwrite(&self, inode: Inode, content: &[u8]) -> Result<()> {
         let _content = self.core.content(inode).write();
+        let length = content.len() as u64;
+        if length <= self.inline_bytes_max() {
+            return self.replace(inode, content);
+        }
+        // What is refused whatever the host has room for leaves the file as it was.
+        end_of(self.core, self.name, 0, length)?;
         self.resize(inode, 0)?;
         self.write(inode, 0, content)
     }

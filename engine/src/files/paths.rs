@@ -251,7 +251,8 @@ impl<'a, F: ReadFiles + ?Sized> Paths<'a, F> {
 
 impl Paths<'_, Files> {
     /// Makes a file hold `content`, and nothing else: made where it is not there. A commit or a snapshot
-    /// has all of it, or what was there before.
+    /// has all of it, or what was there before. On a full host content that can stand in the metadata, somewhat
+    /// less than half a block, is written whole or not at all; of longer content a part may be left, or nothing.
     pub fn write(&self, path: impl AsRef<Path>, content: &[u8]) -> Result<()> {
         let path = path.as_ref();
         let place = self.place(path, Last::Follow)?;

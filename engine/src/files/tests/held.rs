@@ -97,20 +97,23 @@ fn a_full_host_takes_a_name_away_whole_or_not_at_all() {
     assert!(refused > 0, "no host was full enough to tell");
 }
 
-/// Takes names away on a host with so much room; how often there was none.
-fn take_names_away(room: u64) -> usize {
+/// Names of files on a full host: so long that each stands in another page.
+fn long_name(number: usize) -> String {
+    format!("{number:0250}")
+}
+
+/// A tree of 40 files of four blocks each on a host with so much room left. Pages go out with each change, and
+/// the map with each few.
+fn on_a_full_host(room: u64) -> (Arc<CapacityHost>, Files) {
     let host = CapacityHost::new(Arc::new(MemoryHost::new()), 1 << 30);
     let mut options = StoreOptions::default();
     options.volume.buffer_bytes = 1 << 13;
     options.volume.map_extents_max = 4;
     let store = Store::create_on(host.clone(), &options).unwrap();
-    // Pages go out with each change, and the map with each few.
     let options = FilesOptions { changed_bytes_max: 1, ..FilesOptions::default() };
     let files = Files::open(store.create_tree("tree").unwrap(), options).unwrap();
-    // So long that each stands in another page.
-    let name = |number: usize| format!("{number:0250}");
     for number in 0..40 {
-        let inode = make(&files, ROOT, &name(number));
+        let inode = make(&files, ROOT, &long_name(number));
         for block in 0..4 {
             files.write(inode, block * 8192, &[1; 4096]).unwrap();
         }
@@ -125,9 +128,21 @@ fn take_names_away(room: u64) -> usize {
         }
     }
     host.set_capacity(host.used() + room);
+    (host, files)
+}
+
+fn expect_sound_with_room(host: &CapacityHost, files: &Files) {
+    host.set_capacity(1 << 30);
+    files.flush().unwrap();
+    expect_sound(&FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap());
+}
+
+/// Takes names away on a host with so much room; how often there was none.
+fn take_names_away(room: u64) -> usize {
+    let (host, files) = on_a_full_host(room);
     let mut refused = 0;
     for number in 0..20 {
-        let (one, other) = (name(number), name(39 - number));
+        let (one, other) = (long_name(number), long_name(39 - number));
         let inode = files.lookup(ROOT, one.as_bytes()).unwrap();
         let set = SetAttributes { size: Some(9), owner: Some(7), ..Default::default() };
         let done = files.set_attributes(inode, &set);
@@ -146,8 +161,33 @@ fn take_names_away(room: u64) -> usize {
             refused += 1;
         }
     }
-    host.set_capacity(1 << 30);
-    files.flush().unwrap();
-    expect_sound(&FilesView::open(files.snapshot(&Annotations::default()).unwrap()).unwrap());
+    expect_sound_with_room(&host, &files);
+    refused
+}
+
+/// The old content went before it was known whether there was room for the new one.
+#[test]
+fn a_full_host_has_small_content_overwritten_whole_or_not_at_all() {
+    let refused: usize = (0..32).map(|pages| overwrite_files(pages * 4096)).sum();
+    assert!(refused > 0, "no host was full enough to tell");
+}
+
+/// Overwrites files on a host with so much room; how often there was none.
+fn overwrite_files(room: u64) -> usize {
+    let (host, files) = on_a_full_host(room);
+    let mut refused = 0;
+    for number in 0..40 {
+        let name = long_name(number);
+        let inode = files.lookup(ROOT, name.as_bytes()).unwrap();
+        let before = content(&files, inode);
+        let done = Paths::new(&files).write(&name, &[2; 300]);
+        let expected = if done.is_ok() { vec![2; 300] } else { before };
+        assert!(content(&files, inode) == expected, "{number} {done:?}");
+        if let Err(error) = done {
+            assert_eq!(error.kind(), ErrorKind::NoSpace);
+            refused += 1;
+        }
+    }
+    expect_sound_with_room(&host, &files);
     refused
 }
