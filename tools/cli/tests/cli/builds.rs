@@ -358,6 +358,9 @@ fn a_store_that_a_group_shares_is_built_in_by_each_of_it() {
         run(user, &format!("./sapwood save {tag} {round}.tar && ./sapwood load {round}.tar"));
         run(user, "./sapwood gc && ./sapwood check");
     }
+    // Containers of one are no other's business, and keep nobody from what is shared.
+    run(alice, "mkdir -m 700 store/containers && ./sapwood create disk 1M");
+    run(bob, "./sapwood rm disk && ./sapwood rm -f disk");
 }
 
 /// What a file of a context says is told where it is wrong, and a link had that be the environment of who built.

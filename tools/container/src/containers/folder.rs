@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use sapwood::medium::WorkFolder;
 use sapwood::store::Name;
 use sapwood::{Error, ErrorKind, Result, Store};
@@ -45,6 +47,20 @@ pub fn make_all(store: &Store) -> Result<WorkFolder> {
 /// The folder of one; `None` where there is none.
 pub fn of(store: &Store, name: &Name) -> Result<Option<WorkFolder>> {
     all(store)?.map_or(Ok(None), |all| all.private(name.escaped()))
+}
+
+/// As [`of`], where the containers are this user's: those of others are beside volumes of whoever shares the
+/// store, and have them locked while they run.
+pub fn of_own(store: &Store, name: &Name) -> Result<Option<WorkFolder>> {
+    let Some(root) = WorkFolder::open(store.path())? else { return Ok(None) };
+    let Some(node) = root.node(CONTAINERS)? else { return Ok(None) };
+    let found = node.metadata().map_err(|error| {
+        Error::io("look at containers", error).in_file(root.path().join(CONTAINERS))
+    })?;
+    match found.uid() == geteuid().as_raw() {
+        true => of(store, name),
+        false => Ok(None),
+    }
 }
 
 /// Where a container runs.

@@ -20,12 +20,12 @@ pub fn remove(store: &Store, name: &str) -> Result<RemoveReport> {
 
 /// Removes what is beside the volume of a container, before that is removed: its record, and what is
 /// left of it where the process that served it was killed. Nothing where there is no container of this
-/// name.
+/// name, or it is another user's.
 ///
 /// Errors: [`sapwood::ErrorKind::Locked`] where it runs.
 pub fn remove_record(store: &Store, name: &str) -> Result<()> {
     let Ok(name) = Name::new(name) else { return Ok(()) };
-    if folder::of(store, &name)?.is_none() {
+    if folder::of_own(store, &name)?.is_none() {
         return Ok(());
     }
     let _lock = Lock::take(store, &name)?;
