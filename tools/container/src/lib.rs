@@ -39,6 +39,7 @@ mod run_folder;
 mod runtime;
 mod sandbox;
 mod settings;
+mod signaller;
 mod system_calls;
 
 pub use accounts::{Account, Accounts};
@@ -54,5 +55,6 @@ pub use place::Place;
 pub use process::Process;
 pub use run_folder::RunFolder;
 pub use runtime::{Runtime, expect_root};
-pub use sandbox::{Sandbox, Signaller, run};
+pub use sandbox::{Sandbox, run};
 pub use settings::{HostMount, MemoryMount, Settings};
+pub use signaller::Signaller;

@@ -80,17 +80,19 @@ impl Runtime {
         self.name != "youki"
     }
 
-    /// A call, up to the verb.
+    /// A call, up to the verb, that tells on standard error what goes wrong.
     pub(crate) fn command(&self, place: &Place) -> Command {
-        self.command_logging(place, &place.log())
+        let mut command = Command::new(&self.path);
+        // Of the host's environment nothing can reach the container.
+        command.arg("--root").arg(place.state().join(self.name)).env_clear();
+        command
     }
 
-    /// A call that notes in a file of its own what goes wrong.
+    /// A call that notes in a file what goes wrong; one of its own, as [`refusal`] takes each error there
+    /// for the end of that call.
     pub(crate) fn command_logging(&self, place: &Place, log: &Path) -> Command {
-        let mut command = Command::new(&self.path);
-        command.arg("--root").arg(place.state().join(self.name)).arg("--log").arg(log);
-        // Of the host's environment nothing can reach the container.
-        command.args(["--log-format", "json"]).env_clear();
+        let mut command = self.command(place);
+        command.arg("--log").arg(log).args(["--log-format", "json"]);
         command
     }
 

@@ -1,18 +1,13 @@
 //! A process that runs over a tree.
 
-use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use sapwood::files::{Files, Paths};
 use sapwood::medium::create_private_folders;
 use sapwood::{ErrorKind, LayerId};
@@ -28,9 +23,10 @@ use crate::job::{self, Job, Streams};
 use crate::place::Place;
 use crate::process::working_directory;
 use crate::runtime::{Runtime, expect_root, refusal};
+use crate::signaller::Signaller;
 
 /// How often somebody who waits for a process looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Runs a process over files until it ends. What it wrote, and nothing else, is in the files that
 /// come back; nobody has them mounted any more.
@@ -59,15 +55,6 @@ pub struct Sandbox {
     child: Child,
     signaller: Signaller,
     guard: Guard,
-}
-
-/// Sends signals to the process in a container, from any thread: to that one, whoever has its number
-/// when it has ended.
-#[derive(Clone, Debug)]
-pub struct Signaller {
-    runtime: Arc<OwnedFd>,
-    /// What is written when the process is about to run.
-    pid_file: Option<PathBuf>,
 }
 
 impl Sandbox {
@@ -110,7 +97,7 @@ impl Sandbox {
         let spawned = spawn(runtime, place, &id, streams, job.process.terminal);
         let watched = spawned.and_then(|child| {
             guard.watch(&child)?;
-            Ok((Signaller::to(&child)?.once_runs(place.pid_file()), child))
+            Ok((Signaller::to(&child, place.pid_file())?, child))
         });
         match watched {
             Ok((signaller, child)) => {
@@ -185,42 +172,6 @@ impl Sandbox {
     }
 }
 
-impl Signaller {
-    /// To a process that nobody has waited for.
-    pub(crate) fn to(child: &Child) -> sapwood::Result<Signaller> {
-        let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty());
-        let process = process.map_err(|error| sapwood::Error::io("hold a process", error.into()));
-        Ok(Signaller { runtime: Arc::new(process?), pid_file: None })
-    }
-
-    /// A runtime hands on what it gets once the process runs, and would end by it before.
-    fn once_runs(self, pid_file: PathBuf) -> Signaller {
-        Signaller { pid_file: Some(pid_file), ..self }
-    }
-
-    /// Sends a signal, once the process runs; that it has ended already is fine.
-    pub fn send(&self, signal: Signal) -> sapwood::Result<()> {
-        let failed = |error: Errno| sapwood::Error::io("send a signal", error.into());
-        while self.pid_file.as_ref().is_some_and(|path| !runs(path))
-            && !self.has_ended_after(LOOK_AGAIN).map_err(failed)?
-        {}
-        match pidfd_send_signal(&*self.runtime, signal) {
-            Err(Errno::SRCH) => Ok(()),
-            sent => sent.map_err(failed),
-        }
-    }
-
-    fn has_ended_after(&self, wait: Duration) -> rustix::io::Result<bool> {
-        let wait = Timespec::try_from(wait).map_err(|_| Errno::INVAL)?;
-        // A process can be read from when it has ended.
-        let mut ended = [PollFd::new(&*self.runtime, PollFlags::IN)];
-        match poll(&mut ended, Some(&wait)) {
-            Err(Errno::INTR) => Ok(false),
-            ready => ready.map(|ready| ready > 0),
-        }
-    }
-}
-
 /// The exit code of a process, as shells tell it.
 pub(crate) fn code_of(status: ExitStatus) -> u8 {
     match (status.code(), status.signal()) {
@@ -231,15 +182,6 @@ pub(crate) fn code_of(status: ExitStatus) -> u8 {
 
 fn is_written(path: &Path) -> bool {
     path.metadata().is_ok_and(|found| found.len() > 0)
-}
-
-/// Whether the process whose number is in a file runs, or has ended, and is not the runtime any more that
-/// makes its place ready.
-fn runs(pid_file: &Path) -> bool {
-    let number = fs::read_to_string(pid_file).unwrap_or_default();
-    let name = fs::read_to_string(format!("/proc/{number}/comm")).unwrap_or_default();
-    // As runc and youki call themselves there; crun listens to no signal then.
-    !number.is_empty() && !name.trim_end().ends_with(":INIT]")
 }
 
 fn unmount(mount: Mount, commit: LastCommit) -> sapwood::Result<Option<Files>> {
@@ -308,7 +250,7 @@ fn spawn(
     is_terminal: bool,
 ) -> sapwood::Result<Child> {
     let failed = |error: io::Error| sapwood::Error::io("start a runtime", error);
-    let mut command = runtime.command(place);
+    let mut command = runtime.command_logging(place, &place.log());
     command.arg("run").arg("--bundle").arg(place.bundle());
     command.arg("--pid-file").arg(place.pid_file()).arg(id);
     command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);

@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::job::{Streams, hostname_of};
 use crate::process::Process;
 use crate::runtime::{Runtime, refusal};
-use crate::sandbox::{Signaller, code_of};
+use crate::sandbox::code_of;
+use crate::signaller::Signaller;
 
 /// A process that was added to a container.
 #[derive(Debug)]
@@ -22,8 +23,8 @@ pub struct Exec {
     child: Child,
     signaller: Signaller,
     runtime: Runtime,
-    /// What it is, for the runtime, and what that says.
-    files: [PathBuf; 2],
+    /// What it is, for the runtime, what that says, and where it notes the number of the process.
+    files: [PathBuf; 3],
 }
 
 /// What a further process may be told; the rest is that of the container's own.
@@ -61,18 +62,19 @@ pub fn exec(store: &Store, name: &str, settings: &ExecSettings, streams: Streams
 
     let random = &LayerId::random()?.to_string()[..16];
     let file = |kind: &str| place.bundle().join(format!("exec-{random}.{kind}"));
-    let files = [file("json"), file("log")];
+    let files = [file("json"), file("log"), file("pid")];
     let failed = |error: io::Error| sapwood::Error::io("exec", error).in_file(&files[0]);
     let bytes = serde_json::to_vec(&process).map_err(|error| failed(error.into()))?;
     fs::write(&files[0], bytes).map_err(failed)?;
     let mut command = runtime.command_logging(&place, &files[1]);
-    command.arg("exec").arg("--process").arg(&files[0]).arg(id);
+    command.arg("exec").arg("--process").arg(&files[0]);
+    command.arg("--pid-file").arg(&files[2]).arg(id);
     command.stdin(streams.stdin).stdout(streams.stdout).stderr(streams.stderr);
     if !settings.terminal {
         command.process_group(0);
     }
     let child = command.spawn().map_err(failed)?;
-    let signaller = Signaller::to(&child)?;
+    let signaller = Signaller::to(&child, files[2].clone())?;
     Ok(Exec { child, signaller, runtime, files })
 }
 

@@ -8,7 +8,8 @@ use super::folder::Lock;
 use super::record::{Record, now};
 use super::remove::remove_held;
 use crate::error::Result;
-use crate::sandbox::{Sandbox, Signaller};
+use crate::sandbox::Sandbox;
+use crate::signaller::Signaller;
 
 /// A container whose tree this process serves.
 #[derive(Debug)]

@@ -207,6 +207,31 @@ fn a_stop_that_comes_with_the_end_leaves_nothing() {
     }
 }
 
+/// A runtime says that there is nothing to signal any more; that is no word about how the process ended.
+#[test]
+fn a_signal_that_comes_with_the_end_changes_no_exit_code() {
+    let Some(place) = place("a_signal_that_comes_with_the_end_changes_no_exit_code") else {
+        return;
+    };
+    let line = "trap 'exit 3' INT TERM; : > /ready; while :; do sleep 0.05; done";
+    let words = ["run", "-u", "0", "--name", "web", "base:1", "sh", "-c", line];
+    let mut run = spawn(&place, &words);
+    wait_until_ready(&place, "web");
+    let runtime = child_of(Pid::from_child(&run), "\0run\0--bundle");
+    let process = child_of(runtime, "sh\0-c");
+    // It does not see the end.
+    kill_process(runtime, Signal::STOP).unwrap();
+    let mut stop = spawn(&place, &["stop", "-t", "60", "web"]);
+    let state = || fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap();
+    wait_for("the end", || state().contains(") Z "));
+    place.run(&["stop", "-t", "60", "web"]);
+    kill_process(Pid::from_child(&run), Signal::TERM).unwrap();
+    kill_process(runtime, Signal::CONT).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(3));
+    assert!(stop.wait().unwrap().success());
+    assert_eq!(left_of(&place), [] as [String; 0]);
+}
+
 #[test]
 fn of_two_runs_with_one_name_one_runs() {
     let Some(place) = place("of_two_runs_with_one_name_one_runs") else { return };
