@@ -103,7 +103,8 @@ const OF_EVERY_VERB: &str = "Options of every verb";
 /// What every verb understands.
 #[derive(Args, Clone, Debug)]
 pub struct Global {
-    /// The store [default: `SAPWOOD_STORE`, or `sapwood` in the user's data directory]
+    /// The store, which `create`, `import`, `load` and `pull` make where nothing is [default:
+    /// `SAPWOOD_STORE`, or `sapwood` in the user's data directory]
     #[arg(long, global = true, value_name = "DIR", help_heading = OF_EVERY_VERB)]
     pub store: Option<PathBuf>,
     /// Print JSON, errors included

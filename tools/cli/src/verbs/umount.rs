@@ -72,7 +72,7 @@ fn stays(directory: &Path, error: Error) -> Error {
     if error.kind() != ErrorKind::NoSpace {
         return error;
     }
-    let expected = "room: make some, and unmount it then; it stays mounted";
+    let expected = "room: it stays mounted, so make some and unmount it again";
     let text = error.to_string();
     Error::new(ErrorKind::NoSpace, "unmount").in_file(directory).about("commit", text, expected)
 }

@@ -13,6 +13,7 @@ mod life;
 mod load;
 mod mount;
 mod newer;
+mod readme;
 mod real_image;
 mod recovery;
 mod registries;

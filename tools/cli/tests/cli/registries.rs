@@ -11,7 +11,9 @@ use serde_json::json;
 use super::json::expect_fields;
 use super::life::images;
 use super::support::*;
-use daemon::{Daemon, HTPASSWD};
+use daemon::HTPASSWD;
+
+pub use daemon::Daemon;
 
 #[test]
 fn what_is_pushed_is_pulled_and_moves_once() {

@@ -35,18 +35,11 @@ pub fn place(test: &str) -> Option<Place> {
 
 /// As [`place`], in a store as `make` makes it.
 pub fn place_in(test: &str, make: fn() -> Place) -> Option<Place> {
-    let busybox = BUSYBOX.iter().find_map(|path| fs::read(path).ok());
-    let why = match () {
-        () if !rustix::process::geteuid().is_root() => "not root",
-        () if !Path::new("/dev/fuse").exists() => "no /dev/fuse",
-        () if runtime().is_err() => "no OCI runtime",
-        () if busybox.is_none() => "no busybox",
-        () => "",
-    };
-    let Some(busybox) = busybox.filter(|_| why.is_empty()) else {
+    if let Some(why) = missing() {
         skip(test, why);
         return None;
-    };
+    }
+    let busybox = busybox().expect("it is not missing");
     let place = make();
     let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
     let files = Files::open(store.create_tree("make").unwrap(), FilesOptions::default()).unwrap();
@@ -72,6 +65,22 @@ pub fn place_in(test: &str, make: fn() -> Place) -> Option<Place> {
     publish(&store, Some("make@1"), &configuration, "base:1", Replace::Refuse).unwrap();
     store.remove("make").unwrap();
     Some(place)
+}
+
+/// What this machine lacks to run containers.
+pub fn missing() -> Option<&'static str> {
+    match () {
+        () if !rustix::process::geteuid().is_root() => Some("not root"),
+        () if !Path::new("/dev/fuse").exists() => Some("no /dev/fuse"),
+        () if runtime().is_err() => Some("no OCI runtime"),
+        () if busybox().is_none() => Some("no busybox"),
+        () => None,
+    }
+}
+
+/// The program of all applets, where there is one.
+pub fn busybox() -> Option<Vec<u8>> {
+    BUSYBOX.iter().find_map(|path| fs::read(path).ok())
 }
 
 /// The runtime that these tests are about.
