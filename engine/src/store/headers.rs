@@ -1,5 +1,7 @@
 //! Headers of single layer files, without opening the layers: what listings and walks need.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +12,54 @@ use crate::format::{Header, LayerState};
 use crate::layer::{expect_length, read_header};
 use crate::medium::{Host, Medium, OpenMode};
 use crate::units::LayerId;
+
+/// Where walks read headers: from the files, or once each.
+#[derive(Clone, Copy, Debug)]
+pub struct Headers<'a> {
+    host: &'a dyn Host,
+    known: Option<&'a Known>,
+}
+
+/// Headers that were read, of layers that stay as they are meanwhile: those of a store whose lock
+/// is held alone.
+#[derive(Debug, Default)]
+pub struct Known(RefCell<HashMap<LayerId, Header>>);
+
+impl Known {
+    /// The header of a layer is about to change.
+    pub fn forget(&self, id: LayerId) {
+        self.0.borrow_mut().remove(&id);
+    }
+}
+
+impl<'a> Headers<'a> {
+    /// Each header is read once, and those that are `known` never.
+    pub fn known(host: &'a dyn Host, known: &'a Known) -> Headers<'a> {
+        Headers { host, known: Some(known) }
+    }
+
+    /// Where the files are.
+    pub fn host(self) -> &'a dyn Host {
+        self.host
+    }
+
+    /// As [`read`].
+    pub fn read(self, id: LayerId) -> Result<Option<Header>> {
+        let Some(Known(known)) = self.known else { return read(self.host, id) };
+        if let Some(header) = known.borrow().get(&id) {
+            return Ok(Some(header.clone()));
+        }
+        let header = read(self.host, id)?;
+        known.borrow_mut().extend(header.clone().map(|header| (id, header)));
+        Ok(header)
+    }
+}
+
+impl<'a> From<&'a dyn Host> for Headers<'a> {
+    fn from(host: &'a dyn Host) -> Headers<'a> {
+        Headers { host, known: None }
+    }
+}
 
 /// The file of the layer `id`, for reading; `None` where the store has no such file.
 ///

@@ -2,23 +2,24 @@
 
 use std::collections::HashSet;
 
-use super::{digests, headers, paths};
+use super::headers::{self, Headers};
+use super::{digests, paths};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerRef, LayerState};
-use crate::medium::Host;
 use crate::units::LayerId;
 
 /// The layer that was recorded as `wanted`: the one with its id, else one with its digest.
-pub fn locate(host: &dyn Host, wanted: &LayerRef) -> Result<Header> {
-    if let Some(header) = headers::read(host, wanted.id)? {
+pub fn locate<'a>(headers: impl Into<Headers<'a>>, wanted: &LayerRef) -> Result<Header> {
+    let headers = headers.into();
+    if let Some(header) = headers.read(wanted.id)? {
         return Ok(header);
     }
     if let Some(digest) = wanted.digest
-        && let Some(&id) = digests::find(host, digest)?.first()
+        && let Some(&id) = digests::find(headers.host(), digest)?.first()
     {
-        return headers::read_existing(host, id);
+        return headers::read_existing(headers.host(), id);
     }
-    Err(headers::missing(host, wanted.id))
+    Err(headers::missing(headers.host(), wanted.id))
 }
 
 /// Whether an error says that a layer is lost or damaged: not that the host failed.
@@ -28,7 +29,7 @@ pub fn is_lost(error: &Error) -> bool {
 
 /// A walk from a layer through its ancestors, newest first.
 pub struct History<'a> {
-    host: &'a dyn Host,
+    headers: Headers<'a>,
     next: Option<LayerRef>,
     seen: HashSet<LayerId>,
     met: Option<LayerId>,
@@ -43,8 +44,8 @@ impl History<'_> {
 }
 
 /// The layer recorded as `tip` and all its ancestors.
-pub fn history(host: &dyn Host, tip: Option<LayerRef>) -> History<'_> {
-    History { host, next: tip, seen: HashSet::new(), met: None }
+pub fn history<'a>(headers: impl Into<Headers<'a>>, tip: Option<LayerRef>) -> History<'a> {
+    History { headers: headers.into(), next: tip, seen: HashSet::new(), met: None }
 }
 
 impl Iterator for History<'_> {
@@ -53,11 +54,11 @@ impl Iterator for History<'_> {
     fn next(&mut self) -> Option<Result<Header>> {
         let wanted = self.next.take()?;
         self.met = Some(wanted.id);
-        let header = match locate(self.host, &wanted) {
+        let header = match locate(self.headers, &wanted) {
             Ok(header) => header,
             Err(error) => return Some(Err(error.into_lost())),
         };
-        let path = || self.host.display_path(&paths::layer(header.layer));
+        let path = || self.headers.host().display_path(&paths::layer(header.layer));
         if header.state != LayerState::Frozen {
             // What was recorded of it is of a frozen one: this is an older copy of its file.
             let error = Error::new(ErrorKind::WrongParent, "walk a chain");

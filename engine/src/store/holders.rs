@@ -3,8 +3,7 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::handle::Inner;
-use super::headers;
+use super::headers::Headers;
 use super::history::{History, history, is_lost};
 use super::names::FoundName;
 use super::resolve::newest_known;
@@ -67,13 +66,13 @@ enum Step {
 
 /// Whether the history of one of those `names` that count leads to `asked`. The caller holds the store's lock, so that
 /// names stay as they are.
-pub fn who_holds(
-    inner: &Inner,
+pub fn who_holds<'a>(
+    headers: impl Into<Headers<'a>>,
     asked: LayerId,
     names: impl Iterator<Item = Result<impl Borrow<FoundName>>>,
     counts: impl Fn(&FoundName) -> bool,
 ) -> Result<Held> {
-    let host = inner.host();
+    let headers = headers.into();
     let mut others = Others::default();
     // What a volume's name says that its top stands on, even where that cannot be read.
     let mut below_tops: HashMap<LayerId, Option<LayerRef>> = HashMap::new();
@@ -89,7 +88,7 @@ pub fn who_holds(
                 Ok(Step::Further)
             }
             Some(Err(error)) if is_lost(&error) => {
-                let of_top = || headers::read(host, walk.top?).ok()?.map(|header| header.kind);
+                let of_top = || headers.read(walk.top?).ok()?.map(|header| header.kind);
                 let kind = walk.kind.or_else(of_top);
                 let name = walk.name.clone();
                 ended.extend(walk.history.met().map(|id| (id, End { error, kind }, name)));
@@ -111,10 +110,10 @@ pub fn who_holds(
         if !counts(name) {
             continue;
         }
-        let (newest, _) = newest_known(inner, name)?;
+        let (newest, _) = newest_known(headers, name)?;
         let top = is_volume.then_some(name.entry.top);
         let walked = name.entry.name.clone();
-        let mut walk = Walk { name: walked, history: history(host, newest), kind: None, top };
+        let mut walk = Walk { name: walked, history: history(headers, newest), kind: None, top };
         match step(&mut walk, &mut others, &mut ended)? {
             // All of the one is in the other.
             Step::Met => return Ok(Held::Asked(walk.name)),
@@ -140,7 +139,7 @@ pub fn who_holds(
                 // Once: what lies below it is walked then.
                 Some(below) => walks.extend(below.take().map(|below| Walk {
                     name,
-                    history: history(host, Some(below)),
+                    history: history(headers, Some(below)),
                     kind: end.kind,
                     top: None,
                 })),

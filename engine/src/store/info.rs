@@ -285,7 +285,7 @@ fn walk_lineage(inner: &Inner, resolved: &Resolved) -> Result<LineageLeft> {
                 },
             }
             let found = find_name(inner, &name)?.map(|(_, found)| found);
-            let below = found.map(|found| newest_known(inner, &found)).transpose()?;
+            let below = found.map(|found| newest_known(inner.host(), &found)).transpose()?;
             let below = below.and_then(|(below, _)| below);
             below
                 .filter(|below| below.id != resolved.layer)

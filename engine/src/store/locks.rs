@@ -7,7 +7,8 @@
 //! 3. The lock of a layer file: alone by its writer, shared by leases.
 //!
 //! Who holds one only *waits* for one further down; a lock further up is tried, never
-//! waited for. A name's lock is only ever waited for by who holds nothing. Locks belong to
+//! waited for. A name's lock is only ever waited for by who holds nothing, or nothing but those of
+//! names whose numbers are smaller. Locks belong to
 //! the open file, so threads of one process keep each other out like processes do, and a
 //! process that dies gives back what it held.
 
@@ -103,27 +104,59 @@ impl NameLock {
     }
 
     fn take(host: &dyn Host, name: &Name, wait: LockWait) -> Result<NameLock> {
-        let path = paths::NAME_LOCKS.as_ref();
-        let operation = || format!("lock {name}");
-        let failed = |error| Error::io(operation(), error).in_file(host.display_path(path));
-        let medium = host.open(path, OpenMode::OpenOrCreate).map_err(failed)?;
-        let number = name.number();
-        if !medium.lock_byte(number, wait).map_err(failed)? {
-            let holder = match read_holder(&*medium, number) {
-                Some(process) => format!("held by process {process}"),
-                None => "held by another process".into(),
-            };
-            return Err(Error::new(ErrorKind::Locked, operation())
-                .in_file(host.display_path(path))
-                .about("lock", holder, "free"));
-        }
-        match write_holder(&*medium, number) {
-            Ok(()) => {}
-            // Removing has to work with no byte free; who holds the lock is only a hint.
-            Err(error) if is_full(&error) => {}
-            Err(error) => return Err(failed(error)),
-        }
+        let medium = open_name_locks(host)?;
+        lock_name(host, &*medium, name, wait)?;
         Ok(NameLock { name: name.clone(), medium })
+    }
+}
+
+/// The locks of several names, until dropped.
+#[derive(Debug)]
+pub struct NameLocks {
+    medium: Arc<dyn Medium>,
+    taken: Option<u64>,
+}
+
+impl NameLocks {
+    /// No lock yet.
+    pub fn none(host: &dyn Host) -> Result<NameLocks> {
+        Ok(NameLocks { medium: open_name_locks(host)?, taken: None })
+    }
+
+    /// Takes one more, of a name whose number is greater than those of all that were taken.
+    pub fn add(&mut self, host: &dyn Host, name: &Name, wait: LockWait) -> Result<()> {
+        debug_assert!(self.taken < Some(name.number()), "those who wait for each other end never");
+        lock_name(host, &*self.medium, name, wait)?;
+        self.taken = Some(name.number());
+        Ok(())
+    }
+}
+
+fn open_name_locks(host: &dyn Host) -> Result<Arc<dyn Medium>> {
+    let path = paths::NAME_LOCKS.as_ref();
+    host.open(path, OpenMode::OpenOrCreate).map_err(|error| {
+        Error::io("open the locks of names", error).in_file(host.display_path(path))
+    })
+}
+
+fn lock_name(host: &dyn Host, medium: &dyn Medium, name: &Name, wait: LockWait) -> Result<()> {
+    let path = paths::NAME_LOCKS.as_ref();
+    let operation = || format!("lock {name}");
+    let failed = |error| Error::io(operation(), error).in_file(host.display_path(path));
+    let number = name.number();
+    if !medium.lock_byte(number, wait).map_err(failed)? {
+        let holder = match read_holder(medium, number) {
+            Some(process) => format!("held by process {process}"),
+            None => "held by another process".into(),
+        };
+        return Err(Error::new(ErrorKind::Locked, operation())
+            .in_file(host.display_path(path))
+            .about("lock", holder, "free"));
+    }
+    match write_holder(medium, number) {
+        // Removing has to work with no byte free; who holds the lock is only a hint.
+        Err(error) if !is_full(&error) => Err(failed(error)),
+        _ => Ok(()),
     }
 }
 

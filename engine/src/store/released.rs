@@ -61,7 +61,7 @@ impl Released {
                 released.done.push(id);
                 continue;
             };
-            let ends = match who_holds(inner, id, names::each(host)?, |_| true)? {
+            let ends = match who_holds(host, id, names::each(host)?, |_| true)? {
                 Held::Asked(_) => {
                     released.done.push(id);
                     continue;

@@ -1,25 +1,27 @@
 //! Removing: names go, snapshots are marked. What that frees is collected later.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::collect::change_header;
 use super::handle::{Inner, Store};
-use super::headers;
+use super::headers::{self, Headers, Known};
 use super::history::{history, is_lost};
 use super::holders::{End, Held, who_holds};
 use super::home::top_is_locked;
-use super::locks::{NameLock, StoreLock};
+use super::locks::{NameLocks, StoreLock};
 use super::names::{self, FoundName, failed};
 use super::released::release;
 use super::resolve::{find_name, newest_known, resolve};
 use super::{Name, paths};
 use crate::error::{Error, ErrorKind, Result};
-use crate::format::{Header, LayerState, NameKind};
+use crate::format::{Header, LayerState, NameEntry, NameKind};
 use crate::medium::{LockMode, LockWait};
 use crate::units::LayerId;
 
 const MARK_REMOVED: &str = "mark a layer removed";
+/// How many are removed while the store is locked once: others wait so long.
+const AT_ONCE: usize = 128;
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,34 +71,126 @@ impl Store {
     /// read. A name alone goes where another one, say a new tag, holds its snapshots; so does a tag of a layer
     /// of a newer version: that stays, without a name, and all below it.
     pub fn remove(&self, reference: &str) -> Result<RemoveReport> {
+        let mut report = None;
+        self.remove_each(&[reference], |_, removed| report = Some(removed))?;
+        report.expect("one for each")
+    }
+
+    /// As [`remove`](Store::remove) of one after the other, where looking at the names and layers of the
+    /// store once does for many. What all of some hundred mean is looked up before the first of them goes.
+    /// Each is told, in order, with what was removed or why it was not; an error keeps none of the
+    /// others.
+    ///
+    /// Errors: those of the store as a whole, before any of those that were not told is removed.
+    pub fn remove_each<R: AsRef<str>>(
+        &self,
+        references: &[R],
+        mut told: impl FnMut(&R, Result<RemoveReport>),
+    ) -> Result<()> {
         let inner = self.inner()?;
+        for some in references.chunks(AT_ONCE) {
+            let removed = remove_some(inner, some)?;
+            some.iter().zip(removed).for_each(|(reference, removed)| told(reference, removed));
+        }
+        Ok(())
+    }
+}
+
+/// What is to be removed.
+enum Target {
+    Name(Name),
+    Snapshot(LayerId),
+}
+
+impl Target {
+    fn of(inner: &Inner, reference: &str) -> Result<Target> {
         let resolved = resolve(inner, reference)?;
         match &resolved.name {
             Some(name) if resolved.index == 0 && !reference.contains('@') => {
-                remove_name(inner, &Name::new(name.as_str())?)
+                Name::new(name.as_str()).map(Target::Name)
             }
             Some(_) if resolved.index == 0 => {
                 Err(Error::invalid("remove", "reference", reference, "the name itself, or NAME@1"))
             }
-            _ => remove_snapshot(inner, resolved.layer),
+            _ => Ok(Target::Snapshot(resolved.layer)),
         }
     }
 }
 
-fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
+fn remove_some(inner: &Inner, references: &[impl AsRef<str>]) -> Result<Vec<Result<RemoveReport>>> {
     let host = inner.host();
-    // Tags are held for moments only; a volume that somebody has open is not waited for.
-    let _lock = match names::read(host, name)?.ok_or_else(|| names::missing(name))?.entry.kind {
-        NameKind::Volume => NameLock::try_take(host, name)?,
-        NameKind::Tag => NameLock::wait(host, name)?,
-    };
+    let mut targets: Vec<Result<Target>> =
+        references.iter().map(|reference| Target::of(inner, reference.as_ref())).collect();
+    let _locks = lock_names(inner, &mut targets)?;
     let _alone = StoreLock::exclusive(host)?;
+    let mut names = match &targets[..] {
+        // What it stands on is most often held by one of the first that are read.
+        [_] => None,
+        _ => Some(names::list(host)?),
+    };
+    let known = Known::default();
+    let remove = |target| match target? {
+        Target::Name(name) => {
+            let removed = remove_name(inner, &known, names.as_deref(), &name)?;
+            if let Some(names) = &mut names {
+                names.retain(|found| found.entry.name != name.as_str());
+            }
+            Ok(removed)
+        }
+        Target::Snapshot(id) => remove_snapshot(inner, &known, names.as_deref(), id),
+    };
+    Ok(targets.into_iter().map(remove).collect())
+}
+
+/// Locks the names among those that are to be removed. One that is not had, or gone, is not removed.
+fn lock_names(inner: &Inner, targets: &mut [Result<Target>]) -> Result<NameLocks> {
+    let host = inner.host();
+    let mut locks = NameLocks::none(host)?;
+    let names = targets.iter().enumerate().filter_map(|(place, target)| match target {
+        Ok(Target::Name(name)) => Some((name.number(), place, name.clone())),
+        _ => None,
+    });
+    let mut last = None;
+    for (number, place, name) in names.collect::<BTreeSet<_>>() {
+        // Somebody may ask for the same twice.
+        if last == Some(number) {
+            continue;
+        }
+        let taken = names::read(host, &name).and_then(|found| {
+            // Tags are held for moments only; a volume that somebody has open is not waited for.
+            let wait = match found.ok_or_else(|| names::missing(&name))?.entry.kind {
+                NameKind::Volume => LockWait::Try,
+                NameKind::Tag => LockWait::Block,
+            };
+            locks.add(host, &name, wait)
+        });
+        match taken {
+            Ok(()) => last = Some(number),
+            Err(error) => targets[place] = Err(error),
+        }
+    }
+    Ok(locks)
+}
+
+/// The caller holds the locks of the name and of the store; `names` are all of the store, where they were read
+/// already.
+fn remove_name(
+    inner: &Inner,
+    known: &Known,
+    names: Option<&[FoundName]>,
+    name: &Name,
+) -> Result<RemoveReport> {
+    let host = inner.host();
+    let headers = Headers::known(host, known);
     let found = names::read(host, name)?.ok_or_else(|| names::missing(name))?;
     if found.entry.kind == NameKind::Volume {
         expect_no_writer(inner, found.entry.top)?;
         expect_not_newer(inner, found.entry.top)?;
     }
-    let alone = held_by_name_alone(inner, &found, names::each(host)?)?;
+    let alone = match names {
+        Some(names) => held_by_name_alone(headers, &found, names.iter().map(Ok))?,
+        None => held_by_name_alone(headers, &found, names::each(host)?)?,
+    };
     let mut lost: Vec<LayerId> = alone.end.iter().map(|(id, _)| *id).collect();
     lost.extend(alone.unreadable_top);
     let unknown: Vec<LayerId> = alone.unknown.keys().copied().collect();
@@ -112,6 +206,7 @@ fn remove_name(inner: &Inner, name: &Name) -> Result<RemoveReport> {
     // Before the name goes: a mark on what a name holds goes with the next collection.
     release(host, &released)?;
     for &id in &snapshots {
+        known.forget(id);
         mark_removed(inner, id)?;
     }
     names::remove(host, name)?;
@@ -154,22 +249,23 @@ impl Alone {
 /// The snapshots in the history of a name that no other one's of `names` holds, as far as those can be
 /// walked, and that are not removed yet. The caller holds the store's lock, so that names stay as
 /// they are.
-pub(super) fn held_by_name_alone(
-    inner: &Inner,
+pub(super) fn held_by_name_alone<'a>(
+    headers: impl Into<Headers<'a>>,
     found: &FoundName,
     names: impl Iterator<Item = Result<impl Borrow<FoundName>>>,
 ) -> Result<Alone> {
-    let (tip, unreadable) = newest_known(inner, found)?;
+    let headers = headers.into();
+    let (tip, unreadable) = newest_known(headers, found)?;
     let unreadable_top = unreadable.map(|_| found.entry.top);
     let nothing = || Alone { unreadable_top, ..Alone::default() };
     let Some(tip) = tip else { return Ok(nothing()) };
     let is_other = |name: &FoundName| name.entry.name != found.entry.name;
-    let mut held = match who_holds(inner, tip.id, names, is_other)? {
+    let mut held = match who_holds(headers, tip.id, names, is_other)? {
         Held::Asked(by) => return Ok(Alone { kept_by: Some(by), ..nothing() }),
         Held::Others(held) => held,
     };
     let mut snapshots = Vec::new();
-    let mut own = history(inner.host(), Some(tip));
+    let mut own = history(headers, Some(tip));
     let mut end = None;
     while let Some(step) = own.next() {
         match step {
@@ -186,15 +282,27 @@ pub(super) fn held_by_name_alone(
     Ok(Alone { snapshots, end, unreadable_top, unknown: held.ends, kept_by: None })
 }
 
-fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
+/// As [`remove_name`] of a snapshot.
+fn remove_snapshot(
+    inner: &Inner,
+    known: &Known,
+    names: Option<&[FoundName]>,
+    id: LayerId,
+) -> Result<RemoveReport> {
     let host = inner.host();
-    let _alone = StoreLock::exclusive(host)?;
     let header = headers::read_existing(host, id)?;
     if header.state == LayerState::Open {
         let expected = "a snapshot; a volume is removed by its name";
         return Err(Error::invalid("remove", "layer", format!("{id}, which is open"), expected));
     }
-    if let Some(tag) = names::list_tags(host)?.into_iter().find(|tag| tag.top == id) {
+    let is_of_it = |entry: &NameEntry| entry.kind == NameKind::Tag && entry.top == id;
+    let tag = match names {
+        Some(names) => {
+            names.iter().map(|found| &found.entry).find(|entry| is_of_it(entry)).cloned()
+        }
+        None => names::list_tags(host)?.into_iter().find(is_of_it),
+    };
+    if let Some(tag) = tag {
         let found = format!("tagged {}", tag.name);
         return Err(Error::invalid("remove a snapshot", "snapshot", found, "no tag on it"));
     }
@@ -205,6 +313,7 @@ fn remove_snapshot(inner: &Inner, id: LayerId) -> Result<RemoveReport> {
             "one that is kept",
         ));
     }
+    known.forget(id);
     mark_removed(inner, id)?;
     Ok(RemoveReport { snapshots: vec![id], ..RemoveReport::default() })
 }

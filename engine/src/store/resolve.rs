@@ -1,11 +1,12 @@
 //! What a reference means in a store.
 
 use super::handle::{Inner, Store};
+use super::headers::{self, Headers};
 use super::name::Name;
 use super::names::{self, FoundName, list_folder};
 use super::paths::{self, LayersEntry};
 use super::reference::Reference;
-use super::{digests, headers, history};
+use super::{digests, history};
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{Header, LayerRef, LayerState, NameKind};
 use crate::medium::Host;
@@ -117,7 +118,7 @@ pub(super) fn find_name(inner: &Inner, name: &Name) -> Result<Option<(Name, Foun
 /// Errors: [`ErrorKind::Unreadable`] of a top that the host cannot give, which may be such a snapshot:
 /// what is older than that would be taken for the newest.
 pub(super) fn newest_frozen(inner: &Inner, found: &FoundName) -> Result<Option<LayerRef>> {
-    match newest_known(inner, found)? {
+    match newest_known(inner.host(), found)? {
         (_, Some(error)) => Err(error),
         (newest, None) => Ok(newest),
     }
@@ -125,13 +126,13 @@ pub(super) fn newest_frozen(inner: &Inner, found: &FoundName) -> Result<Option<L
 
 /// As [`newest_frozen`], as far as it can be told: beside a top that cannot be read, what it stands
 /// on by its name, which may not be all.
-pub(super) fn newest_known(
-    inner: &Inner,
+pub(super) fn newest_known<'a>(
+    headers: impl Into<Headers<'a>>,
     found: &FoundName,
 ) -> Result<(Option<LayerRef>, Option<Error>)> {
     let mut unreadable = None;
     if found.entry.kind == NameKind::Volume {
-        match headers::read(inner.host(), found.entry.top) {
+        match headers.into().read(found.entry.top) {
             Ok(Some(header)) if header.state == LayerState::Frozen => {
                 return Ok((Some(header.layer_ref()), None));
             }

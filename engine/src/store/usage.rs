@@ -113,7 +113,7 @@ impl Store {
                 NameKind::Tag => usage.tags += 1,
                 NameKind::Volume => usage.volumes += 1,
             }
-            let (tip, unreadable) = newest_known(inner, found)?;
+            let (tip, unreadable) = newest_known(host, found)?;
             if let Some(error) = unreadable {
                 usage.note_end(found.entry.top, &error);
             }
@@ -202,7 +202,7 @@ pub(super) fn usage_of_name(
     garbage_bytes: u64,
 ) -> Result<Usage> {
     let mut assume = Assume::closed(census);
-    let alone = held_by_name_alone(inner, found, census.names.iter().map(Ok))?;
+    let alone = held_by_name_alone(inner.host(), found, census.names.iter().map(Ok))?;
     if let Some((_, error)) = alone.end {
         return Err(error);
     }

@@ -138,6 +138,11 @@ impl<'a> Context<'a> {
         Ok(Verdict::Done)
     }
 
+    /// Prints an error where there are several: the last of them is what the verb returns.
+    pub fn print_error(&self, error: &CliError) {
+        self.output.print_error(Some(self.verb), error);
+    }
+
     /// How a store is used that is there.
     pub fn store_options(&self) -> StoreOptions {
         self.options(BlockSize::DEFAULT)

@@ -92,12 +92,11 @@ pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
     if options.dry_run {
         return Ok(pruned);
     }
-    for name in pruned.cache.0.iter().chain(&pruned.containers.0).chain(&pruned.images.0) {
-        if_there(store.remove(name))?;
-    }
-    for layer in &pruned.layers.0 {
-        if_there(store.remove(&layer.to_string()))?;
-    }
+    let names = pruned.cache.0.iter().chain(&pruned.containers.0).cloned();
+    remove_those_there(store, &names.collect::<Vec<_>>())?;
+    // A container that stays keeps its image's name.
+    let layers = pruned.layers.0.iter().map(ToString::to_string);
+    remove_those_there(store, &pruned.images.0.iter().cloned().chain(layers).collect::<Vec<_>>())?;
     store.collect(&GcOptions::default())?;
     let there: HashSet<String> =
         store.kept_snapshots()?.iter().map(|snapshot| snapshot.id.to_string()).collect();
@@ -106,11 +105,13 @@ pub fn prune(store: &Store, options: &PruneOptions) -> Result<Pruned> {
 }
 
 /// Somebody else may have been faster.
-fn if_there<T>(removed: Result<T>) -> Result<()> {
-    match removed {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed.map(drop),
-    }
+fn remove_those_there(store: &Store, references: &[String]) -> Result<()> {
+    let mut done = Ok(());
+    store.remove_each(references, |_, removed| match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound && done.is_ok() => done = Err(error),
+        _ => {}
+    })?;
+    done
 }
 
 impl PruneOptions {

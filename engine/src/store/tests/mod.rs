@@ -11,6 +11,7 @@ mod making;
 mod many_layers;
 mod names;
 mod outside;
+mod removals;
 mod sharing;
 mod space;
 mod unnamed;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sapwood::files::Paths;
-use sapwood::store::{GivenUp, Name, Store};
+use sapwood::store::{GivenUp, Name, RemoveReport, Store};
 use sapwood::{ErrorKind, LayerId, ResolvedKind};
 use sapwood_container::{Status, container, give_up_commit};
 use sapwood_fuse::remove_stale_socket;
@@ -53,6 +53,20 @@ struct Removal {
 }
 
 impl Removal {
+    fn of(reference: String, report: RemoveReport, is_tag: bool) -> Removal {
+        let ids = |ids: &[LayerId]| ids.iter().map(ToString::to_string).collect();
+        let gone: Vec<_> = report.snapshots.iter().chain(&report.top).copied().collect();
+        Removal {
+            reference,
+            layers_removed: ids(&gone),
+            layers_lost: ids(&report.lost),
+            layers_released: ids(&report.released),
+            layers_unknown: ids(&report.unknown),
+            kept_by: report.kept_by.filter(|_| is_tag),
+            left: report.snapshots.len() as u64,
+        }
+    }
+
     fn without_layers(reference: String) -> Removal {
         Removal {
             reference,
@@ -117,34 +131,64 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     }
     let mut removed: Vec<Removal> =
         places.iter().map(|place| Removal::without_layers(place.to_string())).collect();
+    let mut failed = Vec::new();
+    let meant = meant(&store, names)?;
     let mut gone = HashSet::new();
-    for Meant { word: name, reference, snapshot, is_tag } in meant(&store, names)? {
-        let went_with_another = snapshot.is_some_and(|snapshot| gone.contains(&snapshot));
-        if went_with_another || args.force && !end(&store, &name)? {
-            removed.push(Removal::without_layers(name));
-            continue;
-        }
-        // What runs over a volume, and what is remembered of it, goes before the volume does.
-        sapwood_container::remove_record(&store, &name)?;
-        if let Ok(name) = Name::new(&name) {
-            remove_stale_socket(&store, &name)?;
-        }
-        let report = store.remove(&reference)?;
-        gone.extend(report.snapshots.iter().copied());
-        let layers_removed =
-            report.snapshots.iter().chain(&report.top).map(|layer| layer.to_string()).collect();
-        let ids = |ids: &[LayerId]| ids.iter().map(ToString::to_string).collect();
-        removed.push(Removal {
-            reference: name,
-            layers_removed,
-            layers_lost: ids(&report.lost),
-            layers_released: ids(&report.released),
-            layers_unknown: ids(&report.unknown),
-            kept_by: report.kept_by.filter(|_| is_tag),
-            left: report.snapshots.len() as u64,
-        });
+    // A volume goes by itself: what is remembered of the others is kept as long as they are.
+    for words in meant.chunk_by(|one, next| !one.is_volume && !next.is_volume) {
+        remove(&store, words, args.force, &mut gone, &mut removed, &mut failed)?;
     }
-    context.print(&Removals { removed })
+    context.print(&Removals { removed })?;
+    let Some(last) = failed.pop() else { return Ok(Verdict::Done) };
+    failed.iter().for_each(|error| context.print_error(error));
+    Err(last)
+}
+
+/// Removes names and snapshots, all of them together. What cannot be removed keeps none of the others;
+/// snapshots that went are `gone`.
+fn remove(
+    store: &Store,
+    words: &[Meant],
+    force: bool,
+    gone: &mut HashSet<LayerId>,
+    removed: &mut Vec<Removal>,
+    failed: &mut Vec<CliError>,
+) -> Result<()> {
+    let mut left = Vec::new();
+    for meant in words {
+        match make_ready(store, &meant.word, force) {
+            Ok(true) => left.push(meant),
+            Ok(false) => removed.push(Removal::without_layers(meant.word.clone())),
+            Err(error) => failed.push(error),
+        }
+    }
+    store.remove_each(&left, |meant, report| {
+        let word = meant.word.clone();
+        match report {
+            Ok(report) => {
+                gone.extend(report.snapshots.iter().copied());
+                removed.push(Removal::of(word, report, meant.is_tag));
+            }
+            Err(_) if meant.snapshot.is_some_and(|snapshot| gone.contains(&snapshot)) => {
+                removed.push(Removal::without_layers(word));
+            }
+            Err(error) => failed.push(error.into()),
+        }
+    })?;
+    Ok(())
+}
+
+/// What runs over a volume, and what is remembered of it, goes before the volume does. Whether that is still
+/// there then.
+fn make_ready(store: &Store, word: &str, force: bool) -> Result<bool> {
+    if force && !end(store, word)? {
+        return Ok(false);
+    }
+    sapwood_container::remove_record(store, word)?;
+    if let Ok(name) = Name::new(word) {
+        remove_stale_socket(store, &name)?;
+    }
+    Ok(true)
 }
 
 /// What a word of the line means.
@@ -156,6 +200,13 @@ struct Meant {
     /// The snapshot, where it is one and no name.
     snapshot: Option<LayerId>,
     is_tag: bool,
+    is_volume: bool,
+}
+
+impl AsRef<str> for Meant {
+    fn as_ref(&self) -> &str {
+        &self.reference
+    }
 }
 
 /// What all words mean before anything is gone, each thing once.
@@ -165,10 +216,11 @@ fn meant(store: &Store, words: Vec<String>) -> Result<Vec<Meant>> {
         let resolved = store.resolve(&word)?;
         let is_name = resolved.name.is_some() && resolved.index == 0;
         let is_tag = is_name && resolved.kind == ResolvedKind::Tag;
+        let is_volume = is_name && !is_tag;
         let snapshot = (!is_name).then_some(resolved.layer);
         let reference = snapshot.map_or_else(|| word.clone(), |snapshot| snapshot.to_string());
         if seen.insert((resolved.name.filter(|_| is_name), snapshot)) {
-            meant.push(Meant { word, reference, snapshot, is_tag });
+            meant.push(Meant { word, reference, snapshot, is_tag, is_volume });
         }
     }
     Ok(meant)

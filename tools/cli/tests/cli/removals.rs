@@ -1,5 +1,6 @@
 //! Several things removed by one command line: what each word means.
 
+use sapwood::{Store, StoreOptions};
 use serde_json::{Value, json};
 
 use super::support::Place;
@@ -63,4 +64,27 @@ fn a_tag_whose_snapshot_stays_says_whose_history_holds_it() {
     assert_eq!(place.ok(&["rm", "vm"]), b"removed vm: 4 snapshots left to `gc`\n");
     assert_eq!(place.json(&["rm", "night:1"], 0)["removed"][0]["kept_by"], json!("night:2"));
     assert_eq!(place.ok(&["rm", "night:2"]), b"removed night:2: 1 snapshot left to `gc`\n");
+}
+
+/// The first that could not be removed ended the line, and nothing said what had gone before it.
+#[test]
+fn what_cannot_be_removed_keeps_none_of_the_others() {
+    let place = Place::with_store();
+    for name in ["a", "b", "c", "d"] {
+        place.ok(&["create", name, "1M"]);
+        place.ok(&["snapshot", name, "-t", &format!("{name}:1")]);
+    }
+    let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
+    let open = [store.open_volume("b").unwrap(), store.open_volume("d").unwrap()];
+    let said = place.run(&["rm", "a:1", "b", "b:1", "d", "c"]);
+    assert_eq!(said.code, 4, "{}", said.stderr);
+    let removed = String::from_utf8(said.stdout).unwrap();
+    let [first, second, third] = removed.lines().collect::<Vec<_>>()[..] else {
+        panic!("{removed}")
+    };
+    assert!(first.starts_with("removed a:1") && second.starts_with("removed b:1"), "{removed}");
+    assert!(third.starts_with("removed c"), "{removed}");
+    assert_eq!(said.stderr.matches("locked").count(), 2, "{}", said.stderr);
+    open.into_iter().for_each(|volume| volume.close().unwrap());
+    place.ok(&["rm", "b", "d"]);
 }
