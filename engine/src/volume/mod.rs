@@ -33,6 +33,7 @@ mod snapshot;
 mod spill;
 mod state;
 mod top;
+mod walk;
 mod write;
 
 #[cfg(test)]
@@ -52,6 +53,8 @@ pub use extents::VolumeExtents;
 pub use home::{Home, LayerHandle, Shape};
 pub use options::{Counters, RecoveryReport, VolumeOptions};
 pub use outside::look_in;
+pub(crate) use outside::while_header_rests;
+pub(crate) use walk::{Device, walk};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::format::{LayerKind, LayerRef};

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::level::Level;
-use super::replay::{Device, Replayed, replay};
+use super::replay::{Replayed, replay};
+use super::walk::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::extent::{Holes, Run, RunBuilder, Target, fold_runs};
 use crate::format::header::HEADER_BYTES;
@@ -28,16 +29,34 @@ const TRIES_ALIKE: usize = 3;
 /// is gone; [`ErrorKind::Corrupt`] where it does not verify and nobody has changed it meanwhile.
 pub fn look_in(host: &Arc<dyn Host>, path: &Path) -> Result<Arc<Layer>> {
     let shown = host.display_path(path);
+    // Anew each time: its file may have been replaced.
+    let open = || {
+        let opened = host.open(path, OpenMode::Read);
+        opened.map_err(|error| Error::io("look into a volume", error).in_file(&shown))
+    };
+    while_header_rests(TRIES, &shown, open, |medium| look_once(Arc::clone(medium), &shown))
+}
+
+/// What `look` finds in an open layer while its header stays as it is, in up to `tries` looks:
+/// places that the journal or a map names are used again only after the header has moved on.
+///
+/// Errors: what `look` says, [`ErrorKind::Corrupt`] only where it says the same several times in a row of
+/// a header that nobody has changed; [`ErrorKind::Stale`] where the writer kept changing it.
+pub(crate) fn while_header_rests<T>(
+    tries: usize,
+    shown: &Path,
+    open: impl Fn() -> Result<Arc<dyn Medium>>,
+    mut look: impl FnMut(&Arc<dyn Medium>) -> Result<T>,
+) -> Result<T> {
     let mut failure: Option<(String, Vec<u8>)> = None;
     let mut alike = 0;
-    for _ in 0..TRIES {
-        let failed = |error| Error::io("look into a volume", error).in_file(&shown);
-        let medium = host.open(path, OpenMode::Read).map_err(failed)?;
-        let before = header_bytes(&*medium).map_err(failed)?;
-        let looked = look_once(medium.clone(), &shown);
-        let unchanged = header_bytes(&*medium).map_err(failed)? == before;
+    for _ in 0..tries {
+        let medium = open()?;
+        let before = header_bytes(&*medium, shown)?;
+        let looked = look(&medium);
+        let unchanged = header_bytes(&*medium, shown)? == before;
         match looked {
-            Ok(layer) if unchanged => return Ok(layer),
+            Ok(found) if unchanged => return Ok(found),
             Ok(_) => failure = None,
             Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
             Err(error) => {
@@ -54,16 +73,16 @@ pub fn look_in(host: &Arc<dyn Host>, path: &Path) -> Result<Arc<Layer>> {
 }
 
 /// The bytes of both slots, as far as the file holds them.
-fn header_bytes(medium: &dyn Medium) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; medium.facts()?.length.min(HEADER_BYTES) as usize];
-    medium.read_at(0, &mut bytes)?;
-    Ok(bytes)
+fn header_bytes(medium: &dyn Medium, shown: &Path) -> Result<Vec<u8>> {
+    let read = || {
+        let mut bytes = vec![0; medium.facts()?.length.min(HEADER_BYTES) as usize];
+        medium.read_at(0, &mut bytes).map(|()| bytes)
+    };
+    read().map_err(|error| Error::of_reading("look into a volume", error).in_file(shown))
 }
 
 fn look_once(medium: Arc<dyn Medium>, shown: &Path) -> Result<Arc<Layer>> {
-    let header_bytes = header_bytes(&*medium);
-    let header_bytes =
-        header_bytes.map_err(|error| Error::io("look into a volume", error).in_file(shown))?;
+    let header_bytes = header_bytes(&*medium, shown)?;
     let mut header = read_header(&*medium, shown)?.header;
     let file = file_of(&medium, shown, &header);
     let replayed = replay_of(&file, &medium, &header)?;
@@ -82,17 +101,7 @@ fn file_of(medium: &Arc<dyn Medium>, shown: &Path, header: &Header) -> LayerFile
 }
 
 fn replay_of(file: &LayerFile, medium: &Arc<dyn Medium>, header: &Header) -> Result<Replayed> {
-    let shown = file.path();
-    let facts =
-        medium.facts().map_err(|error| Error::io("look into a volume", error).in_file(shown))?;
-    let device = Device {
-        medium: &**medium,
-        path: shown,
-        block_size: header.block_size,
-        uncached: false,
-        length: facts.length,
-    };
-    replay(file, &device, header)
+    replay(file, &Device::outside(&**medium, file.path(), header)?, header)
 }
 
 /// The commit that was looked at.
@@ -107,8 +116,7 @@ struct Seen {
 impl Seen {
     /// Whether it is the last one still.
     fn is_last(&self) -> Result<bool> {
-        let failed = |error| Error::io("look into a volume", error).in_file(&self.path);
-        let is_same = || Ok(header_bytes(&*self.medium).map_err(failed)? == self.header_bytes);
+        let is_same = || Ok(header_bytes(&*self.medium, &self.path)? == self.header_bytes);
         if !is_same()? {
             return Ok(false);
         }

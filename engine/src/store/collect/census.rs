@@ -119,10 +119,13 @@ fn with_names(
             None => {}
         }
     }
-    let named = census.names.iter().filter(|found| found.is_durable());
-    let named: BTreeSet<LayerId> = named.map(|found| found.entry.top).collect();
+    // Whether a name that leads there is durable.
+    let mut named: HashMap<LayerId, bool> = HashMap::new();
+    for found in &census.names {
+        *named.entry(found.entry.top).or_default() |= found.is_durable();
+    }
     for (id, in_use) in left {
-        match look_at(host, id, in_use, named.contains(&id)) {
+        match look_at(host, id, in_use, named.get(&id).copied()) {
             Err(error) if error.is_of_one_file() => census.set_aside(host, id, error)?,
             resident => census.layers.extend(resident?.map(|resident| (id, resident))),
         }
@@ -241,20 +244,38 @@ fn try_lock(host: &dyn Host, id: LayerId) -> Result<Option<(bool, Option<Residen
     }
 }
 
-fn look_at(host: &dyn Host, id: LayerId, in_use: bool, is_named: bool) -> Result<Option<Resident>> {
+/// All that there is to know of a layer, to which a name leads that is durable, or is not, or none.
+fn look_at(
+    host: &dyn Host,
+    id: LayerId,
+    in_use: bool,
+    named: Option<bool>,
+) -> Result<Option<Resident>> {
     let Some(medium) = headers::open(host, id)? else { return Ok(None) };
     let path = paths::layer(id);
-    let header = match headers::read_open(host, &*medium, &path, id) {
-        Ok(header) => Some(header),
-        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
-        Err(error) if is_named => return Err(error),
-        Err(error) => match was_never_durable(&*medium, &host.display_path(&path))? {
-            // Its writer is about to write the header, or died before it could sync it.
-            true => None,
-            false => return Err(error),
-        },
+    let was_never_durable = || match named {
+        Some(true) => Ok(false),
+        _ => was_never_durable(&*medium, &host.display_path(&path)),
     };
-    resident(host, &medium, &path, header, in_use).map(Some)
+    let header = match headers::read_open(host, &*medium, &path, id) {
+        Ok(header) => header,
+        Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+        // Its writer is about to write the header, or died before it could sync it.
+        Err(_) if was_never_durable()? => {
+            return resident(host, &medium, &path, None, in_use).map(Some);
+        }
+        Err(error) => return Err(error),
+    };
+    match resident(host, &medium, &path, Some(header.clone()), in_use) {
+        Err(error) if error.kind() != ErrorKind::Corrupt || in_use => Err(error),
+        // What nothing leads to may hold anything after a power cut, and nobody needs what it refers to.
+        Err(_) if named.is_none() || was_never_durable()? => {
+            let facts = medium.facts().map_err(failed(host, "look at a layer", &path))?;
+            let (sources, allocated_bytes) = (Vec::new(), facts.allocated_bytes);
+            Ok(Some(Resident { header: Some(header), sources, in_use, allocated_bytes }))
+        }
+        looked => looked.map(Some),
+    }
 }
 
 fn resident(
@@ -280,7 +301,7 @@ fn sources_of(
 ) -> Result<Vec<LayerId>> {
     let shown = host.display_path(path);
     let table = match (header.state, &header.sources) {
-        (LayerState::Open, _) => sources_of_open(&**medium, &shown)?,
+        (LayerState::Open, _) => sources_of_open(medium, &shown)?,
         (LayerState::Frozen, None) => return Ok(Vec::new()),
         (LayerState::Frozen, Some(piece)) => {
             let what = (PageKind::Sources, "table of sources");

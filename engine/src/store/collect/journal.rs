@@ -1,68 +1,48 @@
 //! What an open layer refers to, read from outside: its writer may be at work.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::format::{Header, LayerRef, PageKind, PieceRef, Record, sources};
 use crate::layer::{read_blob, read_header};
 use crate::medium::Medium;
-use crate::units::{FileBlock, PAGE_BYTES};
+use crate::volume::{Device, walk, while_header_rests};
 
 /// How often a walk is begun anew because the writer has made a checkpoint meanwhile.
 const TRIES_MAX: usize = 1000;
 
 /// All layers that a committed state of an open layer can refer to besides its parent, some
 /// perhaps that it no longer does.
-pub fn sources_of_open(medium: &dyn Medium, path: &Path) -> Result<Vec<LayerRef>> {
-    for _ in 0..TRIES_MAX {
-        let header = read_header(medium, path)?.header;
-        let found = walk(medium, path, &header)?;
-        // Places in the journal are used again only after the header has moved on.
-        if read_header(medium, path)?.header.generation == header.generation
-            && let Some(found) = found
-        {
-            return Ok(found);
-        }
-    }
-    Err(Error::new(ErrorKind::Stale, "read the journal of an open layer").in_file(path).about(
-        "header",
-        "one that moves on all the time",
-        "one that rests for a moment",
-    ))
+///
+/// Errors: [`ErrorKind::Corrupt`] where the journal cannot be replayed, for what it refers to is then
+/// unknown; [`ErrorKind::Stale`] where its writer never rests.
+pub fn sources_of_open(medium: &Arc<dyn Medium>, path: &Path) -> Result<Vec<LayerRef>> {
+    while_header_rests(TRIES_MAX, path, || Ok(Arc::clone(medium)), |medium| look(&**medium, path))
 }
 
-/// `None` where the table of the header does not verify: either damage, or the header is stale.
-fn walk(medium: &dyn Medium, path: &Path, header: &Header) -> Result<Option<Vec<LayerRef>>> {
+fn look(medium: &dyn Medium, path: &Path) -> Result<Vec<LayerRef>> {
+    let header = read_header(medium, path)?.header;
+    let table = |piece: &PieceRef| table(medium, path, &header, piece);
     let mut found = Vec::new();
     if let Some(piece) = &header.sources {
-        match table(medium, path, header, piece) {
-            Ok(table) => found.extend(table),
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                let now = read_header(medium, path)?.header.generation;
-                return if now == header.generation { Err(error) } else { Ok(None) };
-            }
-            Err(error) => return Err(error),
-        }
+        found.extend(table(piece)?);
     }
-    let mut sequence = header.journal.sequence;
-    let mut previous = header.journal.chain;
-    let mut place = header.journal.next;
-    // A record whose blocks are torn counts all the same: better one layer too many.
-    while let Some((record, crc)) = record_at(medium, path, header, place)? {
-        if record.sequence != sequence + 1 || record.previous != previous {
-            break;
-        }
-        if let Some(piece) = &record.sources {
-            match table(medium, path, header, piece) {
-                Ok(table) => found.extend(table),
-                Err(error) if error.kind() == ErrorKind::Corrupt => break,
-                Err(error) => return Err(error),
-            }
-        }
+    let of_record = |record: &Record, found: &mut Vec<LayerRef>| -> Result<()> {
         found.extend(&record.added_sources);
-        (sequence, previous, place) = (record.sequence, crc, record.next);
+        found.extend(record.sources.as_ref().map(table).transpose()?.into_iter().flatten());
+        Ok(())
+    };
+    let device = Device::outside(medium, path, &header)?;
+    let end = walk(&device, &header, &mut |_, record| of_record(record, &mut found))?;
+    // A commit that is torn counts all the same, as far as it can be read: better one layer too many.
+    if let Some(record) = end.torn.and_then(|torn| torn.record) {
+        match of_record(&record, &mut found) {
+            Err(error) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            _ => {}
+        }
     }
-    Ok(Some(found))
+    Ok(found)
 }
 
 fn table(
@@ -72,22 +52,8 @@ fn table(
     piece: &PieceRef,
 ) -> Result<Vec<LayerRef>> {
     let what = (PageKind::Sources, "table of sources");
-    sources::decode(&read_blob(medium, path, what, (header.layer, header.block_size), piece)?)
-}
-
-fn record_at(
-    medium: &dyn Medium,
-    path: &Path,
-    header: &Header,
-    place: FileBlock,
-) -> Result<Option<(Record, u32)>> {
-    let Some(offset) = place.byte_offset_checked(header.block_size) else { return Ok(None) };
-    let mut page = [0; PAGE_BYTES as usize];
-    match medium.read_at(offset, &mut page) {
-        Ok(()) => Ok(Record::decode(&page, header.layer, place).ok()),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => {
-            Err(Error::of_reading("read a journal record", error).in_file(path).at_offset(offset))
-        }
-    }
+    let identity = (header.layer, header.block_size);
+    let body = read_blob(medium, path, what, identity, piece)?;
+    let base = piece.place.byte_offset(header.block_size);
+    sources::decode(&body).map_err(|error| error.shifted_by(base).in_file(path))
 }

@@ -7,6 +7,7 @@ mod derived;
 mod descriptors;
 mod failures;
 mod frame;
+mod journal;
 mod making;
 mod many_layers;
 mod names;
