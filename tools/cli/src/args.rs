@@ -103,7 +103,7 @@ const OF_EVERY_VERB: &str = "Options of every verb";
 /// What every verb understands.
 #[derive(Args, Clone, Debug)]
 pub struct Global {
-    /// The store, which `create`, `import`, `load` and `pull` make where nothing is [default:
+    /// The store, which `create`, `import`, `load`, `pull` and `build` make where nothing is [default:
     /// `SAPWOOD_STORE`, or `sapwood` in the user's data directory]
     #[arg(long, global = true, value_name = "DIR", help_heading = OF_EVERY_VERB)]
     pub store: Option<PathBuf>,
@@ -150,6 +150,7 @@ pub enum Verb {
     /// Freeze what a volume holds
     Snapshot(SnapshotArgs),
     /// Name a snapshot, and all below it, by the digest of its content
+    #[command(after_help = "Examples:\n  sapwood seal golden:1")]
     Seal(ReferenceArgs),
     /// List tags and volumes, or the files at REF:/path
     Ls(LsArgs),
@@ -164,6 +165,7 @@ pub enum Verb {
     /// Give a file in a tree another name, or make a symlink
     Ln(LnArgs),
     /// Tell what is known of one layer
+    #[command(after_help = "Examples:\n  sapwood show golden:1\n  sapwood show vm@1")]
     Show(ReferenceArgs),
     /// List a layer and its ancestors, newest first, each with its own size
     Log(LogArgs),
@@ -172,6 +174,7 @@ pub enum Verb {
     /// Remove tags, volumes or snapshots, whose space `gc` then frees; or files in trees
     Rm(RmArgs),
     /// Drop what a volume holds over its parent
+    #[command(after_help = "Examples:\n  sapwood reset vm")]
     Reset(NameArgs),
     /// Change the size of a volume
     Resize(ResizeArgs),
@@ -180,6 +183,7 @@ pub enum Verb {
     /// Take a mounted tree away, once what was written into it is committed
     Umount(UmountArgs),
     /// Make durable what was written into a volume, through its mount where it has one
+    #[command(after_help = "Examples:\n  sapwood flush web")]
     Flush(NameArgs),
     /// Write bytes of a disk, or of a file in a tree, to standard output
     Read(ReadArgs),
@@ -215,18 +219,33 @@ pub enum Verb {
     /// Make a layer without ancestors that reads the same, as a tag
     Flatten(FlattenArgs),
     /// Run a process over a fork of an image, and keep the fork as a container
+    #[command(after_help = "\
+Examples:
+  sapwood run --rm -it base:1 sh
+  sapwood run -d --name box base:1 sh -c 'sleep 60'
+  sapwood run --rm -v ./data:/data:ro --network=none base:1 cat /data/file")]
     Run(RunArgs),
     /// Run the process of a container that ended once more
+    #[command(after_help = "Examples:\n  sapwood start -d box")]
     Start(StartArgs),
     /// Run a further process in a container that runs
+    #[command(
+        after_help = "Examples:\n  sapwood exec -it box sh\n  sapwood exec box cat /etc/motd"
+    )]
     Exec(ExecArgs),
     /// Make an image of what a container holds, while it runs or not
+    #[command(
+        after_help = "Examples:\n  sapwood commit box base:motd --change 'CMD [\"cat\", \"/etc/motd\"]'"
+    )]
     Commit(CommitArgs),
     /// List the containers that run
+    #[command(after_help = "Examples:\n  sapwood ps\n  sapwood ps --all")]
     Ps(PsArgs),
     /// Write what a detached container said to standard output
+    #[command(after_help = "Examples:\n  sapwood logs -f box")]
     Logs(LogsArgs),
     /// End containers that run
+    #[command(after_help = "Examples:\n  sapwood stop box\n  sapwood stop --time 30 box")]
     Stop(StopArgs),
     /// Verify every structure of the store; writes nothing
     Check(CheckArgs),
@@ -275,11 +294,46 @@ fn read_one_verb(whole: &clap::Command, words: &[OsString]) -> Option<ArgMatches
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::process::{Command as Process, Stdio};
+
     use super::*;
 
     #[test]
     fn the_grammar_is_sound() {
         Command::command().debug_assert();
+    }
+
+    /// Each line goes through a shell, in which no program is there and `sapwood` tells its words alone.
+    #[test]
+    fn every_verb_has_examples_that_can_be_typed() {
+        const SHELL: &str = "/bin/sh";
+        let place = tempfile::tempdir().unwrap();
+        let said = place.path().join("said");
+        let mut whole = Command::command();
+        whole.build();
+        for verb in whole.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            let name = verb.get_name();
+            let help = verb.get_after_help().unwrap_or_else(|| panic!("{name}: none")).to_string();
+            let (_, examples) = help.split_once("Examples:\n").expect(name);
+            let examples: Vec<&str> = examples.lines().collect();
+            assert!((1..=3).contains(&examples.len()), "{name}: {examples:?}");
+            for example in examples {
+                assert!(example.starts_with("  ") && example.len() <= 80, "{name}: {example}");
+                let script = format!(
+                    "sapwood() {{ printf '%s\\0' sapwood \"$@\" >&3; }}\n{{ {example}\n}} 3>said"
+                );
+                let mut shell = Process::new(SHELL);
+                shell.args(["-c", &script]).current_dir(&place).env("PATH", "");
+                shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                shell.status().unwrap();
+                let words = fs::read_to_string(&said).unwrap();
+                let words = words.split_terminator('\0').map(OsString::from);
+                let (_, typed) =
+                    Command::read(words).unwrap_or_else(|error| panic!("{example}: {error}"));
+                assert_eq!(typed, name, "{example}");
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,10 @@ use sapwood_oci::Platform;
 use super::volume::parse_pair;
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood build -t app:1 app
+  sapwood build --explain --target test -f app/Containerfile app")]
 pub struct BuildArgs {
     /// The directory that files are copied from
     pub context: PathBuf,

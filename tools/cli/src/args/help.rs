@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood tour
+  sapwood tour image.raw --forks 10")]
 pub struct TourArgs {
     /// A disk image, or a directory to make one of [default: what /usr/share holds]
     pub path: Option<PathBuf>,
@@ -14,6 +18,10 @@ pub struct TourArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  eval \"$(sapwood completions bash)\"
+  sapwood completions fish > sapwood.fish")]
 pub struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
@@ -21,6 +29,10 @@ pub struct CompletionsArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood man fork | man -l -
+  sapwood man --directory pages")]
 pub struct ManArgs {
     /// The verb to print the page of [default: the command's own page]
     pub verb: Option<String>,

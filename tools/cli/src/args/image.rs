@@ -8,6 +8,11 @@ use sapwood_oci::{ArchiveForm, Compression, Platform};
 use crate::output::size::parse_size;
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood load app.tar
+  docker save alpine:3 | sapwood load -
+  sapwood load rootfs.tar base:1 --format tar")]
 pub struct LoadArgs {
     /// The archive or folder, or `-` for standard input
     #[arg(value_name = "PATH")]
@@ -57,6 +62,11 @@ impl From<LoadFormat> for ArchiveForm {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood save app:1 app.tar
+  sapwood save app:1 app:2 images --format oci --compression zstd
+  sapwood save app:1 - --format docker-archive | docker load")]
 pub struct SaveArgs {
     /// The images; several into one file or folder
     #[arg(value_name = "REF", required = true)]

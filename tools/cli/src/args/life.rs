@@ -8,6 +8,10 @@ use sapwood_build::containerfile::parse_duration;
 use sapwood_oci::parse_time;
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood df
+  sapwood df --verbose")]
 pub struct DfArgs {
     /// Tell of images, containers, what builds left, and all else, each byte counted once
     #[arg(short, long)]
@@ -15,6 +19,10 @@ pub struct DfArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood images
+  sapwood images --quiet")]
 pub struct ImagesArgs {
     /// List the tags that keep what builds left, too
     #[arg(short, long)]
@@ -22,6 +30,10 @@ pub struct ImagesArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood history app:2
+  sapwood history app:2 --no-trunc")]
 pub struct HistoryArgs {
     /// The image, or a container
     #[arg(value_name = "IMAGE")]
@@ -35,6 +47,10 @@ pub struct HistoryArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood inspect app:2
+  sapwood inspect app:2 --json | jq .configuration.config")]
 pub struct InspectArgs {
     /// The image, or a container
     #[arg(value_name = "IMAGE|CONTAINER")]
@@ -42,6 +58,11 @@ pub struct InspectArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood prune --dry-run
+  sapwood prune --filter until=24h
+  sapwood prune --all --containers")]
 pub struct PruneArgs {
     /// Remove images that no container stands on, too
     #[arg(short, long)]
@@ -63,6 +84,10 @@ pub struct PruneArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood rebase app:1 --onto base:2
+  sapwood rebase app:1 --from base:1 --onto base:2 -t app:moved")]
 pub struct RebaseArgs {
     /// The image
     #[arg(value_name = "IMAGE")]
@@ -83,6 +108,9 @@ pub struct RebaseArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood squash app:1 -t app:small")]
 pub struct SquashArgs {
     /// The image
     #[arg(value_name = "IMAGE")]
@@ -99,6 +127,9 @@ pub struct SquashArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood report app:2 -o app.html")]
 pub struct ReportArgs {
     /// The image
     #[arg(value_name = "IMAGE")]

@@ -3,6 +3,10 @@
 use clap::Args;
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood log vm
+  sapwood log vm --graph")]
 pub struct LogArgs {
     /// The newest layer to list
     #[arg(value_name = "REF")]
@@ -13,6 +17,10 @@ pub struct LogArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood map vm
+  sapwood map vm --since golden:1")]
 pub struct MapArgs {
     /// What to picture; of a volume, its last commit
     #[arg(value_name = "REF")]
@@ -26,6 +34,11 @@ pub struct MapArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood diff golden:1 vm
+  sapwood diff --patch base:1 web
+  sapwood diff box")]
 pub struct DiffArgs {
     /// The one; alone, a container: what it added (A), changed (C) and deleted (D) of its image
     pub a: String,
@@ -40,6 +53,10 @@ pub struct DiffArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood du
+  sapwood du web:1 --layers")]
 pub struct DuArgs {
     /// What to tell about [default: every name]
     #[arg(value_name = "REF")]
@@ -50,6 +67,10 @@ pub struct DuArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood check
+  sapwood check --data")]
 pub struct CheckArgs {
     /// Verify the checksum of every data block too
     #[arg(long)]
@@ -57,6 +78,10 @@ pub struct CheckArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood dump vm@1
+  sapwood dump ./damaged.layer")]
 pub struct DumpArgs {
     /// A file of a store, beginning with `/` or `./`, or a REF
     #[arg(value_name = "LAYER|REF")]

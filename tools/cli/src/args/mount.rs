@@ -7,13 +7,20 @@ use sapwood_fuse::IdRange;
 
 use crate::output::size::parse_size;
 
-/// What is asked of other filesystems by other names.
+/// What is asked of other filesystems by other names, and examples.
 const DURABILITY: &str = "\
-`fsync` commits, and so do `sapwood flush`, `sapwood snapshot` and the unmount. `sync`, `sync -f` and
-`syncfs` do not: the kernel does not hand them to a filesystem that a process serves.
+`fsync` commits, and so do `sapwood flush`, `sapwood snapshot` and the unmount.
+`sync`, `sync -f` and `syncfs` do not: the kernel does not hand them to a
+filesystem that a process serves.
 
-On a full host `sapwood umount` fails, and the mount stays. What `umount`, `fusermount3` or a signal
-took away is held until there is room: `sapwood flush` says whether there is.";
+On a full host `sapwood umount` fails, and the mount stays. What `umount`,
+`fusermount3` or a signal took away is held until there is room: `sapwood flush`
+says whether there is.
+
+Examples:
+  sapwood mount web mnt
+  sapwood mount --temporary web:1 try
+  sapwood mount web mnt --commit-every 5";
 
 #[derive(Args, Debug)]
 #[command(after_help = DURABILITY)]
@@ -73,6 +80,9 @@ pub struct MountArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood umount mnt")]
 pub struct UmountArgs {
     /// The directory
     pub directory: PathBuf,

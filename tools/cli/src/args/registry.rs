@@ -8,6 +8,10 @@ use sapwood_oci::Platform;
 use super::image::CompressionWord;
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood pull alpine
+  sapwood pull localhost:5000/team/app:1 app:1")]
 pub struct PullArgs {
     /// The image: HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]; without a host one of docker.io
     #[arg(value_name = "REFERENCE")]
@@ -23,6 +27,9 @@ pub struct PullArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood push app:1 localhost:5000/team/app:1")]
 pub struct PushArgs {
     /// The image
     #[arg(value_name = "IMAGE")]

@@ -19,6 +19,11 @@ pub enum ImageFormat {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood import image.raw golden:1
+  sapwood import rootfs base:1
+  sapwood import --format layer layer.tar base:2 --parent base:1")]
 pub struct ImportArgs {
     /// A directory, which becomes a tree; an image; or `-`, an image on standard input
     pub file: PathBuf,
@@ -41,6 +46,11 @@ pub struct ImportArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood export vm image.raw
+  sapwood export --format tar base:1 - | tar t
+  sapwood export --format layer web:1 layer.tar --since base:1")]
 pub struct ExportArgs {
     /// What to write out; of a volume, its last commit
     #[arg(value_name = "REF")]

@@ -10,6 +10,11 @@ use sapwood_archive::{
 use crate::tree::TreePath;
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood ls
+  sapwood ls -l base:1:/etc
+  sapwood ls -R web:/")]
 pub struct LsArgs {
     /// What to list; of a volume, its last commit [default: the names of the store]
     #[arg(value_name = "REF:/PATH", value_parser = TreePath::parser())]
@@ -23,6 +28,9 @@ pub struct LsArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood cat web:/etc/hostname")]
 pub struct CatArgs {
     /// The files; of a volume, as in its last commit
     #[arg(value_name = "REF:/PATH", required = true, value_parser = TreePath::parser())]
@@ -30,6 +38,11 @@ pub struct CatArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood cp -a web:1:/etc ./etc
+  sapwood cp -r notes web:/srv
+  echo app-1 | sapwood cp - web:/etc/hostname")]
 pub struct CpArgs {
     /// The files: REF:/PATH in a tree, else a path of the host, which begins with `/` or `.` where
     /// it holds `:/`; `-` is standard input
@@ -48,6 +61,9 @@ pub struct CpArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood blame web:/usr/large")]
 pub struct BlameArgs {
     /// The file; of a volume, as in its last commit
     #[arg(value_name = "REF:/PATH", value_parser = TreePath::parser())]
@@ -132,6 +148,9 @@ impl TreeOptions {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood stat web:/etc/hostname")]
 pub struct StatArgs {
     /// The file; of a volume, as in its last commit. A symlink is told of itself
     #[arg(value_name = "REF:/PATH", value_parser = TreePath::parser())]
@@ -139,6 +158,9 @@ pub struct StatArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood mkdir -p web:/srv/www")]
 pub struct MkdirArgs {
     /// The directories
     #[arg(value_name = "NAME:/PATH", required = true, value_parser = TreePath::parser())]
@@ -152,6 +174,10 @@ pub struct MkdirArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood ln web:/etc/hostname web:/etc/name
+  sapwood ln -s hostname web:/etc/alias")]
 pub struct LnArgs {
     /// The file that gets another name, as NAME:/PATH; with --symbolic any text
     #[arg(value_name = "TARGET")]

@@ -8,6 +8,10 @@ use crate::output::size::parse_size;
 use crate::tree::Word;
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood init
+  sapwood --store disks init --block-size 16K")]
 pub struct InitArgs {
     /// The size of a block, a power of two from 4K to 64K
     #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4K")]
@@ -20,6 +24,10 @@ pub struct InitArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood create vm 10G
+  sapwood create --tree web")]
 pub struct CreateArgs {
     /// The volume's name
     pub name: String,
@@ -32,6 +40,10 @@ pub struct CreateArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood fork golden:1 vm
+  sapwood fork vm@1 vm-again")]
 pub struct ForkArgs {
     /// The snapshot
     #[arg(value_name = "REF")]
@@ -44,6 +56,10 @@ pub struct ForkArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood snapshot vm -t vm:tested --comment \"after the greeting\"
+  sapwood snapshot web --label build=7")]
 pub struct SnapshotArgs {
     /// The volume
     pub name: String,
@@ -66,6 +82,10 @@ pub struct ReferenceArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood tag vm@1 vm:good
+  sapwood tag vm@1 vm:latest --force")]
 pub struct TagArgs {
     /// The snapshot
     #[arg(value_name = "REF")]
@@ -78,6 +98,11 @@ pub struct TagArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood rm vm:tested
+  sapwood rm vm@2
+  sapwood rm -r web:/etc/apt")]
 pub struct RmArgs {
     /// Tags, volumes, snapshots as NAME@N, or files in volumes as NAME:/path
     #[arg(value_name = "REF|NAME:/PATH", required = true, value_parser = Word::parser())]
@@ -101,6 +126,10 @@ pub struct NameArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood resize vm 20G
+  sapwood resize vm 5G --shrink")]
 pub struct ResizeArgs {
     /// The volume
     pub name: String,
@@ -113,6 +142,10 @@ pub struct ResizeArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood read vm --offset 1M --length 4K | od -c
+  sapwood read web:/usr/large > large")]
 pub struct ReadArgs {
     /// What to read, a disk or a file in a tree; of a volume, its last commit
     #[arg(value_name = "REF[:/PATH]")]
@@ -126,6 +159,10 @@ pub struct ReadArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  head -c 4096 /dev/urandom | sapwood write vm --offset 1M
+  echo app-1 | sapwood write web:/etc/hostname")]
 pub struct WriteArgs {
     /// The volume, or a file in its tree, which must be there
     #[arg(value_name = "NAME[:/PATH]")]
@@ -136,6 +173,10 @@ pub struct WriteArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood gc --dry-run
+  sapwood gc")]
 pub struct GcArgs {
     /// Say what would be freed, and change nothing
     #[arg(long)]
@@ -143,6 +184,9 @@ pub struct GcArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sapwood flatten vm@1 flat:1")]
 pub struct FlattenArgs {
     /// What to flatten
     #[arg(value_name = "REF")]

@@ -4,12 +4,16 @@ use std::io::{self, Write};
 
 use clap::CommandFactory;
 use clap_mangen::Man;
+use clap_mangen::roff::{Roff, roman};
 use serde::Serialize;
 
 use crate::args::{Command, ManArgs};
 use crate::context::Context;
 use crate::error::{CliError, Result, Verdict};
 use crate::output::{Report, Text};
+
+/// What stands above the examples in the help of a verb.
+const EXAMPLES: &str = "Examples:\n";
 
 #[derive(Serialize)]
 struct Manual {
@@ -61,11 +65,28 @@ pub fn run(args: &ManArgs, context: &Context<'_>) -> Result<Verdict> {
     context.print(&Manual { pages })
 }
 
+/// The page of a command. What stands below its options in help is laid out there already, and
+/// is shown as it is: each of its lines one of the page.
 fn page(command: clap::Command) -> Page {
     // clap names the page of a verb by its display name: `sapwood-fork`.
     let name = command.get_display_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let below = command.get_after_long_help().or_else(|| command.get_after_help());
+    let below = below.map(ToString::to_string).unwrap_or_default();
+    let (notes, examples) = below.split_once(EXAMPLES).unwrap_or((&below, ""));
+    let mut sections = Roff::new();
+    for (heading, text) in [("NOTES", notes), ("EXAMPLES", examples)] {
+        if !text.is_empty() {
+            sections.control("SH", [heading]).control("nf", []);
+            for line in text.trim_end().lines() {
+                sections.text([roman(line)]);
+            }
+            sections.control("fi", []);
+        }
+    }
+    let command = command.after_help(None).after_long_help(None);
     let mut roff = Vec::new();
     Man::new(command).render(&mut roff).expect("writing to memory");
+    sections.to_writer(&mut roff).expect("writing to memory");
     let roff = String::from_utf8(roff).expect("pages are made of our own text");
     Page { name, roff, file: None }
 }

@@ -212,6 +212,11 @@ fn the_manual_and_completions() {
     let place = Place::empty();
     let page = String::from_utf8(place.ok(&["man", "fork"])).unwrap();
     assert!(page.contains("sapwood\\-fork"), "{page}");
+    let examples =
+        ".SH EXAMPLES\n.nf\n  sapwood fork golden:1 vm\n  sapwood fork vm@1 vm\\-again\n.fi\n";
+    assert!(page.ends_with(examples), "{page}");
+    let own = String::from_utf8(place.ok(&["man"])).unwrap();
+    assert!(own.contains(".SH NOTES\n.nf\nReferences (REF):\n") && !own.contains("EXTRA"), "{own}");
     assert_eq!(place.run(&["man", "frobnicate"]).code, 2);
     place.ok(&["man", "--directory", "pages"]);
     assert_eq!(super::support::files_in(&place.path("pages"), ".1").len(), 56);
