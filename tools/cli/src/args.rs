@@ -73,9 +73,10 @@ Exit codes:
 
 With --json every verb prints one JSON document on standard output, with
 `schema` (1) and `verb`; an error is one on standard error, with `error`. Where
-standard output carries data (`read`, `cat`, `export REF -`, `exec`, `logs`),
-the document goes to standard error. A path that is no UTF-8 has `path_hex`
-beside `path`.";
+standard output carries data (`read`, `cat`, `export REF -`, `save REF -`,
+`report -o -`, `run`, `start`, `exec`, `logs`), the document goes to standard
+error. A path that is no UTF-8 has `path_hex` beside `path`. docs/JSON.md tells
+of every field.";
 
 /// Copy-on-write block-level snapshots in plain files: store, fork, snapshot, diff and read
 /// disk images and trees of files without root, daemon or kernel module

@@ -9,6 +9,7 @@ mod ids;
 mod images;
 mod interrupted;
 mod json;
+mod json_page;
 mod life;
 mod load;
 mod mount;

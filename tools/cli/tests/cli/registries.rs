@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use super::json::expect_fields;
+use super::json::expect_document;
 use super::life::images;
 use super::support::*;
 use daemon::HTPASSWD;
@@ -25,11 +25,7 @@ fn what_is_pushed_is_pulled_and_moves_once() {
     assert_eq!((&pushed["image"], &pushed["reference"]), (&json!("app:1"), &json!(remote)));
     let layers = pushed["layers"].as_array().unwrap();
     assert_eq!(layers.len(), 2);
-    let layer = json!({ "digest": "string", "bytes": "integer", "way": "string" });
-    let (text, number) = ("string", "integer");
-    let fields = json!({ "image": text, "reference": text, "digest": text, "layers": [layer],
-        "sent_bytes": number });
-    expect_fields(&pushed, "push", fields);
+    expect_document(&pushed, "push");
     assert!(layers.iter().all(|layer| layer["way"] == "sent"));
 
     let before = registry.moves().len();
@@ -41,9 +37,7 @@ fn what_is_pushed_is_pulled_and_moves_once() {
 
     let other = Place::empty();
     let pulled = other.json(&["pull", &remote, "mine:1"], 0);
-    let fields = json!({ "reference": text, "digest": text, "tag": text, "id": text,
-        "layers": number, "layers_read": number });
-    expect_fields(&pulled, "pull", fields);
+    expect_document(&pulled, "pull");
     assert_eq!((&pulled["tag"], &pulled["digest"]), (&json!("mine:1"), &pushed["digest"]));
     assert_eq!((&pulled["layers"], &pulled["layers_read"]), (&json!(2), &json!(2)));
     let read = |request: &String| request.starts_with("GET") && request.contains("/blobs/");

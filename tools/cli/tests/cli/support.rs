@@ -8,6 +8,8 @@ use std::process::Output;
 use assert_cmd::Command;
 use tempfile::TempDir;
 
+use super::json_page::Page;
+
 /// What takes all room of a small host.
 const FILLER: &str = "filler";
 
@@ -131,11 +133,14 @@ impl Place {
         said.stdout
     }
 
-    /// Runs a command with `--json` that must end with `code`, and gives its document.
+    /// Runs a command with `--json` that must end with `code`, and gives its document, which is as the page of
+    /// documents says.
     pub fn json(&self, words: &[&str], code: i32) -> serde_json::Value {
         let said = self.run(&[words, &["--json"]].concat());
         assert_eq!(said.code, code, "{words:?}: {}", said.stderr);
-        serde_json::from_slice(&said.stdout).unwrap()
+        let document = serde_json::from_slice(&said.stdout).unwrap();
+        Page::get().expect(&document);
+        document
     }
 
     /// What a person sees: each command, what it said, and its exit code where not 0.

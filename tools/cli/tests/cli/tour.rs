@@ -50,6 +50,7 @@ fn the_tour_ends_well_on_a_directory_and_leaves_nothing() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    super::json::expect_document(&document, "tour");
     let steps = document["steps"].as_array().unwrap();
     let commands: Vec<_> = steps.iter().map(|step| step["command"].as_str().unwrap()).collect();
     for verb in [
