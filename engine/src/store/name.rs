@@ -16,8 +16,9 @@ const LATEST: &str = ":latest";
 /// A name of a tag or a volume, checked.
 ///
 /// One to 200 bytes of printable characters; `/` and `:` are allowed. A name does not
-/// begin with `-` or `.` and holds no `@`, no white space and no control character:
-/// it can be typed in a shell, and `NAME@N` means one thing.
+/// begin with `-` or `.` and holds no `@`, no white space and no control character: it is
+/// one word and no option, and `NAME@N` means one thing. What a shell takes for more than
+/// a letter may be in it, and is quoted there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(String);
 

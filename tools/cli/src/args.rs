@@ -37,6 +37,13 @@ pub use self::volume::{
     ResizeArgs, RmArgs, SnapshotArgs, TagArgs, WriteArgs,
 };
 
+/// What a name may be.
+const NAMES: &str = "\
+Names of tags and volumes: 1 to 200 bytes of printable characters, `/` and `:`
+among them (team/app:1); no white space, no `@` and no `:/`, no `-` or `.` in
+front; nothing that looks like an id or a digest (12 hexadecimal digits or more
+that are not all decimal, or `sha256:` in front). A tag is not named as a volume.";
+
 const REFERENCES: &str = "\
 References (REF):
   NAME        a tag or a volume; a name without `:tag` is looked up as it is,
@@ -89,7 +96,7 @@ of every field.";
     subcommand_required = true,
     max_term_width = 100,
     after_help = REFERENCES,
-    after_long_help = format!("{REFERENCES}\n\n{EXIT_CODES}")
+    after_long_help = format!("{REFERENCES}\n\n{NAMES}\n\n{EXIT_CODES}")
 )]
 pub struct Command {
     #[command(flatten)]

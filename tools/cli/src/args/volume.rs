@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
+use super::NAMES;
 use crate::output::size::parse_size;
 use crate::tree::Word;
 
@@ -24,10 +25,11 @@ pub struct InitArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(after_help = format!("{NAMES}
+
 Examples:
   sapwood create vm 10G
-  sapwood create --tree web")]
+  sapwood create --tree web"))]
 pub struct CreateArgs {
     /// The volume's name
     pub name: String,
@@ -82,10 +84,11 @@ pub struct ReferenceArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(after_help = format!("{NAMES}
+
 Examples:
   sapwood tag vm@1 vm:good
-  sapwood tag vm@1 vm:latest --force")]
+  sapwood tag vm@1 vm:latest --force"))]
 pub struct TagArgs {
     /// The snapshot
     #[arg(value_name = "REF")]

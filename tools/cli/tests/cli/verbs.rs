@@ -33,6 +33,24 @@ fn the_help_of_a_verb_begins_as_the_list_of_verbs_tells_it() {
     assert!(verbs > 50, "{verbs} verbs");
 }
 
+/// What README, `help`, `help tag` and `help create` say of names.
+#[test]
+fn names_are_as_help_says() {
+    let place = Place::with_fork();
+    let tag = |name: &str| place.run(&["tag", "base:1", "--", name]);
+    let long = "x".repeat(200);
+    for name in ["team/app:1", "größe", "123456789012", "abcdef01234", "only:latest", &long] {
+        assert_eq!(tag(name).code, 0, "{name}");
+    }
+    assert_eq!(place.layer("only"), place.layer("base:1"));
+    let hexadecimal = "abcdef012345";
+    for name in ["", "a b", "a@1", "a:/b", "-a", ".a", hexadecimal, "sha256:a", &format!("{long}x")]
+    {
+        assert_eq!(tag(name).code, 2, "{name}");
+    }
+    assert_eq!(tag("vm").code, 9, "that of a volume");
+}
+
 #[test]
 fn quiet_leaves_the_id_of_what_was_made() {
     let place = Place::with_fork();
