@@ -1,21 +1,22 @@
-//! The threads that work is spread over: those of rayon, of which a process has one set.
+//! The threads that work is spread over: one set for the process, and not rayon's own, which is for whoever
+//! links this crate to make as they want it.
 //!
 //! A process that may start none (a limit of its user, or of the control group that it runs in)
 //! does all on the thread that asks. Rayon would end it.
 
-use std::error::Error;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// How many files are worth starting threads for.
 const FILES_MANY: usize = 256;
 
 /// What `each` makes of every item, in their order.
 pub fn map<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Send + Sync) -> Vec<R> {
-    match there_are_some() {
-        true => items.par_iter().map(each).collect(),
-        false => items.iter().map(each).collect(),
+    match pool() {
+        Some(pool) => pool.install(|| items.par_iter().map(each).collect()),
+        None => items.iter().map(each).collect(),
     }
 }
 
@@ -24,9 +25,9 @@ pub fn try_map<T: Sync, R: Send, E: Send>(
     items: &[T],
     each: impl Fn(&T) -> Result<R, E> + Send + Sync,
 ) -> Result<Vec<R>, E> {
-    match there_are_some() {
-        true => items.par_iter().map(each).collect(),
-        false => items.iter().map(each).collect(),
+    match pool() {
+        Some(pool) => pool.install(|| items.par_iter().map(each).collect()),
+        None => items.iter().map(each).collect(),
     }
 }
 
@@ -44,18 +45,37 @@ pub fn try_map_files<T: Sync, R: Send, E: Send>(
 
 /// Does `job` beside the caller, or before it goes on.
 pub fn spawn(job: impl FnOnce() + Send + 'static) {
-    match there_are_some() {
-        true => rayon::spawn(job),
-        false => job(),
+    match pool() {
+        Some(pool) => pool.spawn(job),
+        None => job(),
     }
 }
 
-/// Whether rayon has its threads. What it could not start once it does not try again.
-fn there_are_some() -> bool {
-    static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| match rayon::ThreadPoolBuilder::new().build_global() {
-        Ok(()) => true,
-        // Without a source: they were started before, by whoever links this crate.
-        Err(error) => error.source().is_none(),
-    })
+/// The threads, started when they are first wanted. What could not be started once is not tried again.
+fn pool() -> Option<&'static ThreadPool> {
+    static POOL: OnceLock<Option<ThreadPool>> = OnceLock::new();
+    let start = || {
+        // Rayon would ask the environment.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let builder = ThreadPoolBuilder::new().num_threads(threads);
+        builder.thread_name(|number| format!("sapwood-{number}")).build().ok()
+    };
+    POOL.get_or_init(start).as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It once took rayon's own set, of a size that the environment says, before whoever links this crate
+    /// could make one.
+    #[test]
+    fn work_is_spread_over_threads_of_its_own() {
+        let name = || std::thread::current().name().map(str::to_owned).unwrap_or_default();
+        let names = map(&[(); 100], |()| name());
+        assert!(names.iter().all(|name| name.starts_with("sapwood-")), "{names:?}");
+        let (told, say) = std::sync::mpsc::channel();
+        spawn(move || told.send(name()).unwrap());
+        assert!(say.recv().unwrap().starts_with("sapwood-"));
+    }
 }

@@ -23,8 +23,9 @@ impl Store {
     /// data, with their bytes. Where they lie, ids and annotations are not part of it. But what a layer says
     /// over again is: zeros over zeros of its parent, or a clone of what was there already, change no byte
     /// that a view shows, and do change the digest. So a copy that is kept up to date by
-    /// [`changes_since`](crate::Snapshot::changes_since) shows the same bytes with other digests; two that
-    /// are [flattened](Store::flatten) have the same one where they show the same.
+    /// [`changes_since`](crate::Snapshot::changes_since) shows the same bytes with other digests. Two that
+    /// are [flattened](Store::flatten) have the same one where they show the same data, and zeros were written, or
+    /// discarded, at the same addresses: zeros are told from what nobody ever wrote.
     ///
     /// Errors: [`ErrorKind::InvalidInput`] for a volume's current state: take a snapshot first.
     pub fn seal(&self, reference: &str) -> Result<Digest> {

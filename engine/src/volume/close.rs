@@ -8,8 +8,9 @@ use crate::error::{ErrorKind, Result};
 impl Volume {
     /// Commits what is pending and leaves the layer so that opening has nothing to replay or count.
     ///
-    /// A volume to which nothing was written since it was opened is left as it is; so is, once it is
-    /// committed, one for whose free space the host has no room: who opens it counts it.
+    /// A volume that was left so, and to which nothing was written since it was opened, stays as it is; after an
+    /// unclean end it is not, and what was replayed is put in order once for all who open it later. As it is
+    /// stays, once it is committed, one for whose free space the host has no room: who opens it counts it.
     pub fn close(self) -> Result<()> {
         let volume = self.of_this_process("close")?;
         volume.flush()?;

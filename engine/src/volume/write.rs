@@ -70,8 +70,8 @@ impl Volume {
     /// Once that is durable their space is there for what is written next, and goes back to the host with
     /// the next [`checkpoint`](Volume::checkpoint): after
     /// [`journal_records_max`](super::VolumeOptions::journal_records_max) commits at the latest, and with
-    /// the [`flush`](Volume::flush) itself where an eighth of the file was dropped, and 16 MiB. What stays
-    /// free for the next writes is a quarter of what is in use, and 16 MiB at least. A
+    /// the [`flush`](Volume::flush) itself where an eighth of the file was dropped, and 16 MiB at least, and so
+    /// much is free beyond what stays so for the next writes: a quarter of what is in use, and 16 MiB at least. A
     /// [`snapshot`](Volume::snapshot) keeps none of it.
     pub fn discard(&self, offset: u64, length: u64) -> Result<()> {
         let (address, offset) = self.split(offset);
