@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod derived;
 mod descriptors;
+mod digest;
 mod failures;
 mod frame;
 mod journal;
