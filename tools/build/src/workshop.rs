@@ -83,8 +83,11 @@ impl Workshop {
             keep(&self.store, last.layer_id())?;
         }
         self.files.map_or(Ok(()), Files::abandon)?;
-        self.store.remove(&self.name)?;
-        Ok(())
+        match self.store.remove(&self.name) {
+            // A build that begins has taken it for what one left that was killed, and removes it.
+            Err(error) if matches!(error.kind(), ErrorKind::Locked | ErrorKind::NotFound) => Ok(()),
+            removed => removed.map(drop),
+        }
     }
 }
 

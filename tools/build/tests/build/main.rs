@@ -7,5 +7,6 @@ mod newer;
 mod refusals;
 mod running;
 mod set;
+mod side_by_side;
 mod support;
 mod trips;
