@@ -28,9 +28,8 @@ pub fn digest(origin: &Origin, groups: &[Group]) -> Result<Looked> {
         let looked = looked?;
         // Names of one file are one file in what comes out.
         let mut first_names = HashMap::new();
-        let parents = group.parents.iter().map(|item| look(origin, item));
-        for (item, digest) in group.parents.iter().zip(parents) {
-            all.files.push((item.file.path.clone(), digest?.0));
+        for item in group.parents.iter().flatten() {
+            all.files.push((item.file.path.clone(), look(origin, item)?.0));
         }
         let mut contents = Vec::with_capacity(looked.len());
         for (place, (item, (digest, content))) in group.items.iter().zip(looked).enumerate() {

@@ -65,9 +65,9 @@ impl<'a> Target<'a> {
     ) -> Result<()> {
         let Some(top) = group.items.first() else { return Ok(()) };
         let is_directory = top.file.is_directory();
-        let destination = match group.parents.is_empty() {
-            true => self.placing.destination.clone(),
-            false => self.put_parents(origin, group)?,
+        let destination = match &group.parents {
+            None => self.placing.destination.clone(),
+            Some(parents) => self.put_parents(origin, group, parents)?,
         };
         let mut directories: HashMap<usize, Inode> = HashMap::new();
         let mut first_names = HashMap::new();
@@ -131,10 +131,10 @@ impl<'a> Target<'a> {
     }
 
     /// Makes the directories that come along, as they are in the origin; where the rest goes.
-    fn put_parents(&mut self, origin: &Origin, group: &Group) -> Result<Vec<u8>> {
+    fn put_parents(&mut self, origin: &Origin, group: &Group, parents: &[Item]) -> Result<Vec<u8>> {
         let mut above = self.make_destination()?;
         let mut path = self.placing.destination.clone();
-        for parent in &group.parents {
+        for parent in parents {
             above = self.merge_directory(origin, above, &parent.name, &parent.file.member)?;
             path.push(b'/');
             path.extend(&parent.name);

@@ -34,6 +34,8 @@ pub(super) struct Copying {
     pub destination: String,
     pub owner: Option<String>,
     pub permissions: Option<Permissions>,
+    /// Whether directories come along: then the destination is one, whatever there is to copy.
+    pub parents: bool,
 }
 
 impl StageBuild<'_> {
@@ -144,6 +146,10 @@ impl StageBuild<'_> {
             inputs.add(kind, String::from_utf8_lossy(&group.name));
             let kind = group.items.first().map(|top| top.file.member.kind.as_str());
             inputs.add("kind", kind.unwrap_or_default());
+            if let Some(parents) = &group.parents {
+                let names = parents.iter().map(|item| String::from_utf8_lossy(&item.name));
+                inputs.add("parents", names.collect::<Vec<_>>().join("/"));
+            }
         }
         for (path, digest) in &looked.files {
             inputs.add_file(path, digest);
@@ -151,7 +157,18 @@ impl StageBuild<'_> {
         for Document { name, content } in &documents {
             inputs.add_file(name.as_bytes(), blake3::hash(content).as_bytes());
         }
-        Ok(Copying { origin, groups, looked, archives, documents, destination, owner, permissions })
+        let parents = files.parents;
+        Ok(Copying {
+            origin,
+            groups,
+            looked,
+            archives,
+            documents,
+            destination,
+            owner,
+            permissions,
+            parents,
+        })
     }
 
     fn documents(
@@ -240,6 +257,9 @@ impl Copying {
             permissions: self.permissions.clone(),
         };
         let mut target = Target::new(files, &placing);
+        if self.parents {
+            target.make_destination()?;
+        }
         if let Some(origin) = &self.origin {
             for (place, group) in self.groups.iter().enumerate() {
                 let top = group.items.first().filter(|_| self.archives[place]);

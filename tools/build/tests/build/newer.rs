@@ -87,6 +87,73 @@ fn parents_come_along() {
     );
 }
 
+/// A directory without one above it lost its own name, and `**` was one directory.
+#[test]
+fn directories_keep_their_names_with_parents_and_two_stars_are_any_number_of_them() {
+    let bench = Bench::new();
+    for path in ["a.txt", "x/2.txt", "x/y/1.txt", "x/y/n.md", "z/n.md"] {
+        bench.write(path, "");
+    }
+    symlink("y/1.txt", bench.context().join("x/link.txt")).unwrap();
+    let of = |source: &str, expected: &[&str]| {
+        let line = |path: &&str| match path.ends_with('/') {
+            true => format!("0755 0:0 /n/{path}"),
+            false if path.contains("link") => format!("0777 0:0 /n/{path} -> y/1.txt"),
+            false => format!("0644 0:0 /n/{path} \"\""),
+        };
+        let lines: Vec<_> =
+            ["0755 0:0 /n/".to_owned()].into_iter().chain(expected.iter().map(line)).collect();
+        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+        expect(&bench, &format!("COPY --parents {source} /n/"), &lines);
+    };
+    let y = ["y/", "y/1.txt", "y/n.md"];
+    let x = ["x/", "x/2.txt", "x/link.txt", "x/y/", "x/y/1.txt", "x/y/n.md"];
+    let all = [&["a.txt"][..], &x, &["z/", "z/n.md"]].concat();
+    of("z", &["z/", "z/n.md"]);
+    of("./z/.", &["z/", "z/n.md"]);
+    of("x/./y", &y);
+    of("x/./y/../y", &y);
+    of("x/./.", &["2.txt", "link.txt", "y/", "y/1.txt", "y/n.md"]);
+    of(".", &all);
+    of("**", &all);
+    of("*/./y", &y);
+    of("x/./*", &["2.txt", "link.txt", "y/", "y/1.txt", "y/n.md"]);
+    let texts = ["x/", "x/2.txt", "x/link.txt", "x/y/", "x/y/1.txt"];
+    of("./**/*.txt", &[&["a.txt"], &texts[..]].concat());
+    of("x/**/*.txt", &texts);
+    of("x/./**/1.txt", &["y/", "y/1.txt"]);
+    of("**/y", &[&["x/"], &x[3..]].concat());
+    of("x/link.txt", &["x/", "x/link.txt"]);
+    of("**/none", &[]);
+    // What is left out is told by paths from the first directory that comes along on.
+    of("--exclude=x/y/*.md ./**/*.md", &["z/", "z/n.md"]);
+    of("--exclude=x --exclude=!x/y/1.txt x z", &["x/", "x/y/", "x/y/1.txt", "z/", "z/n.md"]);
+    of("--exclude=x/y x/./y", &y);
+    // Two that differ in what comes along are two steps.
+    assert_eq!(
+        bench.tree(&bench.build("FROM scratch\nCOPY --parents x/./y/1.txt /n"))[2..],
+        ["0755 0:0 /n/y/", "0644 0:0 /n/y/1.txt \"\""]
+    );
+    bench.try_build("FROM scratch\nCOPY --parents x/none /n").unwrap_err();
+}
+
+/// Of a directory that is ignored comes what is taken in again, and no more.
+#[test]
+fn what_is_ignored_does_not_come_along() {
+    let bench = Bench::new();
+    for path in ["x/a", "x/b", "y/a"] {
+        bench.write(path, "");
+    }
+    let ignore = sapwood_build::Ignore::parse("*\n!x/a\n").unwrap();
+    for source in ["*", "**", "**/a", "x"] {
+        let text = format!("FROM scratch\nCOPY --parents {source} /n/");
+        let options = sapwood_build::Options { ignore: ignore.clone(), ..bench.options(&text) };
+        let report = sapwood_build::build(&bench.store, &options, &sapwood_build::silent).unwrap();
+        let expected = ["0755 0:0 /n/", "0755 0:0 /n/x/", "0644 0:0 /n/x/a \"\""];
+        assert_eq!(bench.tree(&report)[1..], expected, "{source}");
+    }
+}
+
 /// Where Debian's `buildah` does otherwise than Docker, Docker counts.
 #[test]
 fn set_id_bits_and_brackets_are_taken_as_they_are() {
