@@ -8,7 +8,7 @@ use sapwood_oci::Platform;
 use crate::base::Image;
 use crate::containerfile::{
     Containerfile, Instruction, Kind, Mode, ParseError, Position, Problem, Text, Word, expand,
-    parse_trigger,
+    parse_one,
 };
 use crate::error::{Error, Result};
 use crate::options::{Options, SOURCE_DATE_EPOCH};
@@ -165,6 +165,7 @@ fn need(store: &Store, plan: &mut Plan, options: &Options, target: usize) -> Res
         }
         plan.stages[number].is_needed = true;
         open_base(store, &mut plan.stages[number], options)?;
+        put_triggers_first(plan, number, options)?;
         let stage = &plan.stages[number];
         let mut needs = BTreeSet::new();
         if let Base::Stage(base) = stage.base {
@@ -205,34 +206,69 @@ fn froms(instruction: &Instruction) -> Vec<&str> {
     }
 }
 
-/// Opens the image that a stage stands on, and puts what it leaves to the stage before the rest.
+/// Opens the image that a stage stands on.
 fn open_base(store: &Store, stage: &mut PlannedStage, options: &Options) -> Result<()> {
-    let Base::Image { reference, image } = &mut stage.base else { return Ok(()) };
-    let position = stage.text.position(0);
-    let step = |error: sapwood::Error| Error::Step {
-        file: options.file.clone(),
-        position,
-        instruction: stage.text.as_str().to_owned(),
-        cause: Box::new(crate::error::Cause::Engine(error)),
-    };
-    let opened = Image::open(store, reference).map_err(step)?;
+    let error = |error| error_of_base(stage, options, error);
+    let Base::Image { reference, image: None } = &stage.base else { return Ok(()) };
+    let opened = Image::open(store, reference).map_err(error)?;
     let architecture = &opened.configuration.architecture;
     if !architecture.is_empty() && *architecture != stage.platform.architecture {
         let found = format!("{reference}, which is for linux/{architecture}");
         let expected = format!("an image for {}", stage.platform);
-        return Err(step(sapwood::Error::invalid("build", "platform", found, expected)));
+        return Err(error(sapwood::Error::invalid("build", "platform", found, expected)));
     }
-    let mut triggers = Vec::new();
-    for trigger in &opened.configuration.config.on_build {
-        triggers.push(parse_trigger(trigger).map_err(|error| {
-            let found = format!("{trigger:?} of {reference}: {error}");
-            step(sapwood::Error::invalid("build", "ONBUILD", found, "an instruction"))
-        })?);
+    let reference = reference.clone();
+    stage.base = Base::Image { reference, image: Some(Box::new(opened)) };
+    Ok(())
+}
+
+/// Puts what the base of a stage leaves to those who build on it before the stage's own instructions.
+fn put_triggers_first(plan: &mut Plan, number: usize, options: &Options) -> Result<()> {
+    let stage = &plan.stages[number];
+    // Those of this file are read as it is, those of images as everybody reads them.
+    let (texts, name, escape): (Vec<&str>, _, _) = match &stage.base {
+        Base::Image { image: Some(image), reference } => {
+            let texts = image.configuration.config.on_build.iter().map(String::as_str);
+            (texts.collect(), reference, '\\')
+        }
+        Base::Stage(base) => {
+            let base = &plan.stages[*base];
+            let texts =
+                base.instructions.iter().filter_map(|instruction| match &instruction.kind {
+                    Kind::OnBuild(trigger) => Some(trigger.as_str()),
+                    _ => None,
+                });
+            (texts.collect(), &base.name, plan.escape)
+        }
+        Base::Image { image: None, .. } | Base::Scratch => return Ok(()),
+    };
+    let mut triggers = Vec::with_capacity(texts.len());
+    for text in texts {
+        let wrong = |wrong: String| {
+            let found = format!("{text:?} of {name}: {wrong}");
+            let error = sapwood::Error::invalid("build", "ONBUILD", found, "an instruction");
+            error_of_base(stage, options, error)
+        };
+        let trigger = parse_one(text, escape).map_err(|error| wrong(error.to_string()))?;
+        if matches!(trigger.kind, Kind::From(_) | Kind::OnBuild(_)) {
+            return Err(wrong(format!("{} is none for others", trigger.kind.name())));
+        }
+        triggers.push(trigger);
     }
+    let stage = &mut plan.stages[number];
     stage.triggers = triggers.len();
     stage.instructions.splice(..0, triggers);
-    *image = Some(Box::new(opened));
     Ok(())
+}
+
+/// What is wrong with the base of a stage, told of its `FROM`.
+fn error_of_base(stage: &PlannedStage, options: &Options, error: sapwood::Error) -> Error {
+    Error::Step {
+        file: options.file.clone(),
+        position: stage.text.position(0),
+        instruction: stage.text.as_str().to_owned(),
+        cause: Box::new(crate::error::Cause::Engine(error)),
+    }
 }
 
 /// The variables that count outside of stages.

@@ -94,8 +94,13 @@ pub fn parse(bytes: &[u8]) -> Result<Containerfile, ParseError> {
 
 /// Reads the one instruction that an image leaves to those who build on it.
 pub fn parse_trigger(text: &str) -> Result<Instruction, ParseError> {
+    parse_one(text, '\\')
+}
+
+/// Reads a text that is one instruction.
+pub fn parse_one(text: &str, escape: char) -> Result<Instruction, ParseError> {
     let mut lines = Lines::new(text);
-    let instruction = next(&mut lines, '\\')?;
+    let instruction = next(&mut lines, escape)?;
     let wrong = |found: &str| ParseError {
         position: Position::START,
         field: "ONBUILD".into(),
@@ -103,7 +108,7 @@ pub fn parse_trigger(text: &str) -> Result<Instruction, ParseError> {
         expected: "one instruction".into(),
     };
     let instruction = instruction.ok_or_else(|| wrong("none"))?;
-    match next(&mut lines, '\\')? {
+    match next(&mut lines, escape)? {
         None => Ok(instruction),
         Some(_) => Err(wrong("several")),
     }

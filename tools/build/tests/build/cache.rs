@@ -313,6 +313,34 @@ fn a_base_without_a_history_has_layers_all_the_same() {
     assert_eq!((keys.len(), &keys[0]), (2, &None));
 }
 
+/// They were dropped, without a word.
+#[test]
+fn what_a_stage_leaves_to_those_on_it_is_done_there_and_may_need_other_stages() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    let text = "# escape=`\nFROM scratch AS other\nCOPY a /other\n\
+        FROM scratch AS base\nONBUILD COPY --from=other `\n  /other /from\nONBUILD ENV x=y\n\
+        FROM base AS done\nFROM done\nENV z=$x\n";
+    let report = bench.build(text);
+    assert_eq!(bench.tree(&report), ["0755 0:0 //", "0644 0:0 /from \"1\""]);
+    let config = &report.configuration.config;
+    assert_eq!(
+        (&config.env[1..], &config.on_build[..]),
+        (&["x=y", "z=y"].map(String::from)[..], &[][..])
+    );
+    let steps: Vec<_> = report.steps.iter().map(|(step, _)| step.instruction.as_str()).collect();
+    let done = ["FROM base AS done", "COPY --from=other /other /from", "ENV x=y"];
+    assert_eq!(steps[steps.len() - 5..][..3], done);
+    // Who asks for that stage gets them with it, and what they need is not built.
+    let options = Options { target: Some("base".into()), ..bench.options(text) };
+    let report = build(&bench.store, &options, &silent).unwrap();
+    let left = ["COPY --from=other   /other /from", "ENV x=y"];
+    assert_eq!(
+        (report.steps.len(), &report.configuration.config.on_build[..]),
+        (3, &left.map(String::from)[..])
+    );
+}
+
 #[test]
 fn further_contexts_are_directories_of_their_own() {
     let bench = Bench::new();

@@ -40,6 +40,7 @@ fn errors_say_where_and_what() {
         ("FROM ${x}", "Containerfile:1:6", "an image"),
         ("FROM --platform=plan9/amd64 scratch", "Containerfile:1:17", "linux/"),
         ("FROM scratch AS a\nFROM a\nCOPY --from=a a /x", "Containerfile:3:1", "empty"),
+        ("FROM scratch AS a\nONBUILD COPY none /x\nFROM a", "Containerfile:3:1: COPY none", "none"),
     ];
     for (text, place, told) in cases {
         let error = bench.try_build(text).expect_err(text).to_string();

@@ -97,6 +97,12 @@ pub const CASES: &[Case] = &[
     case("signals", "FROM base:1\nSTOPSIGNAL SIGUSR1"),
     case("instructions for later", "FROM base:1\nONBUILD ENV a=1\nONBUILD LABEL b=2"),
     case("instructions of the base", "FROM onbuild:1\nCOPY b.txt /"),
+    case(
+        "instructions of a stage",
+        "FROM base:1 AS a\nENV v=a\nONBUILD COPY a.txt /new/$v\n\
+         ONBUILD RUN echo $v > /ran\nONBUILD ENV w=$v\nFROM a AS b\nRUN cat /ran > /ran2\n\
+         FROM b\nENV x=b\nRUN echo $w $x >> /ran",
+    ),
     case("maintainers", "FROM base:1\nMAINTAINER somebody <a@b>"),
     case("nothing but settings", "FROM scratch\nENV a=b\nCMD [\"/x\"]\nLABEL c=d"),
     case("nothing below", "FROM scratch\nCOPY dir /d/\nCOPY a.txt /"),
