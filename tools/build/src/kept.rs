@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,20 @@ pub struct Kept {
     _lock: File,
 }
 
+/// What puts files into the directory at a path.
+pub type Fill<'a> = dyn Fn(&Path) -> Result<()> + 'a;
+
+/// What a directory is when it is made.
+#[derive(Clone, Copy, Default)]
+pub struct New<'a> {
+    /// What is put into it, with the attributes that it gets; none for nothing.
+    pub fill: Option<&'a Fill<'a>>,
+    /// Its permissions; those that it gets by what is put into it, or 0755.
+    pub permissions: Option<u32>,
+    /// Whose it is; the user and the group that it gets by what is put into it, or root.
+    pub owner: (Option<u32>, Option<u32>),
+}
+
 /// What was removed, or would be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemovedDirectories {
@@ -44,14 +59,8 @@ pub struct RemovedDirectories {
     pub freed_bytes: u64,
 }
 
-/// The directory of this id, made where it is missing: then with these permissions and this owner.
-pub fn keep(
-    store: &Store,
-    id: &str,
-    sharing: Sharing,
-    permissions: u32,
-    (user, group): (u32, u32),
-) -> Result<Kept> {
+/// The directory of this id, made where it is missing.
+pub fn keep(store: &Store, id: &str, sharing: Sharing, new: &New<'_>) -> Result<Kept> {
     let digits = &blake3::hash(id.as_bytes()).to_hex()[..FOLDER_DIGITS];
     let operation = match sharing {
         Sharing::Shared => FlockOperation::LockShared,
@@ -74,27 +83,32 @@ pub fn keep(
             if let Some((folder, _alone)) = lock_in(store, digits, &name, alone)?
                 && folder.shared(&name)?.is_none()
             {
-                make(&folder, &name, permissions, (user, group))?;
+                make(&folder, &name, new)?;
             }
         }
     }
     Err(Error::new(ErrorKind::NoSpace, "make a directory that stays: all numbers are taken"))
 }
 
-/// Makes a directory that is there only with its permissions and its owner.
-fn make(
-    folder: &WorkFolder,
-    name: &OsStr,
-    permissions: u32,
-    (user, group): (u32, u32),
-) -> Result<()> {
+/// Makes a directory that is there only with all that it is to be.
+fn make(folder: &WorkFolder, name: &OsStr, new: &New<'_>) -> Result<()> {
     let unfinished = Path::new(name).with_extension("new");
     // Whoever made it was killed.
     folder.remove_tree(&unfinished)?;
     let made = folder.make_private(&unfinished)?;
     let made = made.as_file();
-    fchown(made, Some(user), Some(group))
-        .and_then(|()| made.set_permissions(Permissions::from_mode(permissions)))
+    let (mut permissions, (mut user, mut group)) = (new.permissions, new.owner);
+    match new.fill {
+        // By its descriptor: what has its name is not looked up again.
+        Some(fill) => fill(&Path::new("/proc/self/fd").join(made.as_raw_fd().to_string()))?,
+        None => {
+            permissions = permissions.or(Some(0o755));
+            (user, group) = (user.or(Some(0)), group.or(Some(0)));
+        }
+    }
+    let permissions = permissions.map(Permissions::from_mode);
+    fchown(made, user, group)
+        .and_then(|()| permissions.map_or(Ok(()), |permissions| made.set_permissions(permissions)))
         .map_err(|error| failed(folder, name, error))?;
     folder.rename(&unfinished, name)
 }
@@ -216,13 +230,14 @@ mod tests {
 
     const AT_ONCE: usize = 8;
 
-    fn owner() -> (u32, u32) {
-        (geteuid().as_raw(), getegid().as_raw())
+    /// A directory of whoever runs the test.
+    fn new(permissions: u32) -> New<'static> {
+        let owner = (Some(geteuid().as_raw()), Some(getegid().as_raw()));
+        New { fill: None, permissions: Some(permissions), owner }
     }
 
     /// Where it is.
     fn path(kept: &Kept) -> PathBuf {
-        use std::os::fd::AsRawFd;
         fs::read_link(format!("/proc/self/fd/{}", kept.directory.as_raw_fd())).unwrap()
     }
 
@@ -243,8 +258,7 @@ mod tests {
                 for _ in 0..AT_ONCE {
                     scope.spawn(|| {
                         begin.wait();
-                        let kept =
-                            keep(&store, &round.to_string(), Sharing::Shared, 0o710, owner());
+                        let kept = keep(&store, &round.to_string(), Sharing::Shared, &new(0o710));
                         // They use it all at once.
                         end.wait();
                         paths.lock().unwrap().insert(path(&kept.unwrap()));
@@ -264,13 +278,13 @@ mod tests {
     fn a_directory_that_was_not_finished_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::create(folder.path().join("store"), &StoreOptions::default()).unwrap();
-        let path = path(&keep(&store, "x", Sharing::Locked, 0o700, owner()).unwrap());
+        let path = path(&keep(&store, "x", Sharing::Locked, &new(0o700)).unwrap());
         fs::rename(&path, path.with_extension("new")).unwrap();
         fs::set_permissions(path.with_extension("new"), Permissions::from_mode(0o755)).unwrap();
-        let kept = keep(&store, "x", Sharing::Private, 0o700, owner()).unwrap();
+        let kept = keep(&store, "x", Sharing::Private, &new(0o700)).unwrap();
         assert_eq!((self::path(&kept), path.with_extension("new").exists()), (path.clone(), false));
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
-        let second = keep(&store, "x", Sharing::Private, 0o700, owner()).unwrap();
+        let second = keep(&store, "x", Sharing::Private, &new(0o700)).unwrap();
         assert!(self::path(&second).ends_with("1"));
         let removed = remove_kept_directories(&store, None, false).unwrap();
         assert_eq!((removed.count, path.exists()), (0, true));
@@ -294,16 +308,16 @@ mod tests {
         let store = Store::create(folder.path().join("store"), &StoreOptions::default()).unwrap();
         let outside = folder.path().join("outside");
         fs::create_dir_all(outside.join("deep")).unwrap();
-        let kept = path(&keep(&store, "x", Sharing::Shared, 0o755, owner()).unwrap());
+        let kept = path(&keep(&store, "x", Sharing::Shared, &new(0o755)).unwrap());
         fs::remove_dir(&kept).unwrap();
         symlink(&outside, &kept).unwrap();
-        let refused = keep(&store, "x", Sharing::Shared, 0o755, owner()).err().unwrap();
+        let refused = keep(&store, "x", Sharing::Shared, &new(0o755)).err().unwrap();
         assert_eq!(refused.kind(), ErrorKind::NotPermitted);
         assert_eq!(remove_kept_directories(&store, None, false).unwrap().count, 0);
         let of_id = kept.parent().unwrap();
         fs::remove_dir_all(of_id).unwrap();
         symlink(&outside, of_id).unwrap();
-        assert!(keep(&store, "x", Sharing::Shared, 0o755, owner()).is_err());
+        assert!(keep(&store, "x", Sharing::Shared, &new(0o755)).is_err());
         assert_eq!(remove_kept_directories(&store, None, false).unwrap().count, 0);
         assert!(outside.join("deep").is_dir());
     }

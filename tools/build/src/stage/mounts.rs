@@ -1,11 +1,15 @@
 //! What a program of `RUN` sees besides the tree.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sapwood::files::{Paths, ReadFiles};
 use sapwood::medium::create_private_folders;
-use sapwood::{Error, ErrorKind, Result};
+use sapwood::{Error, ErrorKind, Result, Store};
+use sapwood_archive::{ExportOptions, export_directory};
 use sapwood_container::{Access, Content, Job, Mount as JobMount, Place};
 use sapwood_fuse::{AccessTimes, Audience, Mount as Served, MountOptions};
 
@@ -14,9 +18,9 @@ use crate::cache::Inputs;
 use crate::containerfile::{Instruction, Mount, MountKind, Problem, Run};
 use crate::copy::{Looked, Placing, Target, digest};
 use crate::error::Stop;
-use crate::kept::{Kept, Sharing, keep};
+use crate::kept::{Kept, New, Sharing, keep};
 use crate::options::Secret;
-use crate::origin::{Group, Origin, Selection, select};
+use crate::origin::{Found, Group, Origin, Selection, select};
 use crate::workshop::Workshop;
 
 /// A mount whose words are replaced and whose files are found.
@@ -27,11 +31,30 @@ pub(super) struct Wanted {
     variable: Option<String>,
 }
 
+/// Files of an origin.
+struct Files {
+    origin: Origin,
+    group: Group,
+    looked: Looked,
+}
+
 enum What {
-    Bind { origin: Origin, group: Group, looked: Looked },
-    Cache { id: String, sharing: Sharing, permissions: u32, owner: (u32, u32) },
-    Memory { size_bytes: Option<u64> },
-    Secret { bytes: Vec<u8>, permissions: u16, owner: (u32, u32) },
+    Bind(Files),
+    Cache {
+        id: String,
+        sharing: Sharing,
+        permissions: Option<u32>,
+        owner: (Option<u32>, Option<u32>),
+        begins_with: Option<Files>,
+    },
+    Memory {
+        size_bytes: Option<u64>,
+    },
+    Secret {
+        bytes: Vec<u8>,
+        permissions: u16,
+        owner: (u32, u32),
+    },
 }
 
 impl StageBuild<'_> {
@@ -72,14 +95,24 @@ impl StageBuild<'_> {
                 Some(other) => Err(wrong(format!("{name}={other:?}"), "true or false")),
             }
         };
-        let number = |name: &str, radix: u32, default: u32| match option(name)? {
-            None => Ok(default),
+        let number = |name: &str, radix: u32| match option(name)? {
+            None => Ok(None),
             Some(text) => u32::from_str_radix(&text, radix)
+                .map(Some)
                 .map_err(|_| wrong(format!("{name}={text:?}"), "a number")),
         };
         let directory = &self.state.configuration.config.working_dir;
         let target = option("target")?.map(|target| absolute(directory, &target));
-        let owner = (number("uid", 10, 0)?, number("gid", 10, 0)?);
+        let owner = (number("uid", 10)?, number("gid", 10)?);
+        let from = mount.options.iter().find(|(name, _)| *name == "from");
+        let from = from.and_then(|(_, word)| word.as_ref()).map(|word| word.text.as_str());
+        let files = |source: &str| -> Result<Files, Stop> {
+            let origin = self.origin(from)?;
+            let group = select(&origin, source, &Selection::default())?.into_iter().next();
+            let group = group.ok_or_else(|| wrong(format!("{source:?}"), "one that is there"))?;
+            let looked = digest(&origin, std::slice::from_ref(&group))?;
+            Ok(Files { origin, group, looked })
+        };
         let read_only = is_on("readonly")? && !is_on("readwrite")?;
         let mut access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
         let mut variable = None;
@@ -88,19 +121,12 @@ impl StageBuild<'_> {
                 if !is_on("readwrite")? {
                     access = Access::ReadOnly;
                 }
-                let from = mount.options.iter().find(|(name, _)| *name == "from");
-                let from = from.and_then(|(_, word)| word.as_ref());
-                let origin = self.origin(from.map(|word| word.text.as_str()))?;
-                let source = option("source")?.unwrap_or_else(|| "/".to_owned());
-                let group = select(&origin, &source, &Selection::default())?.into_iter().next();
-                let group =
-                    group.ok_or_else(|| wrong(format!("{source:?}"), "one that is there"))?;
-                let looked = digest(&origin, std::slice::from_ref(&group))?;
+                let files = files(option("source")?.as_deref().unwrap_or("/"))?;
                 inputs.add("mount", format!("bind {target:?} {access:?}"));
-                for (path, digest) in &looked.files {
+                for (path, digest) in &files.looked.files {
                     inputs.add_file(path, digest);
                 }
-                What::Bind { origin, group, looked }
+                What::Bind(files)
             }
             MountKind::Cache => {
                 let sharing = match option("sharing")?.as_deref() {
@@ -112,12 +138,31 @@ impl StageBuild<'_> {
                         return Err(wrong(format!("sharing={other:?}"), expected));
                     }
                 };
-                let id = match option("id")? {
+                let mut id = match option("id")? {
                     Some(id) => id,
                     None => target.clone().unwrap_or_default(),
                 };
                 inputs.add("mount", format!("cache {target:?} {id:?} {access:?}"));
-                What::Cache { id, sharing, permissions: number("mode", 8, 0o755)?, owner }
+                let source = option("source")?.unwrap_or_else(|| "/".to_owned());
+                let begins_with = match from {
+                    Some(_) => Some(files(&source)?),
+                    None if source.trim_matches('/').is_empty() => None,
+                    None => {
+                        let expected = "a from beside it: a new directory has nothing in it";
+                        return Err(wrong(format!("source={source:?}"), expected));
+                    }
+                };
+                if let Some(files) = &begins_with {
+                    if !files.is_directory() {
+                        return Err(wrong(format!("source={source:?}"), "a directory"));
+                    }
+                    // Other files to begin with are another directory.
+                    id = format!("{id}\0{}", files.digest());
+                    for (path, digest) in &files.looked.files {
+                        inputs.add_file(path, digest);
+                    }
+                }
+                What::Cache { id, sharing, permissions: number("mode", 8)?, owner, begins_with }
             }
             MountKind::Tmpfs => {
                 let size_bytes = match option("size")? {
@@ -151,7 +196,8 @@ impl StageBuild<'_> {
                         .map_err(|error| Error::io("read a secret", error).in_file(path))?,
                 };
                 access = Access::ReadOnly;
-                let permissions = number("mode", 8, 0o400)? as u16 & 0o7777;
+                let permissions = number("mode", 8)?.unwrap_or(0o400) as u16 & 0o7777;
+                let owner = (owner.0.unwrap_or(0), owner.1.unwrap_or(0));
                 let in_folder = format!("/run/secrets/{id}");
                 let target = match (&target, &variable) {
                     (Some(target), _) => target.clone(),
@@ -186,12 +232,17 @@ impl Mounted {
     ) -> Result<(), Stop> {
         for (number, Wanted { target, what, access, variable }) in wanted.iter().enumerate() {
             let content = match what {
-                What::Bind { origin, group, looked } => {
+                What::Bind(files) => {
                     let directory = place.trees().join(number.to_string());
-                    self.bind(stage, origin, group, looked, *access, directory)?
+                    self.bind(stage, files, *access, directory)?
                 }
-                What::Cache { id, sharing, permissions, owner } => {
-                    let kept = keep(stage.build.store, id, *sharing, *permissions, *owner)?;
+                What::Cache { id, sharing, permissions, owner, begins_with } => {
+                    let fill = begins_with.as_ref().map(|files| {
+                        |directory: &Path| files.write_into(stage.build.store, directory)
+                    });
+                    let fill = fill.as_ref().map(|fill| fill as _);
+                    let new = New { fill, permissions: *permissions, owner: *owner };
+                    let kept = keep(stage.build.store, id, *sharing, &new)?;
                     let directory = Arc::clone(&kept.directory);
                     self.kept.push(kept);
                     Content::Opened(directory)
@@ -220,9 +271,7 @@ impl Mounted {
     fn bind(
         &mut self,
         stage: &StageBuild<'_>,
-        origin: &Origin,
-        group: &Group,
-        looked: &Looked,
+        files: &Files,
         access: Access,
         directory: PathBuf,
     ) -> Result<Content> {
@@ -236,23 +285,15 @@ impl Mounted {
             devices: false,
             ..MountOptions::default()
         };
-        let top = group.items.first().map(|top| &top.file);
-        let (served, workshop, path) = match (origin, access) {
+        let (served, workshop, path) = match (&files.origin, access) {
             (Origin::Tree(tree), Access::ReadOnly) => {
                 let view = Arc::clone(&tree.view);
-                let path = top.map(|top| top.path.clone()).unwrap_or_default();
+                let path = files.top().map(|top| top.path.clone()).unwrap_or_default();
                 (Served::read_only(view, &directory, options)?, None, path)
             }
             _ => {
                 let mut workshop = Workshop::on(stage.build.store, None)?;
-                let is_directory = top.is_some_and(|top| top.is_directory());
-                let destination =
-                    if is_directory { b"/files/".to_vec() } else { b"/file".to_vec() };
-                let placing =
-                    Placing { destination: destination.clone(), owner: None, permissions: None };
-                let mut target = Target::new(workshop.files()?, &placing);
-                target.put(origin, group, looked.contents_of(0))?;
-                target.finish()?;
+                let destination = files.put_into(&workshop)?;
                 let mut served = None;
                 let lent = workshop.hand_over(|files| {
                     served = Some(Served::writable(files, &directory, options)?);
@@ -265,7 +306,7 @@ impl Mounted {
                 let Some(served) = served else {
                     return Err(Error::new(ErrorKind::Io, "mount files: nothing was mounted"));
                 };
-                (served, Some(workshop), destination)
+                (served, Some(workshop), destination.to_vec())
             }
         };
         let root = directory;
@@ -284,6 +325,52 @@ impl Mounted {
             ended = ended.and(unmounted.map(|_| ())).and(waited).and(finished);
         }
         ended
+    }
+}
+
+impl Files {
+    fn top(&self) -> Option<&Found> {
+        self.group.items.first().map(|top| &top.file)
+    }
+
+    fn is_directory(&self) -> bool {
+        self.top().is_some_and(Found::is_directory)
+    }
+
+    /// What they are, in a few digits.
+    fn digest(&self) -> String {
+        let mut inputs = Inputs::default();
+        for (path, digest) in &self.looked.files {
+            inputs.add_file(path, digest);
+        }
+        inputs.key().as_str().to_owned()
+    }
+
+    /// Puts them into a volume of their own; where they are in it.
+    fn put_into(&self, workshop: &Workshop) -> Result<&'static [u8]> {
+        let destination = if self.is_directory() { &b"/files/"[..] } else { b"/file" };
+        let placing = Placing { destination: destination.to_vec(), owner: None, permissions: None };
+        let mut target = Target::new(workshop.files()?, &placing);
+        target.put(&self.origin, &self.group, self.looked.contents_of(0))?;
+        target.finish()?;
+        Ok(destination)
+    }
+
+    /// Writes what is in the directory into one of the host, with its attributes.
+    fn write_into(&self, store: &Store, directory: &Path) -> Result<()> {
+        let write = |view: &dyn ReadFiles, from| {
+            export_directory(view, from, directory, &ExportOptions::default(), &mut |_| {})
+        };
+        if let (Origin::Tree(tree), Some(top)) = (&self.origin, self.top()) {
+            return write(&*tree.view, top.inode()).map(|_| ());
+        }
+        let workshop = Workshop::on(store, None)?;
+        let written = self.put_into(&workshop).and_then(|destination| {
+            let files = workshop.files()?;
+            write(files, Paths::new(files).resolve(OsStr::from_bytes(destination))?)
+        });
+        workshop.finish()?;
+        written.map(|_| ())
     }
 }
 

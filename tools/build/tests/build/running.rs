@@ -211,6 +211,56 @@ fn kept_directories_stay_from_build_to_build_and_are_told_apart() {
     assert_eq!(outcomes(&bench.build(&text))[0].1, Outcome::Cached);
 }
 
+/// It began empty, whatever `from` said, and a `from` that is nowhere was no error.
+#[test]
+fn a_kept_directory_begins_with_the_files_that_it_is_said_to() {
+    let test = "a_kept_directory_begins_with_the_files_that_it_is_said_to";
+    let Some(bench) = bench(test) else { return };
+    let run = |round: &str, seed: &str, options: &str, line: &str| {
+        let text = format!(
+            "FROM base:1 AS s\nRUN mkdir -p /seed/sub && echo {seed} > /seed/sub/f && \
+             ln -s sub/f /seed/l && chmod 0711 /seed && busybox chown 5:6 /seed/sub\n\
+             FROM base:1\nRUN --mount=type=cache,target=/c,{options} : {round}; {line}"
+        );
+        let report = bench.try_build(&text).unwrap_or_else(|error| panic!("{error}"));
+        let tree = bench.tree(&report);
+        let out = tree.iter().find_map(|line| line.split(" /out ").nth(1).map(str::to_owned));
+        (out.unwrap_or_else(|| panic!("{tree:?}")), report)
+    };
+    let add = "cat /c/l > /out; echo more >> /c/l";
+    let from = "from=s,source=/seed";
+    assert_eq!(run("1", "one", from, add).0, "\"one\\n\"");
+    // What programs made of it stays; other files to begin with are another directory.
+    assert_eq!(run("2", "one", from, add).0, "\"one\\nmore\\n\"");
+    assert_eq!(run("2", "two", from, add).0, "\"two\\n\"");
+    assert_eq!(run("3", "one", &format!("{from},id=x"), add).0, "\"one\\n\"");
+    let look = "ls -ldn /c /c/sub | while read a b c d e; do echo $a $c $d; done > /out";
+    assert_eq!(run("4", "one", from, look).0, "\"drwx--x--x 0 0\\ndrwxr-xr-x 5 6\\n\"");
+    let mine = format!("{from},id=y,mode=0750,uid=7");
+    assert_eq!(run("5", "one", &mine, look).0, "\"drwxr-x--- 7 0\\ndrwxr-xr-x 5 6\\n\"");
+    let passwd = run("6", "one", "id=p,from=base:1,source=/etc", "cat /c/group > /out").0;
+    assert!(passwd.contains("staff:x:50"), "{passwd}");
+    // A further context.
+    let lib = bench.folder.path().join("lib");
+    fs::create_dir_all(lib.join("d")).unwrap();
+    fs::write(lib.join("d/x"), "lib").unwrap();
+    let text = "FROM base:1\nRUN --mount=type=cache,target=/c,from=lib,source=d cat /c/x > /out";
+    let contexts = vec![("lib".to_owned(), lib)];
+    let options = Options { contexts, ..bench.options(text) };
+    let report = build(&bench.store, &options, &silent).unwrap_or_else(|error| panic!("{error}"));
+    assert!(bench.tree(&report).contains(&"0644 0:0 /out \"lib\"".to_owned()));
+    for (options, told) in [
+        ("from=nosuch", "nosuch"),
+        ("source=/x", "a from beside it"),
+        ("from=base:1,source=/none", "none"),
+        ("from=base:1,source=/etc/passwd", "a directory"),
+    ] {
+        let text = format!("FROM base:1\nRUN --mount=type=cache,target=/c,{options} ls /c");
+        let error = bench.try_build(&text).expect_err(options).to_string();
+        assert!(error.contains(told), "{options}: {error}");
+    }
+}
+
 #[test]
 fn memory_and_what_is_bound_are_as_large_and_as_writable_as_is_said() {
     let test = "memory_and_what_is_bound_are_as_large_and_as_writable_as_is_said";
