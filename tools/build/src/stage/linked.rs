@@ -1,12 +1,12 @@
 //! `COPY --link`: files in a layer of their own, on nothing, which is put on whatever is below.
 
-use sapwood::files::{Files, FilesView, Inode, Paths, ReadFiles, SetAttributes, SetMode};
+use sapwood::files::{FileKind, Files, FilesView, Inode, Paths, ReadFiles, SetAttributes, SetMode};
 use sapwood::{ErrorKind, Result, Snapshot};
 use sapwood_archive::tar::Attribute;
 use sapwood_archive::transfer_layer;
 
-use super::StageBuild;
 use super::copying::Copying;
+use super::{StageBuild, kind_at};
 use crate::cache::Inputs;
 use crate::copy::Owner;
 use crate::error::Stop;
@@ -31,7 +31,7 @@ impl StageBuild<'_> {
         let outcome = self.layer(applied, created_by, |stage| {
             let view = FilesView::open(linked.clone())?;
             let files = stage.workshop()?.files()?;
-            let way = Way::of(files, &copying.destination)?;
+            let way = Way::of(files, &view, &copying.destination)?;
             transfer_layer(None, &view, files, &mut |_| {})?;
             way.restore(files)?;
             Ok(())
@@ -74,10 +74,14 @@ impl StageBuild<'_> {
 struct Way(Vec<(Inode, SetAttributes, Vec<Attribute>)>);
 
 impl Way {
-    fn of(files: &Files, destination: &str) -> Result<Way> {
+    fn of(files: &Files, linked: &FilesView, destination: &str) -> Result<Way> {
         let mut way = Vec::new();
         let ends = destination.match_indices('/').map(|(at, _)| at + 1);
         for end in ends.chain([destination.len()]) {
+            // What is something else there takes the place of a directory here.
+            if kind_at(linked, &destination[..end])? != Some(FileKind::Directory) {
+                break;
+            }
             let inode = match Paths::new(files).resolve(&destination[..end]) {
                 Err(error)
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
@@ -87,7 +91,7 @@ impl Way {
                 inode => inode?,
             };
             let attributes = files.attributes(inode)?;
-            if attributes.kind != sapwood::files::FileKind::Directory {
+            if attributes.kind != FileKind::Directory {
                 break;
             }
             let set = SetAttributes {

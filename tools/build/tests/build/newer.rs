@@ -210,6 +210,28 @@ fn linked_files_follow_no_symlink_of_theirs_and_keep_what_is_below() {
     );
 }
 
+/// It was an error from inside.
+#[test]
+fn a_linked_file_takes_the_place_of_what_is_below() {
+    let bench = Bench::new();
+    bench.write("x", "x");
+    bench.write("d/x/y", "y");
+    bench.write("d/z/y", "y");
+    let below = "COPY --chmod=0700 d /opt/\n";
+    let z = ["0755 0:0 /opt/", "0700 0:0 /opt/z/", "0700 0:0 /opt/z/y \"y\""];
+    let x = |line: &'static str| [&z[..1], &[line], &z[1..]].concat();
+    for link in ["COPY --link x /opt/x", "COPY --link --from=one /x /opt/x"] {
+        let text = format!("COPY x /\nFROM scratch AS one\nCOPY x /\nFROM scratch\n{below}{link}");
+        expect(&bench, &text, &x("0644 0:0 /opt/x \"x\""));
+    }
+    expect(&bench, &format!("{below}COPY --link x /opt"), &["0644 0:0 /opt \"x\""]);
+    let directory = ["0700 0:0 /opt/x/", "0644 0:0 /opt/x/x \"x\"", "0700 0:0 /opt/x/y \"y\""];
+    let expected = [&z[..1], &directory, &z[1..]].concat();
+    expect(&bench, &format!("{below}COPY --link x /opt/x/"), &expected);
+    let expected = [&z[..1], &directory[..1], &directory[2..], &z[1..]].concat();
+    expect(&bench, &format!("{below}COPY --link none* /opt/x/none/"), &expected);
+}
+
 /// `INV-11`: a context has no outside.
 #[test]
 fn nothing_outside_of_the_context_is_reached() {
