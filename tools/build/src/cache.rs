@@ -1,14 +1,17 @@
 //! Layers that were made before, found by what they stand on and what made them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use sapwood::files::{Files, FilesView, attachment};
-use sapwood::{Error, ErrorKind, LayerId, Result, Store};
+use sapwood::{Error, ErrorKind, KeptSnapshot, LayerId, Result, Store};
 use sapwood_oci::{CACHE_KEY_LABEL, KnownLayers};
 use serde::{Deserialize, Serialize};
 
 use crate::base::Image;
 
+/// The names of the inputs that say what is done, and what a program is called with.
+const INSTRUCTION: &str = "instruction";
+const ARGUMENTS: &str = "arguments";
 /// The attachment that says what went into the layer.
 const INPUTS: &[u8] = b"build-inputs";
 /// How much of a digest is kept to tell what differed.
@@ -78,35 +81,64 @@ impl Inputs {
         })
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
-        let found = self.values.iter().find(|(there, _)| there == name);
-        found.map(|(_, value)| value.as_str())
+    fn instruction(&self) -> &str {
+        let found = self.values.iter().find(|(name, _)| name == INSTRUCTION);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// The values of each name, in order.
+    fn by_name(&self) -> HashMap<&str, Vec<&str>> {
+        let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
+        for (name, value) in &self.values {
+            by_name.entry(name).or_default().push(match name.starts_with("file ") {
+                true => &value[..value.len().min(SHOWN_DIGITS)],
+                false => value,
+            });
+        }
+        by_name
     }
 
     /// In what these differ from what went into an earlier layer.
     fn differences(&self, before: &Inputs) -> Vec<String> {
         let shown = |value: &str| -> String { value.chars().take(60).collect() };
-        let as_kept = |name: &str, value: &str| match name.starts_with("file ") {
-            true => value[..value.len().min(SHOWN_DIGITS)].to_owned(),
-            false => value.to_owned(),
-        };
-        let before_by_name: HashMap<&str, &str> =
-            before.values.iter().map(|(name, value)| (&name[..], &value[..])).collect();
-        let now_by_name: HashMap<&str, &str> =
-            self.values.iter().map(|(name, value)| (&name[..], &value[..])).collect();
+        let (now_by_name, before_by_name) = (self.by_name(), before.by_name());
+        let is_other_call = self.instruction() != before.instruction();
         let mut differences = Vec::new();
-        for (name, value) in &self.values {
-            let is_file = name.starts_with("file ");
-            differences.push(match before_by_name.get(name.as_str()) {
-                Some(before) if **before == as_kept(name, value) => continue,
-                Some(_) if is_file => format!("{name} changed"),
-                Some(before) => format!("{name} was {:?}, is {:?}", shown(before), shown(value)),
-                None if is_file => format!("{name} is new"),
-                None => format!("{name} is new: {:?}", shown(value)),
+        let mut told = HashSet::new();
+        for (name, _) in self.values.iter().chain(&before.values) {
+            // What is called follows from the instruction, most often.
+            if !told.insert(name) || is_other_call && name == ARGUMENTS {
+                continue;
+            }
+            let mut now = now_by_name.get(&name[..]).cloned().unwrap_or_default();
+            let mut gone = before_by_name.get(&name[..]).cloned().unwrap_or_default();
+            let is_list = now.len() > 1 || gone.len() > 1;
+            // What both have is none, wherever it stands.
+            now.retain(|value| match gone.iter().position(|there| there == value) {
+                Some(place) => {
+                    gone.remove(place);
+                    false
+                }
+                None => true,
             });
+            let is_file = name.starts_with("file ");
+            let mut gone = gone.into_iter();
+            for value in now {
+                differences.push(match (gone.next(), is_file) {
+                    (Some(_), true) => format!("{name} changed"),
+                    (Some(gone), false) => {
+                        format!("{name} was {:?}, is {:?}", shown(gone), shown(value))
+                    }
+                    (None, true) => format!("{name} is new"),
+                    (None, false) => format!("{name} is new: {:?}", shown(value)),
+                });
+            }
+            differences.extend(gone.map(|value| match is_list && !is_file {
+                true => format!("{name} {:?} is gone", shown(value)),
+                false => format!("{name} is gone"),
+            }));
         }
-        let gone = before.values.iter().filter(|(name, _)| !now_by_name.contains_key(&name[..]));
-        differences.extend(gone.map(|(name, _)| format!("{name} is gone")));
+        differences.dedup();
         differences
     }
 }
@@ -156,21 +188,19 @@ impl Cache {
         self.known.by_cache_key(parent, key.as_str())
     }
 
-    /// Why nothing was found: in what the inputs differ from those of the last layer that was made
-    /// on `parent` by an instruction of the same kind, the same one if there is any.
+    /// Why nothing was found: in what the inputs differ from those of the step that this one was, as far as can
+    /// be told: of all that an instruction of the same kind made on `parent` it is the one that is most alike.
     pub fn explain(store: &Store, parent: Option<LayerId>, inputs: &Inputs) -> Result<String> {
         let mut made = store.kept_snapshots()?;
-        made.retain(|layer| {
-            layer.parent.map(|parent| parent.id) == parent
-                && layer.annotations.labels.contains_key(CACHE_KEY_LABEL)
-        });
+        made.retain(|layer| layer.annotations.labels.contains_key(CACHE_KEY_LABEL));
         made.sort_by_key(|layer| std::cmp::Reverse(layer.annotations.created));
         let kind_of = |inputs: &Inputs| {
-            let instruction = inputs.get("instruction").unwrap_or_default();
+            let instruction = inputs.instruction();
             instruction.split(' ').next().unwrap_or_default().to_owned()
         };
-        let mut closest: Option<Vec<String>> = None;
-        for layer in made {
+        let below = |layer: &KeptSnapshot| layer.parent.map(|parent| parent.id);
+        let mut closest: Option<(Likeness, Vec<String>)> = None;
+        for layer in made.iter().filter(|layer| below(layer) == parent) {
             let snapshot = match store.snapshot_of(&layer.id.to_string()) {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 snapshot => snapshot?,
@@ -180,16 +210,21 @@ impl Cache {
                 continue;
             }
             let differences = inputs.differences(&before);
-            let is_same = before.get("instruction") == inputs.get("instruction");
-            if is_same || closest.is_none() {
-                closest = Some(differences);
-            }
-            if is_same {
-                break;
+            let likeness = Likeness::of(inputs, &before, differences.len());
+            // Of those that are as much alike it is the last one.
+            if closest.as_ref().is_none_or(|(there, _)| likeness > *there) {
+                closest = Some((likeness, differences));
             }
         }
-        let Some(differences) = closest else {
-            return Ok("nothing was made here before by such an instruction".to_owned());
+        let Some((_, differences)) = closest else {
+            let key = inputs.key();
+            let is_it = |layer: &&KeptSnapshot| {
+                layer.annotations.labels.get(CACHE_KEY_LABEL).is_some_and(|there| *there == key.0)
+            };
+            return Ok(match made.iter().find(is_it) {
+                Some(_) => "it was made before, on another base".to_owned(),
+                None => "nothing was made here before by such an instruction".to_owned(),
+            });
         };
         let more = differences.len().saturating_sub(DIFFERENCES_MAX);
         let mut told = differences[..differences.len() - more].join("; ");
@@ -200,6 +235,28 @@ impl Cache {
             told = "the order of what is copied differs".to_owned();
         }
         Ok(told)
+    }
+}
+
+/// How much what went into two steps is alike, the greater the more.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Likeness {
+    is_same_instruction: bool,
+    /// In how many inputs they differ.
+    differences: std::cmp::Reverse<usize>,
+    /// How much of the beginnings and the ends of the instructions is equal, in bytes.
+    text: usize,
+}
+
+impl Likeness {
+    fn of(now: &Inputs, before: &Inputs, differences: usize) -> Likeness {
+        let (now, before) = (now.instruction().as_bytes(), before.instruction().as_bytes());
+        let equal = |pair: &(&u8, &u8)| pair.0 == pair.1;
+        let begin = now.iter().zip(before).take_while(equal).count();
+        let end = now[begin..].iter().rev().zip(before[begin..].iter().rev());
+        let text = begin + end.take_while(equal).count();
+        let differences = std::cmp::Reverse(differences);
+        Likeness { is_same_instruction: now == before, differences, text }
     }
 }
 
@@ -229,5 +286,19 @@ mod tests {
         now.add_file(b"a", &[7; 32]);
         let told = now.differences(&before);
         assert_eq!(told, ["variable V is new: \"2\"", "file a changed", "x is gone"]);
+        // Several of one name are a list.
+        let before = inputs(&[("source", "f"), ("source", "l"), ("source", "m"), ("source", "n")]);
+        let now = inputs(&[("source", "n"), ("source", "l"), ("source", "o")]);
+        assert_eq!(
+            now.differences(&before),
+            ["source was \"f\", is \"o\"", "source \"m\" is gone"]
+        );
+        let file = |digit| {
+            let mut now = inputs(&[("source", "f"), ("source", "l")]);
+            now.add_file(b"f", &[digit; 32]);
+            now.add_file(b"f", &[digit; 32]);
+            now
+        };
+        assert_eq!(file(1).differences(&file(2)), ["file f changed"]);
     }
 }

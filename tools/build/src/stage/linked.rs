@@ -22,26 +22,26 @@ impl StageBuild<'_> {
         created_by: String,
         copying: &Copying,
     ) -> Result<Outcome, Stop> {
-        let linked = self.linked(&inputs, &created_by, copying)?;
-        let why = self.reason.take();
         let mut applied = Inputs::default();
         applied.add("instruction", &created_by);
         // And not the layer's id, which is another one on each machine.
         applied.add("linked layer", inputs.key().as_str());
-        let outcome = self.layer(applied, created_by, |stage| {
-            let view = FilesView::open(linked.clone())?;
+        let by = created_by.clone();
+        self.layer(applied, by, |stage| {
+            let below = stage.reason.take();
+            let linked = stage.linked(&inputs, &created_by, copying)?;
+            stage.reason = match (stage.reason.take(), below) {
+                (Some(why), _) => Some(why),
+                (None, Some(below)) => Some(format!("{below}; its files were not copied again")),
+                (None, None) => None,
+            };
+            let view = FilesView::open(linked)?;
             let files = stage.workshop()?.files()?;
             let way = Way::of(files, &view, &copying.destination)?;
             transfer_layer(None, &view, files, &mut |_| {})?;
             way.restore(files)?;
             Ok(())
-        })?;
-        self.reason = match (why, self.reason.take()) {
-            (Some(why), _) => Some(why),
-            (None, Some(below)) => Some(format!("{below}; its files were not copied again")),
-            (None, None) => None,
-        };
-        Ok(outcome)
+        })
     }
 
     fn linked(

@@ -116,13 +116,18 @@ impl StageBuild<'_> {
         let read_only = is_on("readonly")? && !is_on("readwrite")?;
         let mut access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
         let mut variable = None;
+        let at = target.as_deref().unwrap_or_default();
+        let read_only_or_not = |access| match access {
+            Access::ReadOnly => "read-only ",
+            Access::ReadWrite => "",
+        };
         let what = match mount.kind {
             MountKind::Bind => {
                 if !is_on("readwrite")? {
                     access = Access::ReadOnly;
                 }
                 let files = files(option("source")?.as_deref().unwrap_or("/"))?;
-                inputs.add("mount", format!("bind {target:?} {access:?}"));
+                inputs.add("mount", format!("{}bind {at}", read_only_or_not(access)));
                 for (path, digest) in &files.looked.files {
                     inputs.add_file(path, digest);
                 }
@@ -138,11 +143,12 @@ impl StageBuild<'_> {
                         return Err(wrong(format!("sharing={other:?}"), expected));
                     }
                 };
-                let mut id = match option("id")? {
-                    Some(id) => id,
-                    None => target.clone().unwrap_or_default(),
-                };
-                inputs.add("mount", format!("cache {target:?} {id:?} {access:?}"));
+                inputs.add("mount", format!("{}cache {at}", read_only_or_not(access)));
+                let id = option("id")?;
+                if let Some(id) = &id {
+                    inputs.add("id of a mount", id);
+                }
+                let mut id = id.unwrap_or_else(|| at.to_owned());
                 let source = option("source")?.unwrap_or_else(|| "/".to_owned());
                 let begins_with = match from {
                     Some(_) => Some(files(&source)?),
@@ -171,7 +177,10 @@ impl StageBuild<'_> {
                         Some(size(&text).ok_or_else(|| wrong(format!("size={text:?}"), "a size"))?)
                     }
                 };
-                inputs.add("mount", format!("tmpfs {target:?} {size_bytes:?}"));
+                inputs.add("mount", format!("tmpfs {at}"));
+                if let Some(size_bytes) = size_bytes {
+                    inputs.add("size of a mount", size_bytes.to_string());
+                }
                 What::Memory { size_bytes }
             }
             MountKind::Secret => {
@@ -179,7 +188,12 @@ impl StageBuild<'_> {
                 let id = option("id")?.or_else(|| name.map(str::to_owned));
                 let id = id.ok_or_else(|| wrong("a secret without id".into(), "id or target"))?;
                 variable = option("env")?;
-                inputs.add("mount", format!("secret {id:?} {target:?} {variable:?}"));
+                inputs.add("mount", format!("secret {id}"));
+                for (name, value) in [("target", &target), ("variable", &variable)] {
+                    if let Some(value) = value {
+                        inputs.add(format!("{name} of a secret"), value);
+                    }
+                }
                 let secrets = &self.build.options.secrets;
                 let Some((_, secret)) = secrets.iter().rfind(|(there, _)| *there == id) else {
                     return match is_on("required")? {

@@ -43,7 +43,12 @@ impl StageBuild<'_> {
         let config = &self.state.configuration.config;
         inputs.add("user", &config.user);
         inputs.add("directory", &config.working_dir);
-        inputs.add("network", format!("{:?}", run.network));
+        let network = match run.network {
+            Network::Default => "default",
+            Network::Host => "host",
+            Network::None => "none",
+        };
+        inputs.add("network", network);
         let mounts = self.mounts(instruction, run, &mut inputs)?;
         let created_by = self.run_by(&called);
         let network = run.network;

@@ -119,6 +119,27 @@ fn linked_layers_are_put_on_a_changed_base_by_sharing() {
     assert!(layer.allocated_bytes < 256 << 10, "{} bytes", layer.allocated_bytes);
 }
 
+/// The layer on nothing was made anew, and told as not made before, for a step that was there.
+#[test]
+fn a_linked_layer_is_not_made_for_a_step_that_was() {
+    let bench = Bench::new();
+    bench.write("base", "1");
+    bench.write("linked", "1");
+    let text = "FROM scratch\nCOPY base /base\nCOPY --link linked /opt/\n";
+    let options = Options { tags: vec!["made:1".to_owned()], ..bench.options(text) };
+    let made = build(&bench.store, &options, &silent).unwrap();
+    for name in bench.store.names().unwrap() {
+        if name.name.starts_with("build-cache:") {
+            bench.store.remove(&name.name).unwrap();
+        }
+    }
+    bench.store.collect(&sapwood::GcOptions::default()).unwrap();
+    let layers = bench.store.layer_ids().unwrap().len();
+    let again = bench.build(text);
+    assert_eq!((ended(&again), reasons(&again)), (vec![Outcome::Cached; 2], Vec::new()));
+    assert_eq!((again.layer, bench.store.layer_ids().unwrap().len()), (made.layer, layers));
+}
+
 /// The id of an image says what is in it: where nobody can read that, there is none.
 #[test]
 fn layers_that_are_reused_are_read_for_the_id_of_their_image() {
@@ -190,6 +211,29 @@ fn it_is_told_what_differed() {
     bench.write("e", "1");
     let many = told("COPY a b c d e /x/");
     assert!(many[0].ends_with(" more") && many[0].contains("; and "), "{many:?}");
+
+    // Of several of one name those are told that differ, each once.
+    bench.write("f", "1");
+    bench.write("l", "1");
+    assert_eq!(told("COPY f l /y/").len(), 1);
+    let runs = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(bench.context().join("f"), runs).unwrap();
+    assert_eq!(told("COPY f l /y/"), ["file f changed"]);
+    let chown = ["instruction was \"COPY /y/\", is \"COPY --chown=7 /y/\""];
+    assert_eq!(told("COPY --chown=7 f l /y/"), chown);
+    let gone = ["source \"l\" is gone; kind \"file\" is gone; file l is gone"];
+    assert_eq!(told("COPY f /y/"), gone);
+    // It is held against the step that it was, and not against the last one of its kind.
+    told("COPY a b /s1/");
+    told("COPY d e /t1/");
+    assert_eq!(told("COPY a b /s2/"), ["instruction was \"COPY /s1/\", is \"COPY /s2/\""]);
+
+    let base = Options { tags: vec!["base:1".into()], ..bench.options("FROM scratch\nCOPY e /e") };
+    build(&bench.store, &base, &silent).unwrap();
+    let on_it = |text: &str| reasons(&bench.build(&format!("FROM base:1\n{text}")));
+    assert_eq!(on_it("COPY a /x/"), ["it was made before, on another base"]);
+    let nothing = ["nothing was made here before by such an instruction"];
+    assert_eq!(on_it("WORKDIR /y"), nothing);
 
     // Of what was not asked for nothing is told.
     let text = "FROM scratch\nCOPY e /other/";

@@ -8,7 +8,7 @@ use sapwood_build::{Event, Options, Outcome, Secret, build, silent};
 use sapwood_container::RunFolder;
 
 use crate::context;
-use crate::support::{Bench, can_run, outcomes};
+use crate::support::{Bench, can_run, outcomes, reasons};
 
 /// A store with the image `base:1`.
 fn bench(test: &str) -> Option<Bench> {
@@ -136,6 +136,13 @@ fn a_network_can_be_refused() {
     let report = bench.build("FROM base:1\nRUN --network=none ls /sys/class/net > /out");
     let tree = bench.tree(&report);
     assert!(tree.contains(&"0644 0:0 /out \"lo\\n\"".to_owned()), "{tree:?}");
+    // Both are told in the words of the file.
+    let told = |text: &str| reasons(&bench.build(&format!("FROM base:1\nRUN {text}")));
+    let line = "ls /sys/class/net > /out";
+    let mount = "--network=none --mount=type=cache,target=/c";
+    assert_eq!(told(&format!("{mount} {line}")), ["mount is new: \"cache /c\""]);
+    let other = ["network was \"none\", is \"host\""];
+    assert_eq!(told(&format!("--network=host {line}")), other);
 }
 
 /// What a secret says is in no file that the build leaves, and in no configuration.
