@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use sapwood::files::{Files, FilesView};
+use sapwood::files::{FileKind, Files, FilesView};
 use sapwood::{Error, ErrorKind};
 use sapwood_archive::is_archive;
 use sapwood_archive::tar::MemberKind;
 
-use super::{StageBuild, absolute};
+use super::{StageBuild, absolute, kind_at};
 use crate::cache::Inputs;
 use crate::containerfile::{CopyFiles, Instruction, Kind, Mode, Problem, Word, expand};
 use crate::copy::{Document, Looked, Owner, Permissions, Placing, Target};
@@ -113,9 +113,14 @@ impl StageBuild<'_> {
                 groups.extend(select(origin, &source, &selection)?);
             }
         }
-        if groups.len() > 1 && !destination.ends_with('/') && !files.parents {
-            // A pattern that meant several: all must have room.
-            let expected = "a directory, with a slash at its end, for more than one source";
+        if groups.len() > 1
+            && !destination.ends_with('/')
+            && !files.parents
+            && !self.is_directory_for(&groups, &destination, files.link)?
+        {
+            // A pattern that meant several: one file would take the place of the other.
+            let expected =
+                "a directory that is there, or a slash at its end, for more than one file";
             return Err(problem(&files.destination, format!("{destination:?}"), expected));
         }
         let looked = match &origin {
@@ -169,6 +174,23 @@ impl StageBuild<'_> {
             permissions,
             parents,
         })
+    }
+
+    /// Whether a destination without a slash at its end is a directory, or is made one by what comes first.
+    fn is_directory_for(
+        &self,
+        groups: &[Group],
+        destination: &str,
+        link: bool,
+    ) -> Result<bool, Stop> {
+        let first = groups.first().and_then(|group| group.items.first());
+        if first.is_some_and(|top| top.file.is_directory()) {
+            return Ok(true);
+        }
+        // What is linked stands on nothing.
+        let view = if link { None } else { self.view()? };
+        let kind = view.map(|view| kind_at(&view, destination)).transpose()?.flatten();
+        Ok(kind == Some(FileKind::Directory))
     }
 
     fn documents(

@@ -210,6 +210,25 @@ fn linked_files_follow_no_symlink_of_theirs_and_keep_what_is_below() {
     );
 }
 
+/// A file more in the context broke what was fine. With a directory that is linked nothing is there.
+#[test]
+fn a_pattern_of_several_needs_a_slash_only_where_one_would_replace_the_other() {
+    let bench = Bench::new();
+    bench.write("a", "a");
+    bench.write("b", "b");
+    bench.write("z/c", "c");
+    let all = ["0755 0:0 /n/", "0644 0:0 /n/a \"a\"", "0644 0:0 /n/b \"b\""];
+    expect(&bench, "COPY a /n/\nCOPY [ab] /n", &all);
+    let c = [&all[..], &["0644 0:0 /n/c \"c\""]].concat();
+    expect(&bench, "WORKDIR /n\nCOPY * .", &c);
+    expect(&bench, "WORKDIR /n\nCOPY * /n", &c);
+    expect(&bench, "COPY --link [z] /n\nADD [ab] /n", &c);
+    for text in ["COPY [ab] /n", "COPY a /n\nCOPY * /n", "COPY a /n/\nCOPY --link [ab] /n"] {
+        let error = bench.try_build(&format!("FROM scratch\n{text}")).expect_err(text).to_string();
+        assert!(error.contains("slash"), "{text}: {error}");
+    }
+}
+
 /// It was an error from inside.
 #[test]
 fn a_linked_file_takes_the_place_of_what_is_below() {
