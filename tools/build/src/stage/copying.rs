@@ -90,7 +90,7 @@ impl StageBuild<'_> {
             None => None,
             Some(word) => {
                 let text = self.filled(instruction, word)?;
-                let expected = "permissions, as 0755 or u=rwX,go=rX";
+                let expected = "permissions, as 0755, u=rwX,go=rX or g=u";
                 Some(
                     Permissions::parse(&text)
                         .ok_or_else(|| problem(word, format!("{text:?}"), expected))?,

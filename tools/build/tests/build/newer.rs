@@ -28,6 +28,7 @@ fn documents_become_files() {
         ],
     );
     expect(&bench, "COPY --chown=1:2 --chmod=u=x <<E /f\nE", &["0144 1:2 /f \"\""]);
+    expect(&bench, "COPY --chmod=g=u,o-r <<E /f\nE", &["0660 0:0 /f \"\""]);
 }
 
 #[test]
