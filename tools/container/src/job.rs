@@ -16,6 +16,8 @@ pub struct Job {
     pub process: Process,
     /// What is mounted in the tree besides the kernel's own filesystems.
     pub mounts: Vec<Mount>,
+    /// Directories that are made in its tree where that lacks them, by their paths from the root on.
+    pub directories: Vec<String>,
     /// What of the network it sees.
     pub network: Network,
     /// The name of its machine.
@@ -31,6 +33,7 @@ impl Default for Job {
         Job {
             process: Process::default(),
             mounts: Vec::new(),
+            directories: Vec::new(),
             network: Network::default(),
             hostname: hostname_of(""),
             root: Access::ReadWrite,

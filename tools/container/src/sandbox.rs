@@ -204,7 +204,10 @@ fn serve(
     report: Reporter,
 ) -> sapwood::Result<Mount> {
     if !runtime.makes_working_directories() {
-        make_working_directory(&files, job)?;
+        make_directory(&files, job, &working_directory(&job.process.directory)?)?;
+    }
+    for directory in &job.directories {
+        make_directory(&files, job, &working_directory(&format!("/{directory}"))?)?;
     }
     let rootfs = place.rootfs();
     let failed = |error| sapwood::Error::io("make a folder", error).in_file(&rootfs);
@@ -231,13 +234,12 @@ fn serve(
     }
 }
 
-/// Makes the working directory where the tree lacks it. What is mounted over it has its own.
-fn make_working_directory(files: &Files, job: &Job) -> sapwood::Result<()> {
-    let directory = working_directory(&job.process.directory)?;
+/// Makes a directory where the tree lacks it. What is mounted over it has its own.
+fn make_directory(files: &Files, job: &Job, directory: &str) -> sapwood::Result<()> {
     let paths = Paths::new(files);
-    let is_below = |mount: &job::Mount| Path::new(&directory).starts_with(&mount.target);
-    if !job.mounts.iter().any(is_below) && !paths.exists(&directory)? {
-        paths.create_dir_all(&directory)?;
+    let is_below = |mount: &job::Mount| Path::new(directory).starts_with(&mount.target);
+    if !job.mounts.iter().any(is_below) && !paths.exists(directory)? {
+        paths.create_dir_all(directory)?;
     }
     Ok(())
 }

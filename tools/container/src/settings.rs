@@ -114,6 +114,7 @@ impl Settings {
         Job {
             process: process.clone(),
             mounts: volumes.chain(self.memory_folders.iter().map(in_memory)).collect(),
+            directories: Vec::new(),
             root: if self.is_read_only { Access::ReadOnly } else { Access::ReadWrite },
             memory_bytes: self.memory_bytes,
             network: self.network,

@@ -49,6 +49,9 @@ impl StageBuild<'_> {
             Network::None => "none",
         };
         inputs.add("network", network);
+        for directory in config.volumes.keys() {
+            inputs.add("volume", directory);
+        }
         let mounts = self.mounts(instruction, run, &mut inputs)?;
         let created_by = self.run_by(&called);
         let network = run.network;
@@ -67,7 +70,8 @@ impl StageBuild<'_> {
                 Network::None => JobNetwork::None,
                 Network::Default | Network::Host => JobNetwork::Host,
             };
-            let mut job = Job { process, network, ..Job::default() };
+            let directories = stage.state.configuration.config.volumes.keys().cloned().collect();
+            let mut job = Job { process, network, directories, ..Job::default() };
             let place = stage.workshop()?.place()?;
             place.make()?;
             let mut mounted = Mounted::default();

@@ -87,6 +87,12 @@ pub const CASES: &[Case] = &[
     ),
     case("ports", "FROM base:1\nENV p=9\nEXPOSE 80 53/udp $p"),
     case("volumes", "FROM base:1\nVOLUME /tmp /home/app"),
+    case(
+        "volumes are there for programs",
+        "FROM base:1 AS a\nUSER app\nVOLUME /v /etc/a/b /lib/c\nRUN ls -d /v /etc/a/b > /tmp/out\n\
+         VOLUME /later\nFROM a\nVOLUME /w\nRUN ls -d /later /w > /tmp/out",
+    ),
+    case("volumes without programs", "FROM scratch\nVOLUME [\"/v\", \"/w x\"]\nCOPY a.txt /"),
     case("users", "FROM base:1\nENV u=app\nUSER $u:staff"),
     case("commands for shells", "FROM base:1\nENTRYPOINT echo a\nCMD echo b"),
     case("commands as they are", "FROM base:1\nCMD [\"a\", \"b c\"]\nENTRYPOINT [\"/e\"]"),

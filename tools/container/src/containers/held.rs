@@ -69,6 +69,7 @@ pub fn create(store: &Store, new: &NewContainer<'_>) -> sapwood::Result<HeldCont
         image_layer: new.snapshot.layer_id().to_string(),
         settings: new.settings.clone(),
         process,
+        volumes: config.and_then(|config| config.volumes().clone()).unwrap_or_default(),
         stop_signal: config.and_then(|config| config.stop_signal().clone()),
         created: now(),
         started: None,
@@ -128,7 +129,8 @@ impl HeldContainer {
             record.runtime_id = Some(id.clone());
             record.write(lock.folder())?;
             let files = Files::open(volume, FilesOptions::default())?;
-            let job = record.settings.job(&record.process, name.as_str());
+            let mut job = record.settings.job(&record.process, name.as_str());
+            job.directories.clone_from(&record.volumes);
             let durability = match record.settings.is_temporary {
                 true => Durability::OnUnmount,
                 false => Durability::OnSync,

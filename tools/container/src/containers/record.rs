@@ -29,6 +29,9 @@ pub struct Record {
     pub settings: Settings,
     /// What runs in it.
     pub process: Process,
+    /// The directories that the image says others write to: they are made where its tree lacks them.
+    #[serde(default)]
+    pub volumes: Vec<String>,
     /// The signal that asks it to end, where the image names one.
     pub stop_signal: Option<String>,
     /// When it was made, in nanoseconds since 1970 UTC, as all times here.

@@ -318,3 +318,25 @@ fn a_hostile_process_reaches_nothing_outside() {
     }
     assert_eq!(fs::read_to_string(&canary).unwrap(), "untouched");
 }
+
+/// What an image says others write to was missing where its layers had nothing there.
+#[test]
+fn directories_that_are_asked_for_are_there() {
+    if !can_run("directories_that_are_asked_for_are_there") {
+        return;
+    }
+    let stand = Stand::new();
+    let memory = Content::Memory { size_bytes: None, permissions: 0o755 };
+    let mount = Mount { target: "/t".into(), content: memory, access: Access::ReadWrite };
+    let job = Job {
+        process: shell("echo > /v/x && stat -c '%a %u' /data/b /t/c; test -d /t/c || echo none"),
+        directories: ["/v", "data/./b/", "/etc", "/t/c"].map(str::to_owned).to_vec(),
+        mounts: vec![mount],
+        ..Job::default()
+    };
+    let ran = stand.run("volumes", &job).unwrap();
+    assert!(ran.output.contains("755 0\n") && ran.output.ends_with("none\n"), "{}", ran.output);
+    let mut changes = ran.changes();
+    changes.sort_by(|a, b| a[2..].cmp(&b[2..]));
+    assert_eq!(changes, ["M ", "A data", "A data/b", "A v", "A v/x"]);
+}
