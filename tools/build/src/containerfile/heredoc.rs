@@ -57,6 +57,11 @@ pub fn of_text(text: &str, start: usize) -> Vec<(Word, Heredoc)> {
     begun.collect()
 }
 
+/// Whether a text is one word, as one that only begins a document is.
+pub fn is_alone(text: &str) -> bool {
+    words::quoted(text, 0, '\\').is_ok_and(|words| words.len() == 1)
+}
+
 /// Reads the documents behind an instruction.
 ///
 /// Errors: one that nothing ends.

@@ -21,7 +21,7 @@ pub use self::directives::Directives;
 pub use self::duration::parse as parse_duration;
 pub use self::error::{ParseError, Problem};
 pub use self::expand::{Mode, Variables, expand, expand_words};
-pub use self::heredoc::Heredoc;
+pub use self::heredoc::{Heredoc, is_alone};
 pub use self::instruction::{
     Argument, CommandLine, CopyFiles, From, Healthcheck, Instruction, Kind, Mount, MountKind,
     Network, Run,

@@ -12,7 +12,7 @@ use sapwood_container::{
 use super::StageBuild;
 use super::mounts::Mounted;
 use crate::cache::Inputs;
-use crate::containerfile::{CommandLine, Instruction, Network, Run};
+use crate::containerfile::{CommandLine, Instruction, Network, Run, is_alone};
 use crate::error::{Cause, Stop};
 use crate::event::{Event, Outcome, Stream};
 
@@ -105,8 +105,7 @@ impl StageBuild<'_> {
             |command: &CommandLine| Called { arguments: self.command(command), script: None };
         let CommandLine::Shell(text) = &run.command else { return plain(&run.command) };
         let Some(first) = instruction.heredocs.first() else { return plain(&run.command) };
-        let is_alone =
-            instruction.heredocs.len() == 1 && !text.trim().contains(char::is_whitespace);
+        let is_alone = instruction.heredocs.len() == 1 && is_alone(text);
         if !is_alone {
             let mut whole = text.clone();
             for heredoc in &instruction.heredocs {

@@ -53,11 +53,12 @@ fn documents_are_scripts() {
     let Some(bench) = bench("documents_are_scripts") else { return };
     let report = bench.build(
         "FROM base:1\nRUN <<E\necho one > /o/a || mkdir /o\necho two > /o/b\nE\n\
-         RUN <<E\n#!/bin/cat\nE\nRUN cat <<A - <<B > /o/c\nfirst\nA\nsecond $HOME\nB",
+         RUN <<E\n#!/bin/cat\nE\nRUN cat <<A - <<B > /o/c\nfirst\nA\nsecond $HOME\nB\n\
+         RUN <<\"E F\"\necho three >> /o/b\nE F",
     );
     assert_eq!(
         below(&bench, &report, "/o/"),
-        ["0755 0:0 /o/", "0644 0:0 /o/b \"two\\n\"", "0644 0:0 /o/c \"second /root\\n\""]
+        ["0755 0:0 /o/", "0644 0:0 /o/b \"two\\nthree\\n\"", "0644 0:0 /o/c \"second /root\\n\""]
     );
 }
 
