@@ -28,7 +28,7 @@ pub type Variables<'a> = dyn Fn(&str) -> Option<String> + 'a;
 ///
 /// `$name`, `${name}`; `${name:-word}`, `:+` and `:?`, and the same without the colon, where an
 /// empty value counts as one; `#`, `##`, `%` and `%%` with a pattern; `${name/pattern/word}` and
-/// `//`. A variable without a value is empty. In patterns `*` and `?` are wild.
+/// `//`, whose word keeps its escapes. A variable without a value is empty. In patterns `*` and `?` are wild.
 ///
 /// Errors: their `at` is the byte in `word`.
 pub fn expand(
@@ -264,7 +264,7 @@ impl<'a> Reader<'a> {
                 }
                 let pattern = self.until(Some('/'), Escapes::Keep)?.text;
                 let pattern = self.pattern(modifier_at, &pattern)?;
-                let word = self.until(Some('}'), Escapes::Remove)?.text;
+                let word = self.until(Some('}'), Escapes::Keep)?.text;
                 let value = pattern.replaced(&value.unwrap_or_default(), &word, all);
                 match value.len() > EXPANDED_BYTES_MAX {
                     false => Ok(value),
@@ -357,6 +357,7 @@ mod tests {
             ("${a/o/0}|${a//o/0}|${a/ *t/}", "0ne two|0ne tw0|onewo"),
             (r"${path/\/usr/}", "/local/lib/x.tar.gz"),
             (r"${path//\//-}", "-usr-local-lib-x.tar.gz"),
+            (r"${path//\//\/}", r"\/usr\/local\/lib\/x.tar.gz"),
             ("${a/x/y}", "one two"),
         ];
         for (word, expected) in cases {
