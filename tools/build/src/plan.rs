@@ -7,8 +7,8 @@ use sapwood_oci::Platform;
 
 use crate::base::Image;
 use crate::containerfile::{
-    Containerfile, Instruction, Kind, Mode, ParseError, Position, Problem, Text, Word, expand,
-    parse_one,
+    Containerfile, Instruction, Kind, Mode, Mount, ParseError, Position, Problem, Text, Word,
+    expand, parse_one,
 };
 use crate::error::{Error, Result};
 use crate::options::{Options, SOURCE_DATE_EPOCH};
@@ -197,11 +197,7 @@ fn need(store: &Store, plan: &mut Plan, options: &Options, target: usize) -> Res
 fn froms(instruction: &Instruction) -> Vec<&str> {
     match &instruction.kind {
         Kind::Copy(files) => files.from.iter().map(|word| word.text.as_str()).collect(),
-        Kind::Run(run) => {
-            let options = run.mounts.iter().flat_map(|mount| &mount.options);
-            let froms = options.filter(|(name, _)| *name == "from");
-            froms.filter_map(|(_, word)| word.as_ref().map(|word| word.text.as_str())).collect()
-        }
+        Kind::Run(run) => run.mounts.iter().filter_map(Mount::from).collect(),
         _ => Vec::new(),
     }
 }

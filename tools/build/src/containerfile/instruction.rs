@@ -166,12 +166,12 @@ pub enum Network {
 /// What a program sees besides the tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// What kind.
-    pub kind: MountKind,
-    /// Its options, under one name each: `target`, not `dst`.
-    pub options: Vec<(&'static str, Option<Word>)>,
-    /// Where it begins in the instruction's text.
-    pub at: usize,
+    /// The word that says what kind; none for a bind.
+    pub kind: Option<Word>,
+    /// Its options, as they are written.
+    pub fields: Vec<(Word, Option<Word>)>,
+    /// All of it.
+    pub text: Word,
 }
 
 /// What kind of a thing is mounted.

@@ -26,62 +26,91 @@ const TMPFS: &[&[&str]] = &[TARGET, &["size"]];
 const SECRET: &[&[&str]] =
     &[TARGET, &["id", "source", "src"], &["required"], &["mode"], &["uid"], &["gid"], &["env"]];
 
-/// Reads the value of the option.
+/// Reads the value of the option. Where variables say what kind of a mount it is, its options are checked
+/// once that is known.
 pub fn read(value: &Word) -> Result<Mount, Problem> {
-    let fields = fields(value)?;
-    let kind_of = fields.iter().find(|(name, _)| name.text == "type");
-    let kind = match kind_of.and_then(|(_, value)| value.as_ref()) {
-        None => MountKind::Bind,
-        Some(word) => match word.text.as_str() {
-            "bind" => MountKind::Bind,
-            "cache" => MountKind::Cache,
-            "tmpfs" => MountKind::Tmpfs,
-            "secret" => MountKind::Secret,
-            other => {
-                let expected = "bind, cache, tmpfs or secret";
-                return Err(Problem::new(word.at, "type of a mount", shown(other), expected));
+    let mut mount = Mount { kind: None, fields: Vec::new(), text: value.clone() };
+    for (name, field) in fields(value)? {
+        match field {
+            Some(word) if name.text == "type" => {
+                mount.kind.get_or_insert(word);
             }
-        },
-    };
-    let known = match kind {
-        MountKind::Bind => BIND,
-        MountKind::Cache => CACHE,
-        MountKind::Tmpfs => TMPFS,
-        MountKind::Secret => SECRET,
-    };
-    let mut options: Vec<(&'static str, Option<Word>)> = Vec::new();
-    for (name, value) in fields {
-        if name.text == "type" {
-            continue;
+            _ if name.text == "type" => {}
+            field => mount.fields.push((name, field)),
         }
-        let Some(names) = known.iter().find(|names| names.contains(&name.text.as_str())) else {
-            let expected = known.iter().map(|names| names[0]).collect::<Vec<_>>().join(", ");
-            let found = shown(&name.text);
-            return Err(Problem::new(name.at, "option of a mount", found, expected));
+    }
+    match &mount.kind {
+        Some(kind) if kind.text.contains('$') => {}
+        kind => {
+            mount.options(mount.kind_of(kind.as_ref().map(|kind| kind.text.as_str()))?)?;
+        }
+    }
+    Ok(mount)
+}
+
+impl Mount {
+    /// What kind a word means; a bind where there is none.
+    pub fn kind_of(&self, text: Option<&str>) -> Result<MountKind, Problem> {
+        match text {
+            None | Some("bind") => Ok(MountKind::Bind),
+            Some("cache") => Ok(MountKind::Cache),
+            Some("tmpfs") => Ok(MountKind::Tmpfs),
+            Some("secret") => Ok(MountKind::Secret),
+            Some(other) => {
+                let at = self.kind.as_ref().map_or(self.text.at, |word| word.at);
+                let expected = "bind, cache, tmpfs or secret";
+                Err(Problem::new(at, "type of a mount", shown(other), expected))
+            }
+        }
+    }
+
+    /// The options of a mount of this kind, under one name each: `target`, not `dst`.
+    pub fn options(&self, kind: MountKind) -> Result<Vec<(&'static str, Option<Word>)>, Problem> {
+        let known = match kind {
+            MountKind::Bind => BIND,
+            MountKind::Cache => CACHE,
+            MountKind::Tmpfs => TMPFS,
+            MountKind::Secret => SECRET,
         };
-        let option = names[0];
-        let is_switch = matches!(option, "readonly" | "readwrite" | "required");
-        if value.is_none() && !is_switch {
-            let found = shown(&name.text);
-            return Err(Problem::new(name.at, "option of a mount", found, "NAME=VALUE"));
+        let mut options: Vec<(&'static str, Option<Word>)> = Vec::new();
+        for (name, value) in &self.fields {
+            let Some(names) = known.iter().find(|names| names.contains(&name.text.as_str())) else {
+                let expected = known.iter().map(|names| names[0]).collect::<Vec<_>>().join(", ");
+                let found = shown(&name.text);
+                return Err(Problem::new(name.at, "option of a mount", found, expected));
+            };
+            let option = names[0];
+            let is_switch = matches!(option, "readonly" | "readwrite" | "required");
+            if value.is_none() && !is_switch {
+                let found = shown(&name.text);
+                return Err(Problem::new(name.at, "option of a mount", found, "NAME=VALUE"));
+            }
+            if option == "from"
+                && let Some(from) = value.as_ref().filter(|from| from.text.contains('$'))
+            {
+                let expected =
+                    "a name without variables; FROM takes some, and gives a stage a name";
+                return Err(Problem::new(from.at, "from of a mount", shown(&from.text), expected));
+            }
+            if options.iter().any(|(there, _)| *there == option) {
+                let field = format!("option {option} of a mount");
+                return Err(Problem::new(name.at, field, "it a second time", "it once"));
+            }
+            options.push((option, value.clone()));
         }
-        if option == "from"
-            && let Some(from) = value.as_ref().filter(|from| from.text.contains('$'))
-        {
-            let expected = "a name without variables; FROM takes some, and gives a stage a name";
-            return Err(Problem::new(from.at, "from of a mount", shown(&from.text), expected));
+        let has_target = options.iter().any(|(option, _)| *option == "target");
+        if !has_target && kind != MountKind::Secret {
+            let Word { text, at } = &self.text;
+            return Err(Problem::new(*at, "mount", shown(text), "a target"));
         }
-        if options.iter().any(|(there, _)| *there == option) {
-            let field = format!("option {option} of a mount");
-            return Err(Problem::new(name.at, field, "it a second time", "it once"));
-        }
-        options.push((option, value));
+        Ok(options)
     }
-    let has_target = options.iter().any(|(option, _)| *option == "target");
-    if !has_target && kind != MountKind::Secret {
-        return Err(Problem::new(value.at, "mount", shown(&value.text), "a target"));
+
+    /// The name behind `from`.
+    pub fn from(&self) -> Option<&str> {
+        let found = self.fields.iter().find(|(name, _)| name.text == "from");
+        found.and_then(|(_, word)| word.as_ref()).map(|word| word.text.as_str())
     }
-    Ok(Mount { kind, options, at: value.at })
 }
 
 /// The parts between commas; one in double quotes may hold commas, and `""` for a quote.
@@ -147,15 +176,17 @@ mod tests {
     #[test]
     fn options_go_by_their_first_names() {
         let read = mount("type=cache,dst=/c,\"id=a,b\"\"\",ro").unwrap();
-        assert_eq!(read.kind, MountKind::Cache);
-        let options: Vec<_> = read
-            .options
+        let options = read.options(MountKind::Cache).unwrap();
+        let options: Vec<_> = options
             .iter()
             .map(|(name, value)| (*name, value.as_ref().map(|value| value.text.as_str())))
             .collect();
         let expected = [("target", Some("/c")), ("id", Some("a,b\"")), ("readonly", None)];
         assert_eq!(options, expected);
-        assert_eq!(mount("target=/x").unwrap().kind, MountKind::Bind);
+        // Whether they are its options is known when the kind is.
+        let read = mount("target=/x,size=1,from=a,type=$t").unwrap();
+        assert_eq!((read.from(), read.options(MountKind::Bind).unwrap_err().at), (Some("a"), 20));
+        assert_eq!(read.kind_of(Some("ssh")).unwrap_err().at, 39);
     }
 
     #[test]

@@ -78,16 +78,20 @@ impl StageBuild<'_> {
         mount: &Mount,
         inputs: &mut Inputs,
     ) -> Result<Option<Wanted>, Stop> {
+        let in_text = |problem: Problem| Stop::from(problem.in_text(&instruction.text));
+        let word = mount.kind.as_ref().map(|word| self.expanded(instruction, word)).transpose()?;
+        let kind = mount.kind_of(word.as_deref()).map_err(in_text)?;
+        let options = mount.options(kind).map_err(in_text)?;
         let option = |name: &str| -> Result<Option<String>, Stop> {
-            let found = mount.options.iter().find(|(there, _)| *there == name);
+            let found = options.iter().find(|(there, _)| *there == name);
             let word = found.and_then(|(_, word)| word.as_ref());
             word.map(|word| self.expanded(instruction, word)).transpose()
         };
         let wrong = |found: String, expected: &str| -> Stop {
-            Problem::new(mount.at, "mount", found, expected).in_text(&instruction.text).into()
+            in_text(Problem::new(mount.text.at, "mount", found, expected))
         };
         let is_on = |name: &str| -> Result<bool, Stop> {
-            let is_there = mount.options.iter().any(|(there, _)| *there == name);
+            let is_there = options.iter().any(|(there, _)| *there == name);
             match option(name)?.as_deref() {
                 None => Ok(is_there),
                 Some("true" | "1") => Ok(true),
@@ -104,8 +108,7 @@ impl StageBuild<'_> {
         let directory = &self.state.configuration.config.working_dir;
         let target = option("target")?.map(|target| absolute(directory, &target));
         let owner = (number("uid", 10)?, number("gid", 10)?);
-        let from = mount.options.iter().find(|(name, _)| *name == "from");
-        let from = from.and_then(|(_, word)| word.as_ref()).map(|word| word.text.as_str());
+        let from = mount.from();
         let files = |source: &str| -> Result<Files, Stop> {
             let origin = self.origin(from)?;
             let group = select(&origin, source, &Selection::default())?.into_iter().next();
@@ -113,19 +116,26 @@ impl StageBuild<'_> {
             let looked = digest(&origin, std::slice::from_ref(&group))?;
             Ok(Files { origin, group, looked })
         };
-        let read_only = is_on("readonly")? && !is_on("readwrite")?;
-        let mut access = if read_only { Access::ReadOnly } else { Access::ReadWrite };
+        // What is said last counts, of both words.
+        let mut access = match kind {
+            MountKind::Bind => Access::ReadOnly,
+            _ => Access::ReadWrite,
+        };
+        for (option, _) in &options {
+            access = match (*option, is_on("readonly")?, is_on("readwrite")?) {
+                ("readonly", true, _) | ("readwrite", _, false) => Access::ReadOnly,
+                ("readonly", false, _) | ("readwrite", _, true) => Access::ReadWrite,
+                _ => access,
+            };
+        }
         let mut variable = None;
         let at = target.as_deref().unwrap_or_default();
         let read_only_or_not = |access| match access {
             Access::ReadOnly => "read-only ",
             Access::ReadWrite => "",
         };
-        let what = match mount.kind {
+        let what = match kind {
             MountKind::Bind => {
-                if !is_on("readwrite")? {
-                    access = Access::ReadOnly;
-                }
                 let files = files(option("source")?.as_deref().unwrap_or("/"))?;
                 inputs.add("mount", format!("{}bind {at}", read_only_or_not(access)));
                 for (path, digest) in &files.looked.files {

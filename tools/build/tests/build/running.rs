@@ -289,6 +289,48 @@ fn memory_and_what_is_bound_are_as_large_and_as_writable_as_is_said() {
     assert_eq!(below(&bench, &report, "/rw/"), [] as [&str; 0]);
 }
 
+#[test]
+fn a_mount_is_of_the_kind_and_as_writable_as_variables_say() {
+    let test = "a_mount_is_of_the_kind_and_as_writable_as_variables_say";
+    let Some(bench) = bench(test) else { return };
+    bench.write("d/file", "context");
+    let look = |options: &str| {
+        let text = format!(
+            "FROM base:1 AS s\nRUN mkdir /s\nFROM base:1\nARG t=cache no=false bind=bind\n\
+             RUN --mount=target=/x,{options} echo > /x/new && echo yes > /out || echo no > /out"
+        );
+        let report = bench.try_build(&text).unwrap_or_else(|error| panic!("{options}: {error}"));
+        let tree = bench.tree(&report);
+        let out = tree.iter().find_map(|line| line.split(" /out ").nth(1).map(str::to_owned));
+        out.unwrap_or_else(|| panic!("{tree:?}")) == "\"yes\\n\""
+    };
+    for writable in [
+        "type=$t",
+        "type=${t},ro=$no",
+        "source=d,rw",
+        "source=d,readonly=false",
+        "type=$bind,from=s,source=/s,rw",
+        "source=d,ro,rw",
+    ] {
+        assert!(look(writable), "{writable}");
+    }
+    for read_only in
+        ["type=$t,ro", "source=d", "source=d,rw=$no", "source=d,rw,ro", "type=$bind,source=d"]
+    {
+        assert!(!look(read_only), "{read_only}");
+    }
+    for (options, told) in
+        [("type=$none", "bind, cache"), ("type=$t,size=1", "size"), ("type=$v", "a target")]
+    {
+        let text = format!("FROM base:1\nARG v=tmpfs t=bind\nRUN --mount={options} true");
+        let error = bench.try_build(&text).expect_err(options).to_string();
+        assert!(
+            error.contains(told) && error.starts_with("Containerfile:3:"),
+            "{options}: {error}"
+        );
+    }
+}
+
 /// The last one that gave a variable a value counts, whether `ENV` or `ARG`: as BuildKit has it.
 #[test]
 fn an_argument_behind_a_variable_counts_for_programs_and_not_for_the_image() {
