@@ -7,9 +7,10 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 
+use rustix::process::Signal;
 use sapwood::store::ResolvedKind;
 use sapwood::{Error as EngineError, ErrorKind, LayerId, Replace, Snapshot, Store};
-use sapwood_container::Runtime;
+use sapwood_container::{Runtime, Signaller};
 use sapwood_oci::{Sha256, complete, note_diff_ids, publish};
 
 use crate::cache::Cache;
@@ -66,6 +67,7 @@ pub fn build(store: &Store, options: &Options, listener: &Listener<'_>) -> Resul
         cache,
         done: Mutex::default(),
         changed: Condvar::new(),
+        running: Mutex::default(),
         abandoned: AtomicBool::new(false),
         context: OnceLock::new(),
         runtime: OnceLock::new(),
@@ -109,6 +111,8 @@ pub struct Build<'a> {
     pub cache: Cache,
     done: Mutex<HashMap<usize, Arc<Done>>>,
     changed: Condvar,
+    /// The programs that run now, by their stages.
+    running: Mutex<HashMap<usize, Signaller>>,
     abandoned: AtomicBool,
     context: OnceLock<Origin>,
     runtime: OnceLock<Runtime>,
@@ -124,7 +128,7 @@ impl Build<'_> {
             if first.is_none() {
                 *first = error;
             }
-            self.abandoned.store(true, Ordering::Release);
+            self.abandon();
         };
         let (made, to_digest) = channel();
         thread::scope(|scope| {
@@ -213,6 +217,33 @@ impl Build<'_> {
     /// A stage that was built before the one that asks.
     pub fn done(&self, number: usize) -> Arc<Done> {
         Arc::clone(lock(&self.done).get(&number).expect("a stage is built after those it needs"))
+    }
+
+    /// The rest is in vain: no step begins any more, and no program runs on.
+    fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        let running: Vec<Signaller> = lock(&self.running).values().cloned().collect();
+        for program in running {
+            // One that could not be told ends by itself.
+            let _ = program.send(Signal::KILL);
+        }
+    }
+
+    /// Waits for the program of a stage, which ends early where another stage fails.
+    pub fn while_running<T>(
+        &self,
+        stage: usize,
+        program: Signaller,
+        wait: impl FnOnce() -> T,
+    ) -> T {
+        lock(&self.running).insert(stage, program.clone());
+        // Whoever failed before did not see it.
+        if self.is_abandoned() {
+            let _ = program.send(Signal::KILL);
+        }
+        let waited = wait();
+        lock(&self.running).remove(&stage);
+        waited
     }
 
     /// Whether a stage failed, so that the rest is in vain.

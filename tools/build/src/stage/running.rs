@@ -6,8 +6,9 @@ use std::thread;
 
 use sapwood::Error;
 use sapwood_container::{
-    Access, Content, Job, Mount, Network as JobNetwork, Place, Process, Streams,
+    Access, Content, Job, Mount, Network as JobNetwork, Place, Process, Sandbox, Streams,
 };
+use sapwood_fuse::LastCommit;
 
 use super::StageBuild;
 use super::mounts::Mounted;
@@ -162,7 +163,8 @@ impl StageBuild<'_> {
             stdout: into_output.into(),
             stderr: into_errors.into(),
         };
-        let (step, listener) = (&self.step.clone(), self.build.listener);
+        let (build, number) = (self.build, self.number);
+        let (step, listener) = (&self.step.clone(), build.listener);
         let workshop = self.workshop()?;
         let code = thread::scope(|scope| {
             let tell = |reader, stream| {
@@ -172,14 +174,18 @@ impl StageBuild<'_> {
             scope.spawn(move || tell(errors, Stream::Error));
             let mut code = 0;
             workshop.lend(|files| -> Result<_, Stop> {
-                let (ended, files) = sapwood_container::run(&runtime, files, place, job, streams)?;
-                code = ended;
+                let mut sandbox = Sandbox::start(&runtime, files, place, job, streams)?;
+                let signaller = sandbox.signaller();
+                let ended = build.while_running(number, signaller, || sandbox.wait());
+                let files = sandbox.end(LastCommit::Leave)?;
+                code = ended?;
                 Ok(files)
             })?;
             Ok::<_, Stop>(code)
         })?;
         match code {
             0 => Ok(()),
+            _ if self.build.is_abandoned() => Err(Stop::Abandoned),
             code => Err(Stop::Cause(Cause::Exit(code))),
         }
     }

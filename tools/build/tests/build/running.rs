@@ -122,6 +122,26 @@ fn a_program_that_fails_ends_the_build() {
     assert_eq!(garbage.freed_bytes(), 0, "{garbage:?}");
 }
 
+/// It was told when that of another stage had ended.
+#[test]
+fn a_program_that_fails_ends_those_of_other_stages() {
+    let Some(bench) = bench("a_program_that_fails_ends_those_of_other_stages") else { return };
+    let text = "FROM base:1 AS long\nRUN echo begun; busybox sleep 600; echo ended\n\
+        FROM base:1 AS other\nRUN exit 3\n\
+        FROM base:1\nCOPY --from=long /out /\nCOPY --from=other /out /\n";
+    let told = Mutex::new(String::new());
+    let listener = |event: Event<'_>| {
+        if let Event::Wrote(_, _, bytes) = event {
+            told.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        }
+    };
+    let error = build(&bench.store, &bench.options(text), &listener).unwrap_err().to_string();
+    assert!(error.starts_with("Containerfile:4:1: RUN exit 3"), "{error}");
+    assert!(!told.into_inner().unwrap().contains("ended"));
+    let names = bench.store.names().unwrap();
+    assert!(names.iter().all(|name| !name.name.starts_with("building:")), "{names:?}");
+}
+
 /// It went with what builds left that were killed.
 #[test]
 fn a_volume_that_somebody_named_as_builds_do_stays() {
