@@ -1,5 +1,6 @@
 //! Which stages are built, and what each needs of the others.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use sapwood::Store;
@@ -142,6 +143,16 @@ fn find_stage(stages: &[PlannedStage], end: usize, name: &str) -> Option<usize> 
     let lower = name.to_ascii_lowercase();
     let named = stages[..end].iter().rposition(|stage| stage.name == lower);
     named.or_else(|| name.parse().ok().filter(|number| *number < end))
+}
+
+/// What a stage that is not built before this one is to it, where `from` names one.
+pub fn too_late(plan: &Plan, stage: usize, name: &str) -> Option<&'static str> {
+    let named = find_stage(&plan.stages, plan.stages.len(), name)?;
+    match named.cmp(&stage) {
+        Ordering::Less => None,
+        Ordering::Equal => Some("the stage itself"),
+        Ordering::Greater => Some("a stage that comes later"),
+    }
 }
 
 /// What `from` means in a stage.

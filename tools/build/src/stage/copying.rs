@@ -16,7 +16,7 @@ use crate::error::Stop;
 use crate::event::Outcome;
 use crate::origin::{Group, Origin, Selection, TreeOrigin, select};
 use crate::patterns::Ignore;
-use crate::plan::{FromName, from_name};
+use crate::plan::{FromName, from_name, too_late};
 
 /// How an archive is found out: its first bytes say what it is.
 const LOOK_BYTES: usize = 1 << 20;
@@ -234,7 +234,16 @@ impl StageBuild<'_> {
                 }
             }
             FromName::Image(reference) => {
-                let image = crate::base::Image::open(build.store, &reference)?;
+                let late = || too_late(&build.plan, self.number, &reference);
+                let image = crate::base::Image::open(build.store, &reference);
+                let image = image.map_err(|error| match (error.kind(), late()) {
+                    (ErrorKind::NotFound, Some(late)) => {
+                        let expected = "an earlier stage, a context, or an image of the store";
+                        let error = Error::new(ErrorKind::NotFound, "find files");
+                        error.about("from", format!("{reference}, {late}"), expected)
+                    }
+                    _ => error,
+                })?;
                 let top = image.top.ok_or_else(|| {
                     let error = Error::new(ErrorKind::NotFound, "copy files");
                     error.about(

@@ -1,7 +1,7 @@
 //! `COPY --link`: files in a layer of their own, on nothing, which is put on whatever is below.
 
 use sapwood::files::{FileKind, Files, FilesView, Inode, Paths, ReadFiles, SetAttributes, SetMode};
-use sapwood::{ErrorKind, Result, Snapshot};
+use sapwood::{Error, ErrorKind, Result, Snapshot};
 use sapwood_archive::tar::Attribute;
 use sapwood_archive::transfer_layer;
 
@@ -58,8 +58,7 @@ impl StageBuild<'_> {
         if let Some(found) = found? {
             return Ok(found);
         }
-        // The names of a base cannot be asked for.
-        let owner = copying.owner.as_deref().map(|owner| Owner::find(None, owner)).transpose()?;
+        let owner = copying.owner.as_deref().map(owner_on_nothing).transpose()?;
         let mut workshop = Workshop::on(self.build.store, None)?;
         let made = copying.put(workshop.files()?, owner).and_then(|()| {
             inputs.attach_to(workshop.files()?)?;
@@ -68,6 +67,18 @@ impl StageBuild<'_> {
         workshop.finish()?;
         made
     }
+}
+
+/// Whom `USER[:GROUP]` means where no tree has names for anybody.
+fn owner_on_nothing(text: &str) -> Result<Owner> {
+    Owner::find(None, text).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            let expected = "numbers: what is linked is made on nothing, which has names for nobody";
+            let error = Error::new(ErrorKind::NotFound, "copy files");
+            error.about("owner", format!("{text:?}"), expected)
+        }
+        _ => error,
+    })
 }
 
 /// The directories on the way to where files are put: they stay as they were below.

@@ -24,6 +24,13 @@ fn errors_say_where_and_what() {
         ("FROM scratch\nADD https://example.org/x /x", "Containerfile:2:5", "network"),
         ("FROM scratch\nCOPY --from=nobody a /x", "Containerfile:2:1", "nobody"),
         ("FROM scratch\nCOPY --chown=nobody a /x", "Containerfile:2:1", "nobody"),
+        ("FROM scratch\nCOPY --link --chown=app a /x", "Containerfile:2:1", "numbers"),
+        ("FROM scratch AS a\nCOPY --from=a a /x", "Containerfile:2:1", "the stage itself"),
+        (
+            "FROM scratch\nCOPY --from=B a /x\nFROM scratch AS b\nCOPY --from=0 a a",
+            "Containerfile:2:1",
+            "a stage that comes later",
+        ),
         ("FROM scratch\nCOPY --chmod=u~x a /x", "Containerfile:2:14", "0755"),
         ("FROM scratch\nCOPY a /x/\nCOPY b /x/a/y", "Containerfile:3:1", "a directory"),
         ("FROM scratch\nCOPY d /x/\nCOPY a /x/c/", "Containerfile:3:1", "a directory"),
