@@ -218,7 +218,11 @@ impl Medium for FileMedium {
     }
 
     fn map(&self, offset: u64, length: u64) -> io::Result<Option<Map>> {
-        Map::of_file(&self.file, offset, length).map(Some)
+        match Map::of_file(&self.file, offset, length) {
+            // The process has no addresses left, or as many maps as it may have.
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Ok(None),
+            mapped => mapped.map(Some),
+        }
     }
 
     fn lock(&self, mode: LockMode, wait: LockWait) -> io::Result<bool> {
@@ -290,5 +294,17 @@ mod tests {
         drop(held);
         assert!(next.lock(LockMode::Exclusive, LockWait::Try).unwrap());
         assert!(next.lock_byte(7, LockWait::Try).unwrap());
+    }
+    /// A process may have as many maps as it was given, and a volume that met that bound while it froze
+    /// dropped what was written.
+    #[test]
+    fn where_the_process_can_have_no_map_there_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, [7; 4096]).unwrap();
+        let file = FileMedium::new(File::open(&path).unwrap());
+        assert!(file.map(0, 4096).unwrap().is_some());
+        // More than there are addresses.
+        assert!(file.map(0, 1 << 60).unwrap().is_none());
     }
 }

@@ -121,7 +121,7 @@ pub trait Medium: Send + Sync + fmt::Debug {
 
     /// Maps `length` bytes from `offset` (a multiple of 4 KiB) for reading. The range may reach past the
     /// end; such bytes must not be touched before the file holds them. `None`
-    /// where the medium has no maps: callers then read.
+    /// where the medium has no maps, or the process can have none: callers then read.
     fn map(&self, offset: u64, length: u64) -> io::Result<Option<Map>>;
 
     /// Takes the advisory lock of the file (`flock`), replacing one held through this handle.

@@ -86,8 +86,12 @@ impl Volume {
             let span = state.find(address)?;
             matches!(span.target, Some(Target::Hole) | None)
                 && span.end >= end
-                && (state.buffer.is_empty()
-                    || (address.0..end.0).all(|at| state.buffer.get(BlockAddress(at)).is_none()))
+                && match count > state.buffer.len() as u64 {
+                    // Somebody may ask for more than there is.
+                    true => state.buffer.addresses(address, end).is_empty(),
+                    false => (address.0..end.0)
+                        .all(|at| state.buffer.get(BlockAddress(at)).is_none()),
+                }
         };
         let view = Arc::clone(&state.view);
         drop(state);

@@ -125,7 +125,7 @@ impl Volume {
             slot_repaired: !slots_agree,
             fresh_top: false,
         };
-        let length = end_on_a_block(&top, length)?;
+        let length = top.end_on_a_block()?;
         let allocator = allocator_of(&top, &header, &replayed, length)?;
         let recovered = recovered_of(size, &header, replayed, allocator, report);
         Ok(Volume::assemble(home, options, Start { top, view, header, recovered }))
@@ -165,20 +165,6 @@ fn recovered_of(
         checksums: replayed.checksums,
         piece_generation: replayed.piece_generation,
     }
-}
-
-/// A write that tore while it extended the file may have left part of a block at its end: makes
-/// it whole, so that the length is again a number of blocks. Gives the length.
-fn end_on_a_block(top: &Top, length: u64) -> Result<u64> {
-    let whole = top.block_size.blocks_for(length) << top.block_size.log2();
-    if whole != length {
-        top.medium.set_length(whole).map_err(|error| {
-            Error::io("make the last block of a layer whole", error)
-                .in_file(&top.path)
-                .at_offset(length)
-        })?;
-    }
-    Ok(whole)
 }
 
 /// The free space: as a clean close saved it, or unknown until it is counted.

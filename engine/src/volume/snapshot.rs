@@ -133,12 +133,14 @@ impl Volume {
             [] => None,
             body => Some(self.write_blob(top, PageKind::Annotations, body, fresh)?),
         };
-        self.punch_tail(top)?;
+        // The allocator may know of less: a host that had no room for all it was asked for may have made the
+        // file longer all the same.
+        header.file_bytes = top.end_on_a_block()?.max(self.file_bytes());
+        self.punch_tail(top, header.file_bytes)?;
         header.free_space = None;
         header.journal = crate::format::Journal::default();
         header.state = LayerState::Frozen;
         header.volume_bytes = cut.volume_bytes;
-        header.file_bytes = self.file_bytes();
         header.piece_generation = self.piece_generation.load(Ordering::SeqCst);
         header.generation += 1;
         header.freeze_generation = header.generation;
@@ -225,18 +227,15 @@ impl Volume {
         self.home.snapshot(view)
     }
 
-    /// Gives back what the file holds past its last block in use. The length stays: no file that
+    /// Gives back what the file holds past its last block in use, up to `end`. The length stays: no file that
     /// may be mapped ever shrinks.
-    fn punch_tail(&self, top: &Top) -> Result<()> {
-        let (first, blocks) = {
-            let state = self.state.read();
-            (state.allocator.free_tail(), state.allocator.blocks())
-        };
-        if first == blocks {
+    fn punch_tail(&self, top: &Top, end: u64) -> Result<()> {
+        let first = FileBlock(self.state.read().allocator.free_tail());
+        let offset = first.byte_offset(self.block_size);
+        if offset == end {
             return Ok(());
         }
-        let offset = FileBlock(first).byte_offset(self.block_size);
-        let length = (blocks - first) << self.block_size.log2();
+        let length = end - offset;
         match top.medium.punch(offset, length) {
             Err(error) if error.kind() != std::io::ErrorKind::Unsupported => {
                 Err(Error::io("punch the free end of a layer", error)

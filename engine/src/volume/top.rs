@@ -52,6 +52,19 @@ impl Top {
             .map_err(|error| Error::io(operation, error).in_file(&self.path).at_offset(offset))
     }
 
+    /// Makes the last block of the file whole, of which a write or an extension that came to nothing may have
+    /// left a part, so that the length is a number of blocks. Gives the length.
+    pub fn end_on_a_block(&self) -> Result<u64> {
+        let failed = |operation| move |error| Error::io(operation, error).in_file(&self.path);
+        let length = self.medium.facts().map_err(failed("look at a layer"))?.length;
+        let whole = self.block_size.blocks_for(length) << self.block_size.log2();
+        if whole != length {
+            let made = self.medium.set_length(whole);
+            made.map_err(failed("make the last block of a layer whole"))?;
+        }
+        Ok(whole)
+    }
+
     /// Makes the file durable. Called once for each barrier and never again after it failed.
     pub fn sync(&self, operation: &str) -> Result<()> {
         self.medium.sync().map_err(|error| Error::io(operation, error).in_file(&self.path))

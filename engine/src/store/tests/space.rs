@@ -4,6 +4,7 @@ use super::*;
 use crate::ErrorKind;
 use crate::medium::OpenMode;
 use crate::store::{GcOptions, Removal, Replace, paths};
+use crate::testing::CapacityHost;
 use crate::units::LayerId;
 use crate::volume::CloneSource;
 
@@ -354,4 +355,38 @@ fn indexes_of_layers_that_are_gone_and_files_written_aside_are_litter() {
     }
     assert_eq!(store.collect(&REAL).unwrap().other_files, 2);
     assert!(host.list(paths::INDEX.as_ref()).unwrap().is_empty());
+}
+
+/// A host that has no room for all it was asked for may have made the file longer all the same, and a frozen
+/// one is as long as its header says.
+#[test]
+fn a_volume_that_met_a_full_host_is_frozen_as_long_as_its_file_is() {
+    for opened_between in [false, true] {
+        let capacity = CapacityHost::new(Arc::new(MemoryHost::new()), 1 << 30);
+        let host: Arc<dyn Host> = capacity.clone();
+        let store = store_on(&host);
+        let mut volume = store.create_volume("web", 16 << 20).unwrap();
+        fill(&volume, 0, 100, 1);
+        volume.flush().unwrap();
+        capacity.set_capacity(capacity.used() + (64 << 10));
+        let path = paths::layer(volume.layer_id());
+        let length = host.facts(&path).unwrap().length;
+        fill(&volume, 1000, 1000, 2);
+        assert_eq!(volume.flush().unwrap_err().kind(), ErrorKind::NoSpace);
+        let longer = host.facts(&path).unwrap().length;
+        assert!(longer > length && longer % BLOCK as u64 != 0, "{length}, {longer}");
+        volume.discard(1000 * BLOCK as u64, 1000 * BLOCK as u64).unwrap();
+        capacity.set_capacity(1 << 30);
+        volume.flush().unwrap();
+        if opened_between {
+            volume.close().unwrap();
+            volume = store.open_volume("web").unwrap();
+        }
+        let snapshot = freeze(&volume);
+        assert_eq!((byte_of(&snapshot, 99), byte_of(&snapshot, 1000)), (1, 0));
+        assert!(host.facts(&path).unwrap().length >= longer, "no file that may be mapped shrinks");
+        volume.close().unwrap();
+        expect_no_damage(&host);
+        assert_eq!(byte_in(&reopened(&host).open_volume("web").unwrap(), 99), 1);
+    }
 }
