@@ -81,6 +81,6 @@ pub use import::{
 };
 pub use listing::attributes_at;
 pub use options::{ArchiveEnd, ExportOptions, ExtendedAttributes, Holes, ImportOptions};
-pub use options::{Ownership, SpecialFiles};
+pub use options::{Ownership, Replacement, SpecialFiles};
 pub use report::{Progress, Report};
 pub use residue::export_residue;

@@ -47,6 +47,16 @@ pub enum ExtendedAttributes {
     Skip,
 }
 
+/// What may take the place of a file that is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Replacement {
+    /// A file of any kind.
+    #[default]
+    Anything,
+    /// What is a directory if that is one, and only then: no more goes than what is named.
+    SameKind,
+}
+
 /// How an archive ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ArchiveEnd {
@@ -80,6 +90,8 @@ pub struct ImportOptions {
     pub extended_attributes: ExtendedAttributes,
     /// How a tar stream ends.
     pub end: ArchiveEnd,
+    /// What may take the place of what is there.
+    pub replacement: Replacement,
 }
 
 /// What an export writes.

@@ -12,7 +12,7 @@ use super::removal;
 use super::resolve::{self, OnTheWay, unnamed_directory};
 use crate::device;
 use crate::listing::{Name, names_behind};
-use crate::options::{ExtendedAttributes, ImportOptions, SpecialFiles};
+use crate::options::{ExtendedAttributes, ImportOptions, Replacement, SpecialFiles};
 use crate::report::{Meter, Report};
 use crate::residue::Recorder;
 use crate::tar::{Attribute, Member, MemberKind};
@@ -231,6 +231,7 @@ impl<'a> Target<'a> {
                 if self.files.attributes(there)?.kind == FileKind::Directory {
                     there
                 } else {
+                    self.expect_replaceable(name, there, true)?;
                     self.remove(directory, name, there)?;
                     let made = self.files.create(directory, name, &new)?.inode;
                     self.made_directory(made);
@@ -290,6 +291,7 @@ impl<'a> Target<'a> {
         let made = match make() {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let there = files.lookup(directory, name)?;
+                self.expect_replaceable(name, there, false)?;
                 self.remove(directory, name, there)?;
                 make()?
             }
@@ -334,6 +336,7 @@ impl<'a> Target<'a> {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 let there = self.files.lookup(directory, name)?;
                 if there != inode {
+                    self.expect_replaceable(name, there, false)?;
                     self.remove(directory, name, there)?;
                     self.files.link(inode, directory, name)?;
                 }
@@ -432,6 +435,19 @@ impl<'a> Target<'a> {
             }
         }
         Ok(())
+    }
+
+    fn expect_replaceable(&self, name: &[u8], there: Inode, by_directory: bool) -> Result<()> {
+        let is_directory = self.files.attributes(there)?.kind == FileKind::Directory;
+        if self.options.replacement == Replacement::Anything || is_directory == by_directory {
+            return Ok(());
+        }
+        let (kind, found, expected) = match is_directory {
+            true => (ErrorKind::IsADirectory, "a directory", "none, for what is none"),
+            false => (ErrorKind::NotADirectory, "no directory", "one, for a directory"),
+        };
+        let found = format!("\"{}\", {found}", name.escape_ascii());
+        Err(Error::new(kind, "replace a file").about("name", found, expected))
     }
 
     fn remove(&mut self, directory: Inode, name: &[u8], inode: Inode) -> Result<()> {

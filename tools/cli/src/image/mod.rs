@@ -9,4 +9,4 @@ mod target;
 pub use self::device::DeviceTarget;
 pub use self::pump::{Filler, pump};
 pub use self::source::{RawSource, StreamSource};
-pub use self::target::{FileTarget, StreamTarget, Target, aside_failed};
+pub use self::target::{FileTarget, StreamTarget, Target, aside_failed, replaceable};

@@ -38,13 +38,7 @@ impl FileTarget {
     /// Begins the image of `path`, replacing a regular file there only where asked to.
     /// The umask takes away from `permissions`, as from those of any file that a user makes.
     pub fn create(path: &Path, replace: bool, permissions: u32) -> Result<FileTarget> {
-        let replaced = match path.symlink_metadata() {
-            Ok(facts) if !facts.is_file() => return Err(not_regular(path, facts.file_type())),
-            Ok(_) if !replace => return Err(CliError::FileExists(path.to_owned())),
-            Ok(facts) => Some(facts),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(CliError::file("look for", path)(error)),
-        };
+        let replaced = replaceable(path, replace)?;
         let folder = match path.parent() {
             Some(folder) if folder != Path::new("") => folder.to_owned(),
             _ => PathBuf::from("."),
@@ -62,6 +56,17 @@ impl FileTarget {
             kept.map_err(CliError::file("keep the owner and permissions of", path))?;
         }
         Ok(FileTarget { aside, unfinished, path: path.to_owned(), folder, replace })
+    }
+}
+
+/// The regular file that is to be replaced where there is one; anything else there is an error.
+pub fn replaceable(path: &Path, replace: bool) -> Result<Option<Metadata>> {
+    match path.symlink_metadata() {
+        Ok(facts) if !facts.is_file() => Err(not_regular(path, facts.file_type())),
+        Ok(_) if !replace => Err(CliError::FileExists(path.to_owned())),
+        Ok(facts) => Ok(Some(facts)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CliError::file("look for", path)(error)),
     }
 }
 

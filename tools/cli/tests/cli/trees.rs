@@ -409,3 +409,55 @@ fn nothing_leads_out_of_a_tree() {
     assert_eq!(place.ok(&["cat", "box:/inside"]), b"x");
     assert_eq!(std::fs::read(place.path("secret")).unwrap(), b"host");
 }
+
+/// A copy of a file took away the directory that had its name, with all in it.
+#[test]
+fn no_copy_puts_a_file_in_place_of_a_directory_or_the_other_way_round() {
+    let place = Place::with_store();
+    for folder in ["target/conf/deep", "file", "below/above", "directory/lnk"] {
+        std::fs::create_dir_all(place.path(folder)).unwrap();
+    }
+    std::fs::write(place.path("target/conf/deep/keep"), "keep").unwrap();
+    std::os::unix::fs::symlink("conf", place.path("target/lnk")).unwrap();
+    std::fs::write(place.path("file/conf"), "new").unwrap();
+    std::os::unix::fs::symlink("/elsewhere", place.path("below/above/conf")).unwrap();
+    place.ok(&["import", "target", "target:1"]);
+    place.ok(&["import", "file", "file:1"]);
+    place.ok(&["fork", "target:1", "v"]);
+    place.ok(&["mkdir", "v:/above"]);
+    place.ok(&["cp", "-r", "v:/conf", "v:/above"]);
+    let before = place.ok(&["ls", "-R", "v:/"]);
+    for words in [
+        ["file/conf", "v:/"],
+        ["file:1:/conf", "v:/"],
+        ["file:1:/conf", "v:/above"],
+        ["below/above", "v:/"],
+        ["directory/lnk", "v:/"],
+    ] {
+        for option in ["-r", "-a"] {
+            let said = place.run(&[&["cp", option], &words[..]].concat());
+            assert_ne!(said.code, 0, "{words:?}");
+            assert!(said.stderr.contains("directory"), "{words:?}: {}", said.stderr);
+        }
+    }
+    assert_eq!(place.ok(&["ls", "-R", "v:/"]), before);
+
+    // What leads to what is there, and would lead to itself.
+    place.feed(&["cp", "-", "v:/data"], b"data");
+    place.ok(&["ln", "-s", "data", "v:/name"]);
+    let said = place.run(&["cp", "-r", "v:/name", "v:/data"]);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert_eq!(place.ok(&["cat", "v:/data"]), b"data");
+    place.ok(&["cp", "-r", "v:/name", "v:/other"]);
+
+    // Nor is what is on the host and no file.
+    std::os::unix::fs::symlink("nowhere", place.path("link")).unwrap();
+    std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap();
+    for target in ["link", "pipe"] {
+        for option in ["-r", "-a"] {
+            let said = place.run(&["cp", option, "v:/data", target]);
+            assert_eq!(said.code, 2, "{target}: {}", said.stderr);
+        }
+        assert!(!place.path(target).symlink_metadata().unwrap().is_file());
+    }
+}

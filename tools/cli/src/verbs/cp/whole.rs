@@ -10,12 +10,13 @@ use sapwood::ErrorKind;
 use sapwood::files::{FileKind, Files, FilesView, Inode, Paths};
 use sapwood::store::Store;
 use sapwood_archive::{
-    TreeSource, copy_file, copy_tree, export_file, import_directory, import_file,
+    ImportOptions, Replacement, TreeSource, copy_file, copy_tree, export_file, import_directory,
+    import_file,
 };
 
 use crate::args::TreeOptions;
 use crate::error::{CliError, Result};
-use crate::image::aside_failed;
+use crate::image::{aside_failed, replaceable};
 use crate::tree::{TreePath, Word, copy_out, is_live, make_durable, open_view};
 use crate::unfinished::Unfinished;
 
@@ -32,6 +33,7 @@ pub struct TreeWhole {
     view: FilesView,
     inode: Inode,
     is_directory: bool,
+    path: PathBuf,
     /// The volume whose last commit it is in, where it is in no snapshot.
     volume: Option<String>,
 }
@@ -50,15 +52,16 @@ impl Whole {
         })
     }
 
-    /// Copies it into a tree as `place`: into a directory that may be there, or in place of a file;
-    /// how many bytes.
+    /// Copies it into a tree as `place`: into a directory that may be there, or in place of a file, but never
+    /// the one for the other; how many bytes.
     pub fn put_into_tree(
         &self,
         files: &Files,
         place: &TreePath,
         options: TreeOptions,
     ) -> Result<u64> {
-        let options = options.import_options();
+        let replacement = Replacement::SameKind;
+        let options = ImportOptions { replacement, ..options.import_options() };
         let is_directory = match self {
             Whole::Host(_, is_directory) => *is_directory,
             Whole::Tree(whole) => whole.is_directory,
@@ -76,6 +79,7 @@ impl Whole {
         } else {
             let (above, name) = split(place)?;
             let into = place.named(paths.resolve(above))?;
+            self.expect_another(files, place)?;
             let done = match self {
                 Whole::Host(path, _) => import_file(files, into, name, path, &options),
                 Whole::Tree(whole) => {
@@ -86,6 +90,22 @@ impl Whole {
             place.named(done)?
         };
         Ok(report.bytes)
+    }
+
+    /// That it is no symlink to what it would replace: both would be gone.
+    fn expect_another(&self, files: &Files, place: &TreePath) -> Result<()> {
+        let Whole::Tree(whole) = self else { return Ok(()) };
+        if whole.volume.as_deref() != Some(&place.reference) {
+            return Ok(());
+        }
+        let paths = Paths::new(files);
+        match (paths.metadata(&whole.path), paths.symlink_metadata(&place.path)) {
+            (Ok(source), Ok(there)) if source.inode == there.inode => {
+                Err(CliError::usage(format!("{place} is what would be copied there")))
+            }
+            // A link to nothing, or nothing to replace.
+            _ => Ok(()),
+        }
     }
 }
 
@@ -102,7 +122,13 @@ impl TreeWhole {
         let attributes = place.named(attributes)?;
         let volume = is_live(store, &place.reference)?.then(|| place.reference.clone());
         let is_directory = attributes.kind == FileKind::Directory;
-        Ok(TreeWhole { view, inode: attributes.inode, is_directory, volume })
+        Ok(TreeWhole {
+            view,
+            inode: attributes.inode,
+            is_directory,
+            path: place.path.clone(),
+            volume,
+        })
     }
 
     fn source(&self, target: &TreePath) -> TreeSource {
@@ -124,6 +150,7 @@ impl TreeWhole {
             Some(above) if above != Path::new("") => above,
             _ => Path::new("."),
         };
+        replaceable(path, true)?;
         // Made aside, so that it appears whole or not at all.
         let make = || {
             let mut builder = tempfile::Builder::new();
