@@ -62,7 +62,6 @@ impl Server {
             self.room.may_have_grown();
         }
         if let Some(permissions) = permissions
-            && self.options.access_control_lists
             && attributes.kind != FileKind::Symlink
         {
             self.follow_mode(number, permissions)?;
@@ -86,7 +85,8 @@ impl Server {
         Ok((is_given || is_cut) && self.kind(number)? != FileKind::Directory)
     }
 
-    /// The access list after a `chmod`, where there is one.
+    /// The access list after a `chmod`, where there is one, whether it counts in this mount or not: it does in the
+    /// next, and in what is made of the tree.
     fn follow_mode(&self, number: sapwood::files::Inode, permissions: u16) -> Answer<()> {
         let files = self.tree.writer()?;
         let value = match self.tree.reader().extended_attribute(number, acl::ACCESS) {

@@ -340,6 +340,10 @@ impl Filesystem for Server {
 
     fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let _message = self.awake.message();
+        // Where access lists count, the kernel asks for that of what somebody else opens.
+        if self.barrier.attributes(number).is_some() {
+            return reply.error(Errno::ENODATA);
+        }
         reply_extended(reply, size, self.extended_attribute(number, name.as_bytes()));
     }
 

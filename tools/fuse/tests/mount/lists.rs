@@ -34,11 +34,20 @@ fn lists_are_enforced_inherited_and_follow_the_mode() {
     assert!(below.contains("user:1234:rwx"), "{below}");
     shell(at, "setfacl -b secret; getfacl -cn secret | grep -v 1234; umask 022; touch plain");
     assert_eq!(fs::metadata(served.path("plain")).unwrap().mode() & 0o777, 0o644);
+    shell(at, "echo x > taken-back; chmod 600 taken-back; setfacl -m u:1234:rw taken-back");
+    shell(at, &format!("{as_user} cat taken-back"));
     served.unmount();
 
-    // Without being told to, a mount neither keeps nor shows lists.
+    // Without being told to, a mount neither keeps nor shows lists. But what is taken back there is taken
+    // back where lists count, too.
     let served = place.serve(&[]);
-    shell(&served.directory, "! setfacl -m u:1:r plain 2> /dev/null");
+    shell(&served.directory, "! setfacl -m u:1:r plain 2> /dev/null; chmod 600 taken-back");
+    served.unmount();
+    let served = place.serve(&["lists", "everybody"]);
+    let at = &served.directory;
+    shell(at, &format!("! {as_user} cat taken-back 2> /dev/null"));
+    let list = shell(at, "getfacl -cn taken-back");
+    assert!(list.contains("user:1234:rw-") && list.contains("mask::---"), "{list}");
     served.unmount();
     place.check();
 }
