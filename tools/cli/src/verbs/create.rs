@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use sapwood::files::{Files, FilesOptions};
+use rustix::process::{getegid, geteuid};
+use sapwood::files::{Files, FilesOptions, Inode, SetAttributes};
 use sapwood::store::Store;
 use serde::Serialize;
 
@@ -53,6 +54,12 @@ fn create_disk(store: &Store, name: &str, size_bytes: u64) -> Result<String> {
 
 fn create_tree(store: &Store, name: &str) -> Result<String> {
     let files = Files::open(store.create_tree(name)?, FilesOptions::default())?;
+    // Mounted, it is to be of use to who made it.
+    if !geteuid().is_root() {
+        let (owner, group) = (Some(geteuid().as_raw()), Some(getegid().as_raw()));
+        let own = SetAttributes { owner, group, ..SetAttributes::default() };
+        files.set_attributes(Inode::ROOT, &own)?;
+    }
     files.flush()?;
     let layer = files.volume().layer_id().to_string();
     files.close()?;
