@@ -2,7 +2,7 @@
 
 use sapwood::files::FilesView;
 use sapwood::{Error, ErrorKind, Result, Snapshot, Store};
-use sapwood_oci::{IMAGE_LABEL, read_configuration};
+use sapwood_oci::{IMAGE_LABEL, by_id, read_configuration};
 
 use crate::configuration::{Configuration, History};
 use crate::time::rfc3339;
@@ -23,6 +23,7 @@ impl Image {
     /// Errors: [`NotFound`](ErrorKind::NotFound); [`InvalidInput`](ErrorKind::InvalidInput) for a
     /// volume's current state, which goes on changing.
     pub fn open(store: &Store, reference: &str) -> Result<Image> {
+        let reference = &by_id(store, reference)?;
         // Not where it is there and a layer below it is lost, which is another matter.
         store.resolve(reference).map_err(|error| match error.kind() {
             ErrorKind::NotFound => missing(reference),

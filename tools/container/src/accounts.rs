@@ -30,6 +30,15 @@ pub struct Account {
     pub home: String,
 }
 
+impl Account {
+    /// All groups of its processes, its own among them: else one that takes on another group would be out of
+    /// its own, and past the permissions that keep that out.
+    pub fn all_groups(&self) -> Vec<u32> {
+        let further = self.groups.iter().copied().filter(|&group| group != self.group);
+        std::iter::once(self.group).chain(further).collect()
+    }
+}
+
 /// The accounts of a tree.
 #[derive(Debug, Default)]
 pub struct Accounts {
@@ -191,6 +200,7 @@ mod tests {
         };
         assert_eq!(found(""), is(0, 0, &[], "/root"));
         assert_eq!(found("www"), is(33, 33, &[50, 51], "/var/www"));
+        assert_eq!(accounts().find("www").unwrap().all_groups(), [33, 50, 51]);
         assert_eq!(found("33"), is(33, 33, &[50, 51], "/var/www"));
         assert_eq!(found("www:web"), is(33, 50, &[], "/var/www"));
         assert_eq!(found("www:7"), is(33, 7, &[], "/var/www"));

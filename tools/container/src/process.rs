@@ -39,7 +39,7 @@ impl Process {
         let mut user = oci::User::default();
         user.set_uid(account.user)
             .set_gid(account.group)
-            .set_additional_gids((!account.groups.is_empty()).then(|| account.groups.clone()));
+            .set_additional_gids(Some(account.all_groups()));
         let mut process = oci::Process::default();
         process
             .set_terminal(Some(self.terminal))

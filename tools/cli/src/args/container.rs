@@ -30,13 +30,13 @@ impl From<NetworkWord> for Network {
 }
 
 #[derive(Args, Debug)]
+#[command(override_usage = "sapwood run [OPTIONS] <IMAGE> [COMMAND]...")]
 pub struct RunArgs {
-    /// The image: a tag or another snapshot of a tree
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
-    /// The command and its arguments [default: the image's]
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
+    /// The image, a tag or another snapshot of a tree; then the command and its arguments [default: the
+    /// image's], whatever they look like
+    // One list: the first word ends the options of this command, as the rest are the program's.
+    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
+    words: Vec<String>,
     /// The container's name, which nobody has [default: one is made up]
     #[arg(long)]
     pub name: Option<String>,
@@ -93,6 +93,18 @@ pub struct RunArgs {
     pub runtime: Option<String>,
 }
 
+impl RunArgs {
+    /// A tag or another snapshot of a tree.
+    pub fn image(&self) -> &str {
+        &self.words[0]
+    }
+
+    /// The command and its arguments; none for the image's.
+    pub fn command(&self) -> &[String] {
+        &self.words[1..]
+    }
+}
+
 #[derive(Args, Debug)]
 pub struct StartArgs {
     /// The container
@@ -109,12 +121,11 @@ pub struct StartArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(override_usage = "sapwood exec [OPTIONS] <NAME> <COMMAND>...")]
 pub struct ExecArgs {
-    /// The container
-    pub name: String,
-    /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    pub command: Vec<String>,
+    /// The container, and the command with its arguments, whatever they look like
+    #[arg(required = true, num_args = 2.., trailing_var_arg = true, value_names = ["NAME", "COMMAND"])]
+    words: Vec<String>,
     /// Give the process a terminal
     #[arg(short, long, visible_alias = "tty")]
     pub terminal: bool,
@@ -130,6 +141,18 @@ pub struct ExecArgs {
     /// Who it runs as, by name or number in the tree [default: the container's]
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
+}
+
+impl ExecArgs {
+    /// The container.
+    pub fn name(&self) -> &str {
+        &self.words[0]
+    }
+
+    /// The command and its arguments.
+    pub fn command(&self) -> &[String] {
+        &self.words[1..]
+    }
 }
 
 #[derive(Args, Debug)]

@@ -5,12 +5,13 @@ use std::path::Path;
 
 use sapwood::files::{Attributes, Files, FilesOptions, FilesView, Paths, ReadFiles};
 use sapwood::store::Store;
+use sapwood_oci::by_id;
 
 use crate::error::Result;
 
 /// The tree of a snapshot, or of the last commit of a volume.
 pub fn open_view(store: &Store, reference: &str) -> Result<FilesView> {
-    Ok(FilesView::open(store.snapshot_of(reference)?)?)
+    Ok(FilesView::open(store.snapshot_of(&by_id(store, reference)?)?)?)
 }
 
 /// Whether a reference means a volume: [`open_view`] shows its last commit then, and no snapshot.

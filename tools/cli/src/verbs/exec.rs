@@ -17,7 +17,7 @@ fn run_in(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
     expect_terminal(args.terminal)?;
     let store = context.open_store()?;
     let settings = ExecSettings {
-        arguments: args.command.clone(),
+        arguments: args.command().to_vec(),
         environment: environment(&args.environment, |name| std::env::var_os(name))
             .map_err(CliError::usage)?,
         directory: args.workdir.clone(),
@@ -26,9 +26,9 @@ fn run_in(args: &ExecArgs, context: &Context<'_>) -> Result<Verdict> {
     };
     let signals = CaughtSignals::catch()?;
     let streams = streams(args.interactive, args.terminal)?;
-    let process = exec(&store, &args.name, &settings, streams)?;
+    let process = exec(&store, args.name(), &settings, streams)?;
     signals.hand_to(process.signaller(), || false)?;
     let exit_code = process.wait()?;
-    context.print_beside_data(&Ended { name: &args.name, exit_code })?;
+    context.print_beside_data(&Ended { name: args.name(), exit_code })?;
     Ok(Verdict::Process(exit_code))
 }

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use sapwood::NameKind;
-use sapwood_oci::{Image, history};
+use sapwood::{ErrorKind, NameKind};
+use sapwood_container::container;
+use sapwood_oci::{Image, by_id, history};
 use serde::Serialize;
 
 use crate::args::InspectArgs;
@@ -93,7 +94,8 @@ impl Report for Inspected<'_> {
 pub fn run(args: &InspectArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let image = Image::open(&store, &args.image)?;
-    let resolved = store.resolve(&args.image)?;
+    let reference = by_id(&store, &args.image)?;
+    let resolved = store.resolve(&reference)?;
     let names = store.names_left()?.names;
     let layer = image.snapshot().layer_id();
     let is_container = |name: &&str| {
@@ -117,11 +119,17 @@ pub fn run(args: &InspectArgs, context: &Context<'_>) -> Result<Verdict> {
         });
     }
     let tags = names.iter().filter(|entry| entry.kind == NameKind::Tag && entry.top == layer);
+    let volume = resolved.name.as_deref().filter(is_container);
+    let made_of = match volume.map(|name| container(&store, name)) {
+        // A volume that nothing ran over.
+        Some(Err(error)) if error.kind() == ErrorKind::NotFound => None,
+        made => made.transpose()?.map(|container| container.record.image),
+    };
     context.print(&Inspected {
-        image: &args.image,
+        image: made_of.as_deref().unwrap_or(&args.image),
         id: image.configuration().digest().to_string(),
         tags: tags.map(|entry| entry.name.clone()).collect(),
-        container: resolved.name.as_deref().filter(is_container),
+        container: volume,
         layer: layer.to_string(),
         configuration: image.configuration().to_value(),
         content_bytes: layers.iter().map(|row| row.bytes).sum(),

@@ -71,7 +71,8 @@ pub fn run(args: &RebaseArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let image = Image::open(&store, &args.image)?;
     let onto = Image::open(&store, &args.onto)?;
-    let (tag, replace) = super::squash::target(&args.image, args.tag.as_deref(), args.force);
+    let (tag, replace) =
+        super::squash::target(&store, &args.image, args.tag.as_deref(), args.force)?;
     let options = RebaseOptions { from: args.from.as_deref(), force: args.force, replace };
     let done = rebase(&store, &image, &onto, tag, &options)?;
     let conflicts = done.conflicts.iter().map(|conflict| Row {

@@ -10,6 +10,7 @@ use sapwood::store::{GivenUp, Name, RemoveReport, Store};
 use sapwood::{ErrorKind, LayerId, ResolvedKind};
 use sapwood_container::{Status, container, give_up_commit};
 use sapwood_fuse::remove_stale_socket;
+use sapwood_oci::by_id;
 use serde::Serialize;
 
 use super::stop::kill;
@@ -119,7 +120,7 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     }
     // A word that is mistyped stops the whole line before anything is gone.
     keep_those_there(&mut names, args.force, context, |name| {
-        store.resolve(name)?;
+        store.resolve(&by_id(&store, name)?)?;
         Ok(())
     })?;
     keep_those_there(&mut places, args.force, context, |place| {
@@ -213,7 +214,7 @@ impl AsRef<str> for Meant {
 fn meant(store: &Store, words: Vec<String>) -> Result<Vec<Meant>> {
     let (mut meant, mut seen) = (Vec::new(), HashSet::new());
     for word in words {
-        let resolved = store.resolve(&word)?;
+        let resolved = store.resolve(&by_id(store, &word)?)?;
         let is_name = resolved.name.is_some() && resolved.index == 0;
         let is_tag = is_name && resolved.kind == ResolvedKind::Tag;
         let is_volume = is_name && !is_tag;

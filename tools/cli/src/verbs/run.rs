@@ -33,12 +33,12 @@ fn make(args: &RunArgs, context: &Context<'_>) -> Result<HeldContainer> {
     expect_root()?;
     expect_terminal(args.terminal)?;
     let store = context.open_store()?;
-    let view = open_view(&store, &args.image)?;
+    let view = open_view(&store, args.image())?;
     let configuration = read_configuration(&view)?;
     let settings = settings(args)?;
     let new = NewContainer {
         name: args.name.as_deref(),
-        image: &args.image,
+        image: args.image(),
         snapshot: view.snapshot(),
         configuration: configuration.as_ref().map(Configuration::get),
         settings: &settings,
@@ -59,7 +59,7 @@ fn settings(args: &RunArgs) -> Result<Settings> {
             "" => Vec::new(),
             word => vec![word.to_owned()],
         }),
-        command: args.command.clone(),
+        command: args.command().to_vec(),
         environment: environment(&variables, |name| std::env::var_os(name))
             .map_err(CliError::usage)?,
         directory: args.workdir.clone(),

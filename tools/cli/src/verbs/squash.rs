@@ -2,13 +2,13 @@
 
 use std::io::{self, Write};
 
-use sapwood::Replace;
-use sapwood_oci::{Image, squash};
+use sapwood::{Replace, Store};
+use sapwood_oci::{Image, by_id, squash};
 use serde::Serialize;
 
 use crate::args::SquashArgs;
 use crate::context::Context;
-use crate::error::{Result, Verdict};
+use crate::error::{CliError, Result, Verdict};
 use crate::output::size::counted;
 use crate::output::{Report, Text};
 use crate::reports::short_digest;
@@ -45,7 +45,7 @@ pub fn run(args: &SquashArgs, context: &Context<'_>) -> Result<Verdict> {
             Err(error) => return Err(error.into()),
         },
     };
-    let (tag, replace) = target(&args.image, args.tag.as_deref(), args.force);
+    let (tag, replace) = target(&store, &args.image, args.tag.as_deref(), args.force)?;
     let done = squash(&store, &image, from, tag, replace)?;
     context.print(&Squashed {
         image: &args.image,
@@ -57,10 +57,18 @@ pub fn run(args: &SquashArgs, context: &Context<'_>) -> Result<Verdict> {
 }
 
 /// The tag of what comes of an image, which is its own where none was given.
-pub fn target<'a>(image: &'a str, tag: Option<&'a str>, force: bool) -> (&'a str, Replace) {
+pub fn target<'a>(
+    store: &Store,
+    image: &'a str,
+    tag: Option<&'a str>,
+    force: bool,
+) -> Result<(&'a str, Replace)> {
     match tag {
-        Some(tag) if !force => (tag, Replace::Refuse),
-        Some(tag) => (tag, Replace::Move),
-        None => (image, Replace::Move),
+        Some(tag) if !force => Ok((tag, Replace::Refuse)),
+        Some(tag) => Ok((tag, Replace::Move)),
+        None if by_id(store, image)? != image => {
+            Err(CliError::usage(format!("{image} is an id: --tag gives what comes of it a name")))
+        }
+        None => Ok((image, Replace::Move)),
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use sapwood::store::Replace;
+use sapwood_oci::by_id;
 use serde::Serialize;
 
 use crate::args::TagArgs;
@@ -28,7 +29,7 @@ impl Report for Tagged<'_> {
 pub fn run(args: &TagArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
     let replace = if args.force { Replace::Move } else { Replace::Refuse };
-    store.tag(&args.reference, &args.tag, replace)?;
+    store.tag(&by_id(&store, &args.reference)?, &args.tag, replace)?;
     let layer = store.resolve(&args.tag)?.layer.to_string();
     context.print(&Tagged { reference: &args.reference, tag: &args.tag, layer })
 }

@@ -3,6 +3,7 @@
 mod cache_keys;
 mod configuration;
 mod diff_ids;
+mod ids;
 mod known;
 mod layers;
 mod open;
@@ -10,6 +11,7 @@ mod open;
 pub use cache_keys::{CACHE_KEYS_FIELD, keep_cache_keys};
 pub use configuration::{CONFIGURATION_BYTES_MAX, Configuration, read_configuration};
 pub use diff_ids::DiffIds;
+pub use ids::by_id;
 pub use known::KnownLayers;
 pub use layers::{ImageLayer, filesystem_layers, placed_layers};
 pub(crate) use open::list_what_is_left;

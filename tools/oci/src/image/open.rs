@@ -9,7 +9,7 @@ use sapwood::{
 };
 
 use super::layers::{ImageLayer, filesystem_layers};
-use super::{Configuration, IMAGE_LABEL, MANIFEST_ANNOTATIONS, read_configuration};
+use super::{Configuration, IMAGE_LABEL, MANIFEST_ANNOTATIONS, by_id, read_configuration};
 use crate::Sha256;
 use crate::usage::Damaged;
 
@@ -22,14 +22,14 @@ pub struct Image {
 }
 
 impl Image {
-    /// The image that `reference` means: a tag, or any snapshot or volume whose tree was forked from
-    /// an image.
+    /// The image that `reference` means: a tag, an image's [id](by_id), or any snapshot or volume whose tree
+    /// was forked from an image.
     ///
     /// Errors: [`NotFound`](sapwood::ErrorKind::NotFound);
     /// [`InvalidInput`](sapwood::ErrorKind::InvalidInput) for a disk, and for a tree that is no
     /// image.
     pub fn open(store: &Store, reference: &str) -> Result<Image> {
-        let view = FilesView::open(store.snapshot_of(reference)?)?;
+        let view = FilesView::open(store.snapshot_of(&by_id(store, reference)?)?)?;
         match read_configuration(&view)? {
             Some(configuration) => {
                 Ok(Image { view, configuration, reference: reference.to_owned() })

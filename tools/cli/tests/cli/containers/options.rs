@@ -40,6 +40,47 @@ fn a_tree_that_is_read_only_has_mounts_that_are_not() {
     assert_eq!(left_of(&place), [] as [String; 0]);
 }
 
+/// Where an image has an entrypoint, arguments begin with what looks like options of `run`: one of them
+/// mounted a directory of the host, and the program saw none of it.
+#[test]
+fn what_stands_behind_an_image_or_a_container_is_for_the_program() {
+    let test = "what_stands_behind_an_image_or_a_container_is_for_the_program";
+    let Some(place) = place(test) else { return };
+    let words = ["-v", "/etc:/x", "-d", "--name", "other", "--", "--json", "-t"];
+    let run = [&["run", "--name", "web", "--entrypoint", "echo", "base:1"], &words[..]].concat();
+    assert_eq!(text(place.ok(&run)), format!("{}\n", words.join(" ")));
+    assert_eq!(status(&place, "other"), "none");
+    place.ok(&["rm", "web"]);
+    place.ok(&["run", "-d", "--name", "web", "base:1", "sleep", "1000"]);
+    let exec = [&["exec", "web", "echo"], &words[..]].concat();
+    assert_eq!(text(place.ok(&exec)), format!("{}\n", words.join(" ")));
+    // The words of this command end with the container.
+    expect(&place.run(&["exec", "web", "-t", "echo"]), 127, "-t");
+    place.ok(&["rm", "-f", "web"]);
+}
+
+/// A process that gives up the group it runs as is out of it, and past permissions that keep that group out,
+/// unless it is among the further ones.
+#[test]
+fn the_group_of_a_process_is_among_its_further_ones() {
+    let Some(place) = place("the_group_of_a_process_is_among_its_further_ones") else { return };
+    let groups = |user: &str| {
+        let said = text(place.ok(&[
+            "run",
+            "--rm",
+            "-u",
+            user,
+            "base:1",
+            "grep",
+            "Groups",
+            "/proc/self/status",
+        ]));
+        said.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(groups("1234:1235"), ["1235"]);
+    assert_eq!(groups("0"), ["0"]);
+}
+
 #[test]
 fn a_process_that_takes_more_memory_than_it_may_is_killed() {
     let test = "a_process_that_takes_more_memory_than_it_may_is_killed";
