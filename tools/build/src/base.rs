@@ -58,9 +58,11 @@ impl Image {
             }
             None => Configuration::default(),
         };
+        let there = filesystem_layers.rev().filter(|layer| !layer.removed);
+        // It may tell of more than there are, and what is built on them stands behind.
+        configuration.keep_steps_of(there.clone().count());
         // Layers of which the history says nothing: there may be none, and further steps stand behind.
         let told = configuration.layers();
-        let there = filesystem_layers.rev().filter(|layer| !layer.removed);
         configuration.history.extend(there.skip(told).map(|layer| History {
             created: layer.annotations.created.map(rfc3339),
             created_by: layer.annotations.created_by.clone(),

@@ -186,11 +186,19 @@ impl Configuration {
         }
     }
 
-    /// Gives the steps that have no time this one.
-    pub fn date_steps(&mut self, created: &str) {
-        for step in self.history.iter_mut().filter(|step| step.created.is_none()) {
+    /// Gives the steps behind the first `from` that have no time this one.
+    pub fn date_steps(&mut self, from: usize, created: &str) {
+        let steps = self.history.iter_mut().skip(from);
+        for step in steps.filter(|step| step.created.is_none()) {
             step.created = Some(created.to_owned());
         }
+    }
+
+    /// Says of the last steps that are more than there are layers that they made none.
+    pub fn keep_steps_of(&mut self, layers: usize) {
+        let surplus = self.layers().saturating_sub(layers);
+        let steps = self.history.iter_mut().rev().filter(|step| !step.empty_layer);
+        steps.take(surplus).for_each(|step| step.empty_layer = true);
     }
 
     /// Sets a variable, in its place where it is there.

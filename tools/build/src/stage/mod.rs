@@ -43,6 +43,8 @@ pub struct State {
     /// none, so that what is built again from the same layers is the same image. None before there is
     /// one: steps until then have the time of the first.
     pub created: Option<String>,
+    /// How many steps of the history are the base's.
+    steps_below: usize,
     /// Whether `CMD` was said here, and not in the base.
     has_command: bool,
 }
@@ -52,7 +54,7 @@ impl State {
     fn put(&mut self, layer: Snapshot, created_nanoseconds: i64, created_by: String) {
         let created = rfc3339(created_nanoseconds);
         if self.created.is_none() {
-            self.configuration.date_steps(&created);
+            self.configuration.date_steps(self.steps_below, &created);
         }
         self.configuration.note_layer(&created, created_by);
         (self.top, self.created) = (Some(layer), Some(created));
@@ -144,7 +146,9 @@ fn beginning(build: &Build<'_>, stage: &PlannedStage) -> State {
     let variables = variables(&configuration);
     let epoch = build.options.epoch_nanoseconds();
     let created = epoch.map(rfc3339).or_else(|| configuration.created.clone());
-    State { top, configuration, variables, arguments: Vec::new(), created, has_command: false }
+    let steps_below = configuration.history.len();
+    let arguments = Vec::new();
+    State { top, configuration, variables, arguments, created, steps_below, has_command: false }
 }
 
 /// What stopped a step, with its place.

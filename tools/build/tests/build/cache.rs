@@ -385,6 +385,33 @@ fn what_a_stage_leaves_to_those_on_it_is_done_there_and_may_need_other_stages() 
     );
 }
 
+/// Each build gave the base's steps its own time, and told of its own step as of one of the base's.
+#[test]
+fn the_history_of_a_base_stays_as_it_is() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    bench.write("b", "2");
+    let base = bench.build("FROM scratch\nCOPY a /a\n");
+    let mut written = serde_json::to_value(&base.configuration).unwrap();
+    written.as_object_mut().unwrap().remove("created");
+    written["history"] = serde_json::json!([{ "created_by": "one" }, { "created_by": "two" }]);
+    let configuration = Configuration::from_value(&written).unwrap();
+    let top = base.layer.unwrap().to_string();
+    publish(&bench.store, Some(&top), &configuration, "base:1", Replace::Refuse).unwrap();
+    let history = bench.build("FROM base:1\nENV x=y\nCOPY b /b\n").configuration.history;
+    let steps: Vec<_> = history
+        .iter()
+        .map(|step| (step.created_by.as_deref().unwrap(), step.created.is_some(), step.empty_layer))
+        .collect();
+    let expected = [
+        ("one", false, false),
+        ("two", false, true),
+        ("ENV x=y", true, true),
+        ("COPY b /b", true, false),
+    ];
+    assert_eq!(steps, expected);
+}
+
 #[test]
 fn further_contexts_are_directories_of_their_own() {
     let bench = Bench::new();
