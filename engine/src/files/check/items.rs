@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{Check, TreeSeverity};
+use super::Check;
 use crate::error::Result;
 use crate::files::names::{find_link, group_of, is_cookie_of};
 use crate::files::read::{PIECE_BITS, first_attribute, group_of_attribute};
@@ -85,13 +85,13 @@ impl Check<'_> {
         let mut before = Before::default();
         let scanned = view.reader().pages.scan(Key::MIN, Key::MAX, |key, value| {
             if let Err(error) = self.item(key, value, &mut before) {
-                self.report.damage(key.inode(), error.to_string());
+                self.report.failed(Some(key.inode()), None, &error);
             }
             Ok(ControlFlow::Continue(()))
         });
         self.end_attribute(&mut before);
         if let Err(error) = scanned {
-            self.report.add(TreeSeverity::Damage, None, None, error.to_string());
+            self.report.failed(None, None, &error);
             return Ok(false);
         }
         Ok(true)

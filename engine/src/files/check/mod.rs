@@ -6,13 +6,14 @@ mod items;
 mod relations;
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use super::blocks::FILE_BLOCK_BITS;
 use super::read::Reader;
 use super::types::Inode;
 use super::view::FilesView;
 use crate::chain::ViewTarget;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::units::BlockAddress;
 use items::Seen;
 
@@ -36,6 +37,9 @@ pub struct TreeFinding {
     pub page: Option<u32>,
     /// What was found and what was expected.
     pub what: String,
+    /// The file of the store, and the byte in it, that could not be read, where that is all that is wrong:
+    /// what the tree says there is not known.
+    pub unread: Option<(PathBuf, u64)>,
 }
 
 /// What checking found, and how much was looked at.
@@ -60,9 +64,26 @@ impl TreeReport {
         self.findings.iter().all(|finding| finding.severity < TreeSeverity::Damage)
     }
 
+    /// Whether all of the tree could be read.
+    pub fn is_whole(&self) -> bool {
+        self.findings.iter().all(|finding| finding.unread.is_none())
+    }
+
     fn add(&mut self, severity: TreeSeverity, inode: Option<u32>, page: Option<u32>, what: String) {
+        let inode = inode.map(Inode);
+        self.push(TreeFinding { severity, inode, page, what, unread: None });
+    }
+
+    /// What could not be read, or decoded.
+    fn failed(&mut self, inode: Option<u32>, page: Option<u32>, error: &Error) {
+        let unread = error.path().map(|path| (path.to_owned(), error.offset().unwrap_or(0)));
+        let (severity, inode) = (TreeSeverity::Damage, inode.map(Inode));
+        self.push(TreeFinding { severity, inode, page, what: error.to_string(), unread });
+    }
+
+    fn push(&mut self, finding: TreeFinding) {
         if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(TreeFinding { severity, inode: inode.map(Inode), page, what });
+            self.findings.push(finding);
         }
     }
 
@@ -105,8 +126,7 @@ impl Check<'_> {
             let page = match pages.page(number) {
                 Ok(page) => page,
                 Err(error) => {
-                    let severity = TreeSeverity::Damage;
-                    self.report.add(severity, None, Some(number), error.to_string());
+                    self.report.failed(None, Some(number), &error);
                     readable = false;
                     continue;
                 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use sapwood::units::BlockAddress;
+use sapwood::{Store, StoreOptions};
 use serde_json::json;
 
 use super::support::{Place, pattern};
@@ -162,5 +164,58 @@ fn a_rotten_block_of_a_volume_is_damage_and_no_race() {
     for words in [&["read", "vm"][..], &["export", "vm", "out.img"]] {
         let said = place.run(words);
         assert_eq!(said.code, 5, "{words:?}: {}", said.stderr);
+    }
+}
+
+/// One rotten block of a disk, and no tree of the store was looked at: who repaired by what was told found
+/// the next damage only after the first was gone.
+#[test]
+fn trees_are_looked_at_whatever_else_is_damaged_and_a_block_is_told_once() {
+    let place = Place::with_store();
+    for name in ["bent", "rotten", "sound"] {
+        fs::create_dir(place.path(name)).unwrap();
+        fs::write(place.path(name).join("file"), name).unwrap();
+        place.ok(&["import", name, &format!("{name}:1")]);
+    }
+    place.ok(&["fork", "bent:1", "bent"]);
+    place.ok(&["fork", "rotten:1", "fork"]);
+    place.feed(&["write", "fork:/file", "--offset", "1M"], b"more");
+    place.feed(&["cp", "-", "bent:/other"], b"more");
+    let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
+    let volume = store.open_volume("bent").unwrap();
+    volume.write_blocks(BlockAddress(1), 100, &[0xff; 64]).unwrap();
+    volume.close().unwrap();
+    drop(store);
+    place.ok(&["create", "disk", "1M"]);
+    place.feed(&["write", "disk"], &pattern(3, 8192));
+
+    let flip = |layer: &str, at: usize| {
+        let mut bytes = fs::read(place.layer_file(layer)).unwrap();
+        bytes[at] ^= 1;
+        fs::write(place.layer_file(layer), bytes).unwrap();
+    };
+    let (disk, rotten) = (place.layer("disk"), place.layer("rotten:1"));
+    let bytes = fs::read(place.layer_file(&disk)).unwrap();
+    let data = pattern(3, 4096);
+    let block = bytes.chunks(4096).position(|block| block == data).unwrap() * 4096;
+    flip(&disk, block + 7);
+    // The first page of the tree, through which both names go.
+    let bytes = fs::read(place.layer_file(&rotten)).unwrap();
+    let page = bytes.chunks(4096).position(|block| block.starts_with(b"sapf")).unwrap() * 4096;
+    flip(&rotten, page + 4000);
+
+    for words in [&["check"][..], &["check", "--data"]] {
+        let said = place.run(words);
+        assert_eq!(said.code, 1, "{words:?}: {}", said.stderr);
+        let text = said.text();
+        let told = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+        assert_eq!(told("damage: bent: page 1: "), 1, "{words:?}: {text}");
+        assert_eq!(told(&format!("{rotten}.layer at byte {page}: ")), 1, "{words:?}: {text}");
+        let of_disk = usize::from(words.len() > 1);
+        assert_eq!(told(&format!("{disk}.layer at byte {block}: ")), of_disk, "{words:?}: {text}");
+        let counts = "2 trees of 4 files, 3 trees that cannot be read whole\n";
+        assert!(text.ends_with(counts), "{words:?}: {text}");
+        let json = place.json(words, 1);
+        assert_eq!((&json["trees"], &json["trees_not_whole"]), (&json!(2), &json!(3)));
     }
 }

@@ -7,15 +7,15 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use sapwood::inspect::{self, CheckOptions, CheckProgress, Finding};
+use sapwood::inspect::{self, CheckOptions, CheckProgress, CheckReport, Finding};
 use sapwood::store::Store;
 use serde::Serialize;
 
 use self::read_only::ReadOnly;
-use self::trees::{Found, Trees, check_trees};
+use self::trees::{Found, Told, check_trees};
 use crate::args::CheckArgs;
 use crate::context::Context;
-use crate::error::{Result, Verdict};
+use crate::error::{CliError, Result, Verdict};
 use crate::obstacles::ways_out;
 use crate::output::size::counted;
 use crate::output::{Report, Text, printable};
@@ -35,6 +35,7 @@ struct Checked {
     data_blocks: u64,
     torn_tails: u64,
     trees: u64,
+    trees_not_whole: u64,
     files: u64,
     findings: Vec<Row>,
     findings_left_out: u64,
@@ -107,13 +108,14 @@ impl Report for Checked {
         ];
         let looked_at = looked_at.map(|(count, noun)| counted(count, noun)).join(", ");
         write!(text, "{verdict}: {looked_at}")?;
-        match self.trees {
-            0 => writeln!(text),
-            trees => {
-                let (trees, files) = (counted(trees, "tree"), counted(self.files, "file"));
-                writeln!(text, ", {trees} of {files}")
-            }
+        if self.trees > 0 {
+            let (trees, files) = (counted(self.trees, "tree"), counted(self.files, "file"));
+            write!(text, ", {trees} of {files}")?;
         }
+        if self.trees_not_whole > 0 {
+            write!(text, ", {} that cannot be read whole", counted(self.trees_not_whole, "tree"))?;
+        }
+        writeln!(text)
     }
 }
 
@@ -125,18 +127,18 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
     let mut tell = |progress: CheckProgress| bar.set(progress.data_bytes);
     let report = inspect::check(&host, Path::new(""), &options, &mut tell)?;
     drop(bar);
-    // Of blocks that do not verify nothing can be said.
     let store = Store::open_on(Arc::new(ReadOnly(host)), &context.store_options());
-    let (trees, ways_out) = match report.is_sound() {
-        true => match store {
-            // Of a store of a newer version that is all there is to say.
-            Err(error) if error.is_newer() => (Trees::default(), Vec::new()),
-            store => (check_trees(&store?)?, Vec::new()),
-        },
+    let looked = store.map_err(CliError::from).and_then(|store| {
+        let trees = check_trees(&store, &mut Told::by(&report))?;
         // Where not even that can be told, the findings say why.
-        false => {
-            (Trees::default(), store.ok().and_then(|it| ways_out(&it).ok()).unwrap_or_default())
-        }
+        let ways =
+            if report.is_sound() { Vec::new() } else { ways_out(&store).unwrap_or_default() };
+        Ok((trees, ways))
+    });
+    let (trees, ways_out) = match looked {
+        // Of what keeps the names from being listed the findings tell.
+        Err(CliError::Engine(error)) if is_told(&report, &error) => Default::default(),
+        looked => looked?,
     };
     let of_trees = trees.findings.iter().map(Row::of_tree);
     let findings: Vec<Row> = report.findings.iter().map(Row::new).chain(of_trees).collect();
@@ -157,6 +159,7 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
         data_blocks: counts.data_blocks,
         torn_tails: counts.torn_tails,
         trees: trees.trees,
+        trees_not_whole: trees.trees_not_whole,
         files: trees.files,
         findings,
         findings_left_out: report.findings_left_out,
@@ -167,4 +170,9 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
         (true, false) => Verdict::Damaged,
         (true, true) => Verdict::Done,
     })
+}
+
+/// Whether the findings say why a store of which they are cannot be opened, or its names not listed.
+fn is_told(report: &CheckReport, error: &sapwood::Error) -> bool {
+    error.is_newer() || error.is_damage() && !report.is_sound()
 }

@@ -1,20 +1,25 @@
 //! Whether the trees that names lead to fit together.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
-use sapwood::ErrorKind;
 use sapwood::chain::{Snapshot, ViewExtent, ViewTarget};
 use sapwood::files::{FilesView, TreeFinding, TreeSeverity, check};
 use sapwood::format::LayerKind;
+use sapwood::inspect::{CheckReport, Severity};
 use sapwood::store::Store;
 use sapwood::units::{ADDRESS_END, BlockAddress, LayerId};
+use sapwood::{Error, ErrorKind};
 
 use crate::error::Result;
 
 /// What was looked at, and found.
 #[derive(Default)]
 pub struct Trees {
+    /// Trees of which all was looked at.
     pub trees: u64,
+    /// Trees that could not be read to their end.
+    pub trees_not_whole: u64,
     pub files: u64,
     pub findings: Vec<Found>,
 }
@@ -27,32 +32,87 @@ pub struct Found {
     pub what: String,
 }
 
-/// Checks the tree of each tag, and of each volume as in its last commit, each layer's once.
-pub fn check_trees(store: &Store) -> Result<Trees> {
+/// What of the store's files is known to be unreadable: many trees go through one block, and it is told
+/// once.
+#[derive(Default)]
+pub struct Told {
+    /// Files of which more than a block of data is wrong.
+    files: HashSet<PathBuf>,
+    /// Bytes of files.
+    places: HashSet<(PathBuf, u64)>,
+}
+
+impl Told {
+    /// What the check of the store told.
+    pub fn by(report: &CheckReport) -> Told {
+        let mut told = Told::default();
+        let is_told = |severity| matches!(severity, Severity::Damage | Severity::Newer);
+        for finding in report.findings.iter().filter(|finding| is_told(finding.severity)) {
+            match (finding.block, finding.offset) {
+                (Some(_), Some(offset)) => {
+                    told.places.insert((finding.path.clone(), offset));
+                }
+                _ => {
+                    told.files.insert(finding.path.clone());
+                }
+            }
+        }
+        told
+    }
+
+    /// Whether a place was told already; it is from now on.
+    fn has(&mut self, path: &Path, offset: u64) -> bool {
+        self.files.contains(path) || !self.places.insert((path.to_owned(), offset))
+    }
+
+    /// Whether the check of the store has told why something cannot be read.
+    fn has_error(&mut self, error: &Error) -> bool {
+        // Gone meanwhile, or lost: a finding of what stands on it.
+        let is_lost = error.kind() == ErrorKind::NotFound
+            || error.io_source().is_some_and(|it| it.kind() == std::io::ErrorKind::NotFound);
+        is_lost || error.path().is_some_and(|path| self.has(path, error.offset().unwrap_or(0)))
+    }
+}
+
+/// Checks the tree of each tag, and of each volume as in its last commit, each layer's once, as far as each
+/// can be read.
+pub fn check_trees(store: &Store, told: &mut Told) -> Result<Trees> {
     let mut found = Trees::default();
     let mut done = HashSet::new();
     // Of damaged ones the check of the store tells.
     for entry in store.names_left()?.names {
-        let (layer, what) = match open(store, &entry.name, entry.top, &mut done) {
-            Ok(None) => continue,
-            Ok(Some(view)) => (view.snapshot().layer_id(), check(&view)),
-            Err(error) => (entry.top, Err(error)),
-        };
-        found.trees += 1;
+        let kind = store.layer(entry.top).map(|layer| layer.kind);
+        let is_tree = matches!(kind, Ok(LayerKind::Tree));
+        let (layer, what) =
+            match kind.and_then(|kind| open(store, kind, &entry.name, entry.top, &mut done)) {
+                Ok(None) => continue,
+                Ok(Some(view)) => (view.snapshot().layer_id(), check(&view)),
+                Err(error) => (entry.top, Err(error)),
+            };
         match what {
             Ok(report) => {
+                match report.is_whole() {
+                    true => found.trees += 1,
+                    false => found.trees_not_whole += 1,
+                }
                 found.files += report.files;
-                let findings = report.findings.iter();
-                found
-                    .findings
-                    .extend(findings.map(|finding| Found::new(&entry.name, layer, finding)));
+                for finding in &report.findings {
+                    let unread = finding.unread.as_ref();
+                    if !unread.is_some_and(|(path, offset)| told.has(path, *offset)) {
+                        found.findings.push(Found::new(&entry.name, layer, finding));
+                    }
+                }
             }
-            // Gone meanwhile, or lost, which the check of the store tells.
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if error.is_of_one_file() || error.kind() == ErrorKind::WrongParent => {
-                let severity = if error.is_newer() { "newer" } else { "damage" };
-                let what = error.to_string();
-                found.findings.push(Found { name: entry.name, layer, severity, what })
+            Err(error)
+                if error.is_of_one_file()
+                    || matches!(error.kind(), ErrorKind::WrongParent | ErrorKind::NotFound) =>
+            {
+                found.trees_not_whole += u64::from(is_tree);
+                if !told.has_error(&error) {
+                    let severity = if error.is_newer() { "newer" } else { "damage" };
+                    let what = error.to_string();
+                    found.findings.push(Found { name: entry.name, layer, severity, what })
+                }
             }
             Err(error) => return Err(error.into()),
         }
@@ -63,11 +123,12 @@ pub fn check_trees(store: &Store) -> Result<Trees> {
 /// The tree of a name; none where it is a disk, holds nothing, or was looked at already.
 fn open(
     store: &Store,
+    kind: LayerKind,
     name: &str,
     top: LayerId,
     done: &mut HashSet<LayerId>,
 ) -> sapwood::Result<Option<FilesView>> {
-    if store.layer(top)?.kind == LayerKind::Disk {
+    if kind == LayerKind::Disk {
         return Ok(None);
     }
     let mut snapshot = store.snapshot_of(name)?;
