@@ -1,6 +1,7 @@
 //! The way past what `gc` refuses beside, in words.
 
 use sapwood::store::{Obstacles, Store};
+use sapwood_container::shell_word;
 
 use crate::error::{CliError, Result};
 
@@ -9,13 +10,13 @@ use crate::error::{CliError, Result};
 pub fn ways_out(store: &Store) -> Result<Vec<String>> {
     let Obstacles { names, layers } = store.obstacles()?;
     let known = store.names_left()?.names;
-    let of_name = |name: &str| format!("`rm --damaged {name}` gives up that name");
+    let of_name = |name: &str| format!("`rm --damaged {}` gives up that name", shell_word(name));
     // What a newer version made is for that to deal with.
     let damaged = names.iter().filter(|name| !name.is_newer);
     let mut ways: Vec<_> = damaged.map(|damaged| of_name(&damaged.name)).collect();
     for (layer, _) in layers.iter().filter(|(_, error)| !error.is_newer()) {
         let on_it = known.iter().filter(|entry| entry.top == *layer);
-        let on_it: Vec<_> = on_it.map(|entry| entry.name.as_str()).collect();
+        let on_it: Vec<_> = on_it.map(|entry| shell_word(&entry.name)).collect();
         let first = match on_it[..] {
             [] => String::new(),
             _ => format!("`rm {}`, and then ", on_it.join(" ")),

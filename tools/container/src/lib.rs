@@ -39,6 +39,7 @@ mod run_folder;
 mod runtime;
 mod sandbox;
 mod settings;
+mod shell;
 mod signaller;
 mod system_calls;
 
@@ -57,4 +58,5 @@ pub use run_folder::RunFolder;
 pub use runtime::{Runtime, expect_root};
 pub use sandbox::{Sandbox, run};
 pub use settings::{HostMount, MemoryMount, Settings};
+pub use shell::shell_word;
 pub use signaller::Signaller;

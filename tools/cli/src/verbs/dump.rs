@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sapwood::ErrorKind;
 use sapwood::inspect::{self, DumpField, DumpItem, DumpOptions, DumpValue};
 use sapwood::medium::{FileHost, Host};
+use sapwood_container::shell_word;
 use serde::Serialize;
 
 use crate::args::DumpArgs;
@@ -105,7 +106,8 @@ fn find(layer: &str, context: &Context<'_>) -> Result<(Arc<dyn Host>, PathBuf)> 
     let resolved = match context.open_store()?.resolve(layer) {
         Err(error) if error.kind() == ErrorKind::NotFound && Path::new(layer).is_file() => {
             let what = format!("{layer} is no name, layer or digest of the store; ");
-            return Err(CliError::usage(what + &format!("the file is ./{layer}")));
+            let file = format!("./{layer}");
+            return Err(CliError::usage(what + &format!("the file is {}", shell_word(&file))));
         }
         resolved => resolved?,
     };

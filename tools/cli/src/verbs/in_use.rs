@@ -1,7 +1,7 @@
 //! What uses a volume that cannot be had.
 
 use sapwood::{ErrorKind, Store};
-use sapwood_container::{Status, container};
+use sapwood_container::{Status, container, shell_word};
 use sapwood_fuse::RunningMount;
 
 use crate::context::Context;
@@ -29,17 +29,19 @@ pub fn explain(error: CliError, context: &Context<'_>) -> CliError {
 /// Who uses a volume, and how to go on.
 fn user(store: &Store, volume: &str, context: &Context<'_>) -> Option<String> {
     let mount = context.running_mount(store, volume).ok().flatten();
+    let word = shell_word(volume);
     if let Some(error) = mount.as_ref().and_then(RunningMount::wants_room) {
         return Some(format!(
-            "not mounted any more, and its last commit waits for room; make some, and it ends, with `flush {volume}` at once: {error}"
+            "not mounted any more, and its last commit waits for room; make some, and it ends, with `flush {word}` at once: {error}"
         ));
     }
     if container(store, volume).is_ok_and(|container| container.status == Status::Running) {
         return Some(format!(
-            "a container that runs; `exec {volume}` works in it, `stop {volume}` ends it"
+            "a container that runs; `exec {word}` works in it, `stop {word}` ends it"
         ));
     }
     let mount = mount?;
-    let directory = mount.directory().display();
-    Some(format!("mounted on {directory}; write there, or `umount {directory}` first"))
+    let directory = mount.directory().to_string_lossy();
+    let word = shell_word(&directory);
+    Some(format!("mounted on {directory}; write there, or `umount {word}` first"))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sapwood::store::Name;
 use sapwood::{Error, ErrorKind};
+use sapwood_container::shell_word;
 use sapwood_fuse::{Elsewhere, RunningMount, Unmount, control_folder, detach, unescaped};
 use serde::Serialize;
 
@@ -91,8 +92,9 @@ fn waits(volume: &Name, error: Error) -> Error {
     if error.kind() != ErrorKind::NoSpace {
         return error;
     }
+    let word = shell_word(volume.as_str());
     let expected =
-        format!("room: it is tried again until there is some, `flush {volume}` does so now");
+        format!("room: it is tried again until there is some, `flush {word}` does so now");
     let text = error.to_string();
     Error::new(ErrorKind::NoSpace, "commit what was unmounted").about("commit", text, expected)
 }

@@ -219,3 +219,32 @@ fn trees_are_looked_at_whatever_else_is_damaged_and_a_block_is_told_once() {
         assert_eq!((&json["trees"], &json["trees_not_whole"]), (&json!(2), &json!(3)));
     }
 }
+
+/// Advice named `$(id)` as it was: pasted, it ran `id`.
+#[test]
+fn advice_is_read_by_a_shell_as_the_name_that_it_is_about() {
+    let place = Place::with_store();
+    for name in ["$(touch${IFS}ran)", "a'b;c", "plain"] {
+        place.ok(&["create", name, "1M"]);
+        place.feed(&["write", name], b"x");
+        let layer = place.layer(name);
+        fs::File::options()
+            .write(true)
+            .open(place.layer_file(&layer))
+            .unwrap()
+            .set_len(4096)
+            .unwrap();
+        let ways = place.json(&["check"], 1)["ways_out"].clone();
+        let way = ways.as_array().unwrap()[0].as_str().unwrap().to_owned();
+        let (_, advice) = way.split_once("`rm ").unwrap();
+        let (word, _) = advice.split_once('`').unwrap();
+        let said = std::process::Command::new("sh")
+            .args(["-c", &format!("printf %s {word}")])
+            .current_dir(place.path(""))
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(said.stdout).unwrap(), name, "{way}");
+        place.ok(&["rm", name]);
+    }
+    assert!(!place.path("ran").exists());
+}

@@ -16,6 +16,7 @@ use super::remove::clear_if_ended;
 use crate::place::Place;
 use crate::run_folder::RunFolder;
 use crate::runtime::Runtime;
+use crate::shell::shell_word;
 
 /// How often somebody who waits looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -189,7 +190,8 @@ fn waiting_for_room(store: &Store, name: &Name) -> Result<Option<RunningMount>> 
 }
 
 fn unwritten(name: &Name, error: &Error) -> Error {
-    let expected = format!("room: make some, then `stop {name}` again; `rm -f {name}` gives it up");
+    let word = shell_word(name.as_str());
+    let expected = format!("room: make some, then `stop {word}` again; `rm -f {word}` gives it up");
     Error::new(ErrorKind::NoSpace, "commit what a container wrote that has ended")
         .with_kind(error.kind())
         .about("commit", error.to_string(), expected)
