@@ -54,7 +54,8 @@ pub use digest::Sha256;
 pub use history::{HistoryEntry, history};
 pub use image::{
     CACHE_KEY_LABEL, CACHE_KEYS_FIELD, CHAIN_ID_LABEL, Configuration, DIFF_ID_LABEL, DiffIds,
-    IMAGE_LABEL, Image, ImageLayer, KnownLayers, by_id, list, read_configuration,
+    IMAGE_LABEL, Image, ImageLayer, KnownLayers, MADE_LABEL, by_id, list, made_now,
+    read_configuration,
 };
 pub use load::{
     ArchiveForm, ImageArchive, ImageSource, Input, Listed, LoadOptions, Platform, Progress,

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use sapwood::store::{Holdings, Removal};
 use sapwood::{Annotations, ErrorKind, GcOptions, LayerId, LayerKind, NameEntry, Result, Store};
 
-use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, DiffIds, IMAGE_LABEL};
+use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, DiffIds, IMAGE_LABEL, made};
 use crate::rebase::REBASED_LABEL;
 use crate::usage::{Named, is_being_made, unused_images};
 
@@ -18,8 +18,8 @@ pub struct PruneOptions {
     pub containers: BTreeSet<String>,
     /// What builds left stays.
     pub keep_cache: bool,
-    /// Of images, layers, and what builds and broken pulls left, only what was made before this, in
-    /// nanoseconds since 1970 UTC; what does not say when it was made stays.
+    /// Of images, layers, and what builds and broken pulls left, only what came to be in the store before
+    /// this, in nanoseconds since 1970 UTC, whatever time it says of itself; what says none stays.
     pub made_before: Option<i64>,
     /// Only tell what would go.
     pub dry_run: bool,
@@ -117,7 +117,7 @@ fn remove_those_there(store: &Store, references: &[String]) -> Result<()> {
 impl PruneOptions {
     /// Whether a layer is old enough to go.
     fn takes(&self, layer: &Annotations) -> bool {
-        let is_before = |before| layer.created.is_some_and(|created| created < before);
+        let is_before = |before| made(layer).is_some_and(|made| made < before);
         self.made_before.is_none_or(is_before)
     }
 }

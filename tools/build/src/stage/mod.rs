@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use sapwood::files::{FileKind, FilesView, Paths, ReadFiles};
 use sapwood::{Annotations, Error as EngineError, ErrorKind, LayerId, Snapshot};
-use sapwood_oci::CACHE_KEY_LABEL;
+use sapwood_oci::{CACHE_KEY_LABEL, made_now};
 
 use crate::base::Image;
 use crate::build::{Build, Done};
@@ -338,12 +338,18 @@ impl StageBuild<'_> {
     }
 
     fn annotations(&self, created_by: &str, key: &str) -> Annotations {
+        let epoch = self.build.options.epoch_nanoseconds();
+        // Who asks how old it is means when it was made.
+        let made = epoch.map(|_| made_now());
         Annotations {
-            created: Some(self.build.options.epoch_nanoseconds().unwrap_or_else(now_nanoseconds)),
+            created: Some(epoch.unwrap_or_else(now_nanoseconds)),
             // A layer says so much of itself; the whole text is in the image's history.
             created_by: Some(created_by.chars().take(CREATED_BY_CHARACTERS_MAX).collect()),
             comment: None,
-            labels: [(CACHE_KEY_LABEL.to_owned(), key.to_owned())].into(),
+            labels: [(CACHE_KEY_LABEL.to_owned(), key.to_owned())]
+                .into_iter()
+                .chain(made)
+                .collect(),
         }
     }
 

@@ -74,8 +74,8 @@ pub struct PruneArgs {
     /// Leave what builds left for the next one: layers, and directories that their programs keep
     #[arg(long)]
     pub keep_cache: bool,
-    /// Leave what was made, or of directories used, since a time: as long ago as 24h or 1h30m, or at
-    /// 2026-11-27T10:00:00Z
+    /// Leave what was made here, or of directories used, since a time, whatever date it was given: as long
+    /// ago as 24h or 1h30m, or at 2026-11-27T10:00:00Z
     #[arg(long = "filter", value_name = "until=TIME", value_parser = parse_until)]
     pub made_before: Option<i64>,
     /// Say what would go, and change nothing

@@ -272,6 +272,24 @@ fn what_programs_of_builds_keep_is_counted_and_pruned() {
     assert_eq!(build(4), "4\n");
 }
 
+/// Who built with a source date and pruned each night had no cache at all.
+#[test]
+fn what_a_build_with_a_source_date_made_is_as_old_as_it_is() {
+    let test = "what_a_build_with_a_source_date_made_is_as_old_as_it_is";
+    let Some(place) = super::containers::place(test) else { return };
+    fs::create_dir(place.path("context")).unwrap();
+    fs::write(place.path("context/a"), "a").unwrap();
+    fs::write(place.path("context/Containerfile"), "FROM base:1\nCOPY a /a\n").unwrap();
+    let build = ["build", "-q", "--source-date-epoch", "1700000000", "context"];
+    let id = place.ok(&build);
+    let goes = |filter: &str| {
+        let told = place.json(&["prune", "--dry-run", "--filter", filter], 0);
+        told["build_cache"]["removed"].as_array().unwrap().len()
+    };
+    assert_eq!((goes("until=10m"), goes("until=0s")), (0, 1));
+    assert_eq!(place.ok(&build), id);
+}
+
 /// With a time for all that is made, what is built again is the same image.
 #[test]
 fn equal_steps_make_equal_images_where_a_time_is_given() {

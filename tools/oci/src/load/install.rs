@@ -18,7 +18,7 @@ use crate::Sha256;
 use crate::blob::Compression;
 use crate::image::{
     CHAIN_ID_LABEL, CONFIGURATION_BYTES_MAX, Configuration, DIFF_ID_LABEL, IMAGE_LABEL, Image,
-    KnownLayers,
+    KnownLayers, made_now,
 };
 use crate::publish::{are_as_noted, finish};
 use crate::time;
@@ -314,6 +314,7 @@ fn annotations(
                 Some((DIFF_ID_LABEL.to_owned(), layer.diff_id.to_string())),
                 Some((CHAIN_ID_LABEL.to_owned(), chain_ids[at].to_string())),
                 source.label(&layer.descriptor),
+                Some(made_now()),
             ]
             .into_iter()
             .flatten()

@@ -10,7 +10,7 @@ use sapwood::{Annotations, Error, LayerId, Replace, Result, Store};
 use sapwood_archive::transfer_layer;
 
 use crate::history::views;
-use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, DIFF_ID_LABEL, Image, ImageLayer};
+use crate::image::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, DIFF_ID_LABEL, Image, ImageLayer, made_now};
 use crate::publish::{complete, finish};
 
 pub use conflicts::{Became, Conflict};
@@ -130,6 +130,7 @@ fn moved(view: &FilesView, layer: &ImageLayer) -> Result<Annotations> {
         annotations.labels.remove(label);
     }
     annotations.labels.insert(REBASED_LABEL.to_owned(), layer.id.to_string());
+    annotations.labels.extend([made_now()]);
     Ok(annotations)
 }
 

@@ -9,7 +9,7 @@ use sapwood::store::{DamagedName, Holding, Holdings, Removal};
 use sapwood::{LayerId, NameEntry, NameKind, Result, Store};
 
 use crate::Sha256;
-use crate::image::{IMAGE_CREATED_LABEL, IMAGE_LABEL, list_what_is_left};
+use crate::image::{IMAGE_CREATED_LABEL, IMAGE_LABEL, list_what_is_left, made};
 use crate::own_names::OwnNames;
 use crate::time;
 use forest::Forest;
@@ -298,7 +298,7 @@ fn cache(
     for holding in &named.cache {
         cache.push(CacheUsage {
             tag: holding.name.name.clone(),
-            created: store.layer(holding.name.top)?.annotations.created,
+            created: made(&store.layer(holding.name.top)?.annotations),
             bytes: whole.of(holding.tip),
             shared_bytes: shared.of(holding.tip),
         });
