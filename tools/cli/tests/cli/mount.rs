@@ -102,6 +102,24 @@ fn a_volume_is_mounted_asked_and_unmounted() {
     place.ok(&["check", "--data"]);
 }
 
+/// One program wrote past the largest file, and whoever came next was told to make room.
+#[test]
+fn a_write_that_no_file_can_hold_is_no_want_of_room() {
+    let Some(place) = place("a_write_that_no_file_can_hold_is_no_want_of_room") else { return };
+    let mount = place.path("mnt");
+    let _mounted = Mounted(mount.clone());
+    place.ok(&["mount", "web", "mnt"]);
+    for words in [&["snapshot", "web"][..], &["umount", "mnt"]] {
+        fs::write(mount.join("kept"), words[0]).unwrap();
+        let file = fs::File::create(mount.join("large")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"a", ((1 << 32) - 1) * 4096).unwrap();
+        drop(file);
+        expect(&place.run(words), 10, "I/O error: write back a mount");
+        place.ok(words);
+    }
+    assert_eq!(place.ok(&["cat", "web:/kept"]), b"umount");
+}
+
 /// It said that it was mounted, and what was written went into the directory of the host.
 #[test]
 fn a_mount_whose_log_cannot_be_opened_is_none() {

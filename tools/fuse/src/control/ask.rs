@@ -190,7 +190,15 @@ impl RunningMount {
         if FilesystemNumber::of(&mount).map_err(failed)?.to_string() != self.filesystem {
             return Err(covered("write back a mount", &self.directory));
         }
-        self.calls += barrier::write_back(&mount).map_err(failed)?;
+        self.calls += barrier::write_back(&mount).map_err(|error| match error.kind() {
+            // The host has room: the kernel gathers writes, and tells once of those that no file can hold.
+            io::ErrorKind::FileTooLarge => failed(error).with_kind(ErrorKind::Io).about(
+                "file",
+                "writes of a program past the end of the largest, which are lost",
+                "none: all else is there, and the same again goes on without them",
+            ),
+            _ => failed(error),
+        })?;
         Ok(())
     }
 
