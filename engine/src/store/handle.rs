@@ -89,7 +89,22 @@ impl Store {
     pub fn create_on(host: Arc<dyn Host>, options: &StoreOptions) -> Result<Store> {
         let root = Path::new("");
         let operation = "make a store";
-        for file in list_folder(&*host, root)? {
+        let files = list_folder(&*host, root)?;
+        if files.iter().any(|file| file == paths::STORE) {
+            return Err(Error::new(ErrorKind::AlreadyExists, operation)
+                .in_file(host.display_path(root))
+                .about("directory", "a store", "an empty one"));
+        }
+        // Nor is a store without its own file one to be made anew, with blocks of any size.
+        for folder in [paths::LAYERS, paths::NAMES].map(Path::new) {
+            let files = list_derived(&*host, folder)?;
+            if let Some(file) = files.first() {
+                return Err(Error::new(ErrorKind::AlreadyExists, operation)
+                    .in_file(host.display_path(folder))
+                    .about(OWN_FILE, format!("none, beside {file:?}"), "one, as before"));
+            }
+        }
+        for file in files {
             // What a creation that stopped half-way has left is taken over.
             let ours = paths::FOLDERS.contains(&file.as_str())
                 || [paths::LOCK, paths::NAME_LOCKS].contains(&file.as_str())
@@ -101,15 +116,6 @@ impl Store {
                 return Err(Error::new(ErrorKind::AlreadyExists, operation)
                     .in_file(host.display_path(root))
                     .about("directory", found, "an empty one"));
-            }
-        }
-        // Nor is a store without its own file one to be made anew, with blocks of any size.
-        for folder in [paths::LAYERS, paths::NAMES].map(Path::new) {
-            let files = list_derived(&*host, folder)?;
-            if let Some(file) = files.first() {
-                return Err(Error::new(ErrorKind::AlreadyExists, operation)
-                    .in_file(host.display_path(folder))
-                    .about(OWN_FILE, format!("none, beside {file:?}"), "one, as before"));
             }
         }
         frame::make(&*host)?;

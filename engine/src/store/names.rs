@@ -237,8 +237,7 @@ pub fn missing(name: &Name) -> Error {
 pub fn list_folder(host: &dyn Host, folder: &Path) -> Result<Vec<String>> {
     let names = host.list(folder).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            let expected = "one, empty or not";
-            Error::corrupt("list the folder", FOLDER, "none", expected)
+            Error::corrupt("list the folder", FOLDER, "none", FOLDER_EXPECTED)
                 .in_file(host.display_path(folder))
         }
         _ => failed(host, "list the folder", folder)(error),
@@ -248,6 +247,7 @@ pub fn list_folder(host: &dyn Host, folder: &Path) -> Result<Vec<String>> {
 
 /// What an error is about where a folder of the store is missing that [mending](super::Store::mend) makes.
 pub const FOLDER: &str = "folder of the store";
+const FOLDER_EXPECTED: &str = "one, empty or not";
 
 /// As [`list_folder`], of a folder that is derived: where a copy of the store has left it out, nothing is
 /// in it.
@@ -388,18 +388,21 @@ pub fn failed<'a>(
     move |error| Error::io(operation, error).in_file(host.display_path(path))
 }
 
-/// As [`failed`], of a file that is to be made: where the host does not permit it, nothing happened.
+/// As [`failed`], of a file that is to be made: where the host does not permit it, nothing happened, and where
+/// nothing is that it could be in, a copy has left that folder out.
 pub fn failed_to_make<'a>(
     host: &'a dyn Host,
     operation: &'a str,
     path: &'a Path,
 ) -> impl FnOnce(std::io::Error) -> Error + 'a {
     move |error| {
-        let is_refusal = matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem);
+        let kind = error.kind();
         let error = failed(host, operation, path)(error);
-        match is_refusal {
-            true => error.with_kind(ErrorKind::NotPermitted),
-            false => error,
+        match kind {
+            PermissionDenied | ReadOnlyFilesystem => error.with_kind(ErrorKind::NotPermitted),
+            // Of the folder that it is to be made in.
+            NotFound => error.with_kind(ErrorKind::Corrupt).about(FOLDER, "none", FOLDER_EXPECTED),
+            _ => error,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The way past what `gc` refuses beside, in words.
 
 use sapwood::store::{Obstacles, Store};
+use sapwood::{ErrorKind, LayerId, LayerState, NameKind};
 use sapwood_container::shell_word;
 
 use crate::error::{CliError, Result};
@@ -15,15 +16,28 @@ pub fn ways_out(store: &Store) -> Result<Vec<String>> {
     let damaged = names.iter().filter(|name| !name.is_newer);
     let mut ways: Vec<_> = damaged.map(|damaged| of_name(&damaged.name)).collect();
     for (layer, _) in layers.iter().filter(|(_, error)| !error.is_newer()) {
-        let on_it = known.iter().filter(|entry| entry.top == *layer);
-        let on_it: Vec<_> = on_it.map(|entry| shell_word(&entry.name)).collect();
-        let first = match on_it[..] {
-            [] => String::new(),
-            _ => format!("`rm {}`, and then ", on_it.join(" ")),
-        };
-        ways.push(format!("{first}`rm --damaged {layer}` gives up that layer"));
+        let on_it: Vec<_> = known.iter().filter(|entry| entry.top == *layer).collect();
+        let words: Vec<_> = on_it.iter().map(|entry| shell_word(&entry.name)).collect();
+        let names = words.join(" ");
+        let is_volume = on_it.iter().any(|entry| entry.kind == NameKind::Volume);
+        ways.push(match (on_it.is_empty(), is_volume && goes_with_its_volume(store, *layer)) {
+            (true, _) => format!("`rm --damaged {layer}` gives up that layer"),
+            (false, true) => format!("`rm {names}` gives up layer {layer}"),
+            (false, false) => {
+                format!("`rm {names}`, and then `rm --damaged {layer}` gives up that layer")
+            }
+        });
     }
     Ok(ways)
+}
+
+/// Whether a layer that a volume's name leads to goes with the name: one that may be a snapshot stays.
+fn goes_with_its_volume(store: &Store, top: LayerId) -> bool {
+    match store.layer(top) {
+        Ok(layer) => layer.state == LayerState::Open,
+        // Of one that has nothing of a header no more is known.
+        Err(error) => matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound),
+    }
 }
 
 /// What stopped a verb, with the ways past what `gc` refuses beside.

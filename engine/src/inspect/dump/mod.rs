@@ -36,7 +36,7 @@ impl Default for DumpOptions {
 type Visit<'a> = &'a mut dyn FnMut(&DumpItem) -> Result<()>;
 
 /// Hands every structure of the file `path` to `visit`: a layer, a merged index, a name
-/// file or the file of a store.
+/// file or the file of a store. Of the other files of a store it says what they are.
 ///
 /// # Errors
 ///
@@ -54,11 +54,12 @@ pub fn dump(
         Some(PageKind::Index) => others::index(&file, options, visit),
         Some(PageKind::Name) => others::name(&file, visit),
         Some(PageKind::Store) => others::store(&file, visit),
+        None => others::without_structures(&file, path, visit),
         _ => layer::layer(&file, options, visit),
     }
 }
 
-/// What the file is: as its first page says, else as its name does.
+/// What the file is: as its first page says, else as its name does; none where it has no pages.
 fn kind_of(file: &InspectedFile, path: &Path) -> Option<PageKind> {
     let first = file.page(0).ok().filter(|page| page[..4] == MAGIC.to_le_bytes());
     let said = first.and_then(|page| schema::kind_named(u16::from_le_bytes([page[4], page[5]])));
@@ -67,6 +68,7 @@ fn kind_of(file: &InspectedFile, path: &Path) -> Option<PageKind> {
         (Some("index"), _) => Some(PageKind::Index),
         (Some("name"), _) => Some(PageKind::Name),
         (None, "store") if file.length() == PAGE_BYTES => Some(PageKind::Store),
+        (_, name) if others::meaning_of(name).is_some() => None,
         _ => Some(PageKind::Header),
     })
 }

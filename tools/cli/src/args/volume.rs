@@ -15,7 +15,13 @@ Examples:
   sapwood --store disks init --block-size 16K")]
 pub struct InitArgs {
     /// The size of a block, a power of two from 4K to 64K
-    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "4K")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = parse_size,
+        default_value = "4K",
+        conflicts_with = "mend"
+    )]
     pub block_size: u64,
     /// Make what a store has lost besides names and layers: folders and locks, which copies leave out where
     /// they are empty, and its own file, anew with the size of blocks that its layers say; and take away what

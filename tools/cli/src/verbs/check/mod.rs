@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use sapwood::ErrorKind;
 use sapwood::inspect::{self, CheckOptions, CheckProgress, CheckReport, Finding};
 use sapwood::store::Store;
 use serde::Serialize;
@@ -15,7 +16,7 @@ use self::read_only::ReadOnly;
 use self::trees::{Found, Told, check_trees};
 use crate::args::CheckArgs;
 use crate::context::Context;
-use crate::error::{CliError, Result, Verdict};
+use crate::error::{CliError, MEND_OWN_FILE, Result, Verdict};
 use crate::obstacles::ways_out;
 use crate::output::size::counted;
 use crate::output::{Report, Text, printable};
@@ -125,7 +126,14 @@ pub fn run(args: &CheckArgs, context: &Context<'_>) -> Result<Verdict> {
     let bar = context.output.progress("checking", None);
     let options = CheckOptions { data: args.data };
     let mut tell = |progress: CheckProgress| bar.set(progress.data_bytes);
-    let report = inspect::check(&host, Path::new(""), &options, &mut tell)?;
+    let report = inspect::check(&host, Path::new(""), &options, &mut tell);
+    let report = report.map_err(|cause| match cause.kind() {
+        // One that has lost its own file is not one that nobody made.
+        ErrorKind::NoStore if host.list(Path::new("layers")).is_ok_and(|it| !it.is_empty()) => {
+            CliError::Advised { cause, advice: MEND_OWN_FILE.to_owned() }
+        }
+        _ => cause.into(),
+    })?;
     drop(bar);
     let store = Store::open_on(Arc::new(ReadOnly(host)), &context.store_options());
     let looked = store.map_err(CliError::from).and_then(|store| {
