@@ -48,7 +48,7 @@ impl WorkFolder {
 
     /// The folder of this name, which others may own and write to. `None` where nothing is.
     ///
-    /// Errors: [`ErrorKind::NotPermitted`] for a link, or what is no folder.
+    /// Errors: [`ErrorKind::NotPermitted`] for a link, what is no folder, and one that does not let this process in.
     pub fn shared(&self, name: impl AsRef<OsStr>) -> Result<Option<WorkFolder>> {
         let name = plain(name.as_ref())?;
         let path = self.path.join(name);
@@ -58,11 +58,10 @@ impl WorkFolder {
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => Err(refused(path, "a link or a file", "a folder")),
             Err(error @ Errno::ACCESS) => match fs::symlink_metadata(&path) {
-                Ok(found) => Err(Error::io(OPEN, error.into()).in_file(path).about(
-                    "owner",
-                    owner_of(&found),
-                    "one that lets this process in",
-                )),
+                Ok(found) => Err(Error::io(OPEN, error.into())
+                    .with_kind(ErrorKind::NotPermitted)
+                    .in_file(path)
+                    .about("owner", owner_of(&found), "one that lets this process in")),
                 Err(_) => Err(Error::io(OPEN, error.into()).in_file(path)),
             },
             Err(error) => Err(Error::io(OPEN, error.into()).in_file(path)),

@@ -3,7 +3,7 @@
 use sapwood::files::FilesView;
 use sapwood::store::LayerInfo;
 use sapwood::store::Name;
-use sapwood::{Annotations, LayerId, LayerState, Replace, Result, Store};
+use sapwood::{Annotations, ErrorKind, LayerId, LayerState, Replace, Result, Store};
 use sapwood_fuse::{RunningMount, control_folder};
 use sapwood_oci::{Configuration, IMAGE_LABEL, Image, publish, read_configuration, written_time};
 use serde_json::{Value, json};
@@ -51,7 +51,8 @@ pub struct Committed {
 /// all.
 ///
 /// Errors: [`sapwood::ErrorKind::NotFound`]; [`sapwood::ErrorKind::AlreadyExists`] where the tag is
-/// taken; those of `change`.
+/// taken; [`sapwood::ErrorKind::NotPermitted`] where the store's containers are another user's: what ran there is part
+/// of the image; those of `change`.
 pub fn commit(store: &Store, name: &str, commit: &Commit<'_>) -> Result<Committed> {
     if commit.replace == Replace::Refuse {
         store.expect_free(commit.tag)?;
@@ -126,8 +127,13 @@ fn configuration(
         value["config"] = json!({});
     }
     (commit.change)(&mut value["config"])?;
-    let ran = container(store, name).map(|container| container.record.process.arguments.join(" "));
-    let mut step = json!({ "created": commit.created, "created_by": ran.unwrap_or_default() });
+    let ran = match container(store, name) {
+        Ok(container) => container.record.process.arguments.join(" "),
+        // A volume that was never run.
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let mut step = json!({ "created": commit.created, "created_by": ran });
     for (key, text) in
         [("author", commit.author), ("comment", commit.annotations.comment.as_deref())]
     {

@@ -311,6 +311,11 @@ fn who_is_not_root_is_told_so_before_anything_is_made() {
     expect(&run(&["build", "context"]), 10, "read a file: context/private: Permission denied");
     place.ok(&["run", "--name", "x", "base:1"]);
     expect(&run(&["start", "x"]), 125, told);
+    // It made an image without what had run.
+    expect(&run(&["commit", "x", "x:1"]), 2, "not permitted: open a folder beside a store's files");
+    expect(&run(&["commit", "x", "x:1"]), 2, "containers: owner: found user 0's with permissions");
+    expect(&run(&["ps", "-a"]), 2, "not permitted");
+    expect(&run(&["cat", "x:1:/etc/motd"]), 8, "x:1");
     assert_eq!(status(&place, "x"), "exited");
 }
 
