@@ -9,6 +9,7 @@ mod life;
 mod look;
 mod mount;
 mod registry;
+mod several;
 mod transfer;
 mod tree;
 mod volume;
@@ -280,7 +281,12 @@ impl Command {
         };
         let verb = matches.subcommand_name().expect("clap asks for a verb").to_owned();
         let command = Command::from_arg_matches(&matches);
-        Ok((command.map_err(|error| error.format(&mut grammar))?, verb))
+        // With the usage of the verb, where it is one of its words that lacks.
+        let of_verb = |error: clap::Error| match grammar.find_subcommand_mut(&verb) {
+            Some(of_verb) => error.format(of_verb),
+            None => error.format(&mut grammar),
+        };
+        Ok((command.map_err(of_verb)?, verb))
     }
 }
 

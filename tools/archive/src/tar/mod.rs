@@ -45,6 +45,11 @@ fn malformed(field: &'static str, found: impl fmt::Display, expected: impl fmt::
     Error::invalid(OPERATION, field, found, expected)
 }
 
+/// What is no tar at all was given.
+fn no_tar() -> Error {
+    malformed("stream", "something else", "a tar, which begins with the header of a file")
+}
+
 /// Bytes of an archive as people may see them.
 fn shown(bytes: &[u8]) -> String {
     const SHOWN_BYTES_MAX: usize = 80;

@@ -13,7 +13,7 @@ use super::extension::{Extension, SparseForm, check_global, text};
 use super::member::{Member, MemberKind};
 use super::number::{field, identity, unsigned};
 use super::sparse::{MapLines, Segment, SparseMap, has_old_sparse};
-use super::{EXTENSION_BYTES_MAX, OPERATION, RECORD_BYTES, malformed, padding, shown};
+use super::{EXTENSION_BYTES_MAX, OPERATION, RECORD_BYTES, malformed, no_tar, padding, shown};
 use crate::options::{ArchiveEnd, ExtendedAttributes};
 
 /// How much is read from the stream at once.
@@ -350,14 +350,23 @@ impl<R: Read> TarReader<R> {
         if bytes.iter().all(|&byte| byte == 0) {
             return Ok(None);
         }
+        // A damaged header of a tar is known by its magic, of all but the oldest writers.
+        let is_no_tar = start == 0 && &bytes[257..262] != b"ustar";
         let found = field(&header.as_old().cksum, "checksum");
-        let found = found.map_err(|error| error.at_offset(start))?;
+        let found = match found {
+            Ok(found) => found,
+            Err(_) if is_no_tar => return Err(no_tar()),
+            Err(error) => return Err(error.at_offset(start)),
+        };
         // The sum counts its own field as spaces. Some writers took bytes for signed.
         let summed = || bytes[..148].iter().chain(&[b' '; 8]).chain(&bytes[156..]);
         let sum: i128 = summed().map(|&byte| i128::from(byte)).sum();
         let signed: i128 = summed().map(|&byte| i128::from(byte as i8)).sum();
         if found != sum && found != signed {
-            return Err(malformed("checksum", found, sum).at_offset(start));
+            return Err(match is_no_tar {
+                true => no_tar(),
+                false => malformed("checksum", found, sum).at_offset(start),
+            });
         }
         Ok(Some(header))
     }

@@ -200,12 +200,32 @@ pub struct StopArgs {
     /// The containers
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
-    /// The signal that asks it to end [default: the image's, or TERM]
-    #[arg(short, long)]
+    /// The signal that asks it to end, by name or number [default: the image's, or TERM]
+    #[arg(short, long, value_parser = parse_signal)]
     pub signal: Option<String>,
     /// Seconds that it is given to end before it is killed
     #[arg(short, long, value_name = "SECONDS", default_value_t = STOP_SECONDS)]
     pub time: u64,
+}
+
+/// The signals of Linux by name, without `SIG`.
+const SIGNALS: [&str; 33] = [
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV",
+    "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU",
+    "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "POLL", "PWR", "SYS",
+];
+/// The highest number of one.
+const SIGNAL_NUMBER_MAX: u32 = 64;
+
+/// A signal as runtimes take it, so that one that is none is told before any container gets one.
+fn parse_signal(word: &str) -> Result<String, String> {
+    let name = word.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    let is_number = word.parse().is_ok_and(|number| (1..=SIGNAL_NUMBER_MAX).contains(&number));
+    match is_number || SIGNALS.contains(&name) {
+        true => Ok(name.to_owned()),
+        false => Err("no signal of Linux, as TERM, SIGUSR1 or 10".to_owned()),
+    }
 }
 
 /// Variables as they are typed: what has no value has that of `variable`.

@@ -1,10 +1,11 @@
 //! The words of the verbs that bring images in and out.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use sapwood_oci::{ArchiveForm, Compression, Platform};
 
+use super::several::{SeveralInto, Wording};
 use crate::output::size::parse_size;
 
 #[derive(Args, Debug)]
@@ -62,19 +63,17 @@ impl From<LoadFormat> for ArchiveForm {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(
+    override_usage = "sapwood save [OPTIONS] <REF>... <PATH>",
+    after_help = "\
 Examples:
   sapwood save app:1 app.tar
   sapwood save app:1 app:2 images --format oci --compression zstd
-  sapwood save app:1 - --format docker-archive | docker load")]
+  sapwood save app:1 - --format docker-archive | docker load"
+)]
 pub struct SaveArgs {
-    /// The images; several into one file or folder
-    #[arg(value_name = "REF", required = true)]
-    pub images: Vec<String>,
-    /// The file to make, or `-` for standard output; of --format oci the folder, to which images are
-    /// added where it is a layout already
-    #[arg(value_name = "PATH")]
-    pub path: PathBuf,
+    #[command(flatten)]
+    words: SeveralInto<ImagesAndPath>,
     /// The form
     #[arg(long, value_enum, default_value = "oci-archive")]
     pub format: SaveFormat,
@@ -84,6 +83,30 @@ pub struct SaveArgs {
     /// Replace a file that is there, or an image of the same name in the folder
     #[arg(long)]
     pub force: bool,
+}
+
+/// What `save` is given.
+#[derive(Clone, Debug)]
+struct ImagesAndPath;
+
+impl Wording for ImagesAndPath {
+    const NAMES: &'static str = "REF|PATH";
+    const HELP: &'static str = "The images, several into one file or folder; and last the file to make, or `-` for \
+        standard output; of --format oci the folder, to which images are added where it is a layout already";
+    const LACKING: &'static str = "an image and the file to make are needed: <REF>... <PATH>";
+}
+
+impl SaveArgs {
+    /// The images.
+    pub fn images(&self) -> Vec<String> {
+        // What is no UTF-8 names nothing.
+        self.words.sources.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+
+    /// The file or folder.
+    pub fn path(&self) -> &Path {
+        Path::new(&self.words.target)
+    }
 }
 
 /// The form of images in files.

@@ -7,6 +7,7 @@ use sapwood_archive::{
     ExportOptions, ExtendedAttributes, Holes, ImportOptions, Ownership, SpecialFiles,
 };
 
+use super::several::{SeveralInto, Wording};
 use crate::tree::TreePath;
 
 #[derive(Args, Debug)]
@@ -38,16 +39,17 @@ pub struct CatArgs {
 }
 
 #[derive(Args, Debug)]
-#[command(after_help = "\
+#[command(
+    override_usage = "sapwood cp [OPTIONS] <SOURCE>... <TARGET>",
+    after_help = "\
 Examples:
   sapwood cp -a web:1:/etc ./etc
   sapwood cp -r notes web:/srv
-  echo app-1 | sapwood cp - web:/etc/hostname")]
+  echo app-1 | sapwood cp - web:/etc/hostname"
+)]
 pub struct CpArgs {
-    /// The files: REF:/PATH in a tree, else a path of the host, which begins with `/` or `.` where
-    /// it holds `:/`; `-` is standard input
-    #[arg(value_name = "SOURCE", required = true)]
-    pub sources: Vec<OsString>,
+    #[command(flatten)]
+    pub words: SeveralInto<FilesAndTarget>,
     /// Copy each as what it is: directories with all below them, symlinks and devices as such, with
     /// times, links and holes, without owners
     #[arg(short, long)]
@@ -55,9 +57,18 @@ pub struct CpArgs {
     /// As --recursive, with owners and extended attributes too
     #[arg(short, long)]
     pub archive: bool,
-    /// Where to: NAME:/PATH or a path of the host. In a directory each keeps its name
-    #[arg(value_name = "TARGET")]
-    pub target: OsString,
+}
+
+/// What `cp` is given.
+#[derive(Clone, Debug)]
+pub struct FilesAndTarget;
+
+impl Wording for FilesAndTarget {
+    const NAMES: &'static str = "SOURCE|TARGET";
+    const HELP: &'static str = "The files: REF:/PATH in a tree, else a path of the host, which begins with `/` or `.` \
+        where it holds `:/`; `-` is standard input. And last where to: NAME:/PATH or a path of the host; in a \
+        directory each keeps its name";
+    const LACKING: &'static str = "a file and where to are needed: <SOURCE>... <TARGET>";
 }
 
 #[derive(Args, Debug)]

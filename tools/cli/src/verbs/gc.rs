@@ -52,7 +52,7 @@ impl Report for Collected {
             let how = match (nameless, self.dry_run) {
                 (false, _) => "file removed",
                 (true, true) => {
-                    "file removed: last writes of a volume without a name, `export ID` reads them"
+                    "file removed: last writes of a volume without a name, `export ID FILE` reads them"
                 }
                 (true, false) => "file removed: last writes of a volume without a name",
             };

@@ -41,9 +41,10 @@ impl Report for Manual {
 }
 
 pub fn run(args: &ManArgs, context: &Context<'_>) -> Result<Verdict> {
-    let mut command = Command::command();
+    // Help on help is no page of its own.
+    let mut command = Command::command().disable_help_subcommand(true);
     command.build();
-    let verbs = || command.get_subcommands().filter(|verb| verb.get_name() != "help");
+    let verbs = || command.get_subcommands();
     let mut pages = Vec::new();
     if let Some(wanted) = &args.verb {
         let verb = verbs().find(|verb| verb.get_name() == wanted);
@@ -83,7 +84,10 @@ fn page(command: clap::Command) -> Page {
             sections.control("fi", []);
         }
     }
-    let command = command.after_help(None).after_long_help(None);
+    // Of itself it would name options without their values.
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.trim_start_matches("Usage: ").to_owned();
+    let command = command.override_usage(usage).after_help(None).after_long_help(None);
     let mut roff = Vec::new();
     Man::new(command).render(&mut roff).expect("writing to memory");
     sections.to_writer(&mut roff).expect("writing to memory");

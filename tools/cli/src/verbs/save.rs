@@ -70,13 +70,14 @@ impl Report for Saved {
 }
 
 pub fn run(args: &SaveArgs, context: &Context<'_>) -> Result<Verdict> {
-    let is_stream = args.path == Path::new("-");
+    let is_stream = args.path() == Path::new("-");
     let compression = compression(args)?;
     if is_stream && args.format == SaveFormat::Oci {
         return Err(CliError::usage("--format oci is a folder: with `-`, --format oci-archive"));
     }
     let store = context.open_store()?;
-    let images = args.images.iter().map(|reference| Named::find(&store, reference));
+    let names = args.images();
+    let images = names.iter().map(|reference| Named::find(&store, reference));
     let images = images.collect::<Result<Vec<_>>>()?;
     let saves: Vec<Save<'_>> = images.iter().map(Named::save).collect();
     let bar = context.output.progress("saving", None);
@@ -85,7 +86,7 @@ pub fn run(args: &SaveArgs, context: &Context<'_>) -> Result<Verdict> {
         SaveFormat::Oci => into_folder(&store, &saves, args, compression, &tell)?,
         SaveFormat::Tar => root_filesystem(&saves, args, &tell)?,
         SaveFormat::OciArchive | SaveFormat::DockerArchive => {
-            let scratch = if is_stream { store.path() } else { folder_of(&args.path) };
+            let scratch = if is_stream { store.path() } else { folder_of(args.path()) };
             write_stream(target(args)?, |output| match args.format {
                 SaveFormat::DockerArchive => {
                     save_docker_archive(&store, &saves, output, scratch, &tell)
@@ -98,9 +99,9 @@ pub fn run(args: &SaveArgs, context: &Context<'_>) -> Result<Verdict> {
         }
     };
     drop(bar);
-    let images = args.images.iter().zip(saved);
+    let images = names.iter().zip(saved);
     let images = images.map(|(image, row)| Row { image: image.clone(), ..row }).collect();
-    let saved = Saved { path: args.path.display().to_string(), images };
+    let saved = Saved { path: args.path().display().to_string(), images };
     if is_stream { context.print_beside_data(&saved) } else { context.print(&saved) }
 }
 
@@ -174,9 +175,9 @@ fn root_filesystem(
 }
 
 fn target(args: &SaveArgs) -> Result<Box<dyn Target>> {
-    Ok(match args.path == Path::new("-") {
+    Ok(match args.path() == Path::new("-") {
         true => Box::new(StreamTarget::starting_at(0)?),
-        false => Box::new(FileTarget::create(&args.path, args.force, 0o666)?),
+        false => Box::new(FileTarget::create(args.path(), args.force, 0o666)?),
     })
 }
 
@@ -188,7 +189,7 @@ fn into_folder(
     compression: Compression,
     tell: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<Row>> {
-    let path = args.path.as_path();
+    let path = args.path();
     let is_there = match path.metadata() {
         Ok(_) => true,
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,

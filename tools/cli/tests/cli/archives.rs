@@ -83,6 +83,11 @@ fn a_tar_stream_may_be_compressed_and_is_not_taken_for_a_disk_in_silence() {
         let told = place.run(&["import", file, &format!("{file}:2"), "--format", "raw"]);
         assert_eq!((told.code, told.stderr.as_str()), (0, ""));
     }
+    // Its first bytes were told as the sum of a header.
+    fs::write(place.path("page"), pattern(7, 4096)).unwrap();
+    let said = place.run(&["import", "page", "page:1", "--format", "tar"]);
+    assert_eq!(said.code, 2, "{}", said.stderr);
+    assert!(said.stderr.contains("found something else, expected a tar"), "{}", said.stderr);
     let disk = place.run(&["import", "files/large", "large:1"]);
     assert_eq!((disk.code, disk.stderr.as_str()), (0, ""));
 }

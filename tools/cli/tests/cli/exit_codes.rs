@@ -37,6 +37,22 @@ fn done_is_0_and_no_is_1() {
     assert_eq!(place.run(&["check"]).code, 1);
 }
 
+/// The last name was an argument that nobody expected.
+#[test]
+fn options_may_stand_between_names() {
+    let place = Place::with_store();
+    place.ok(&["create", "--tree", "box"]);
+    std::fs::create_dir(place.path("dir")).unwrap();
+    std::fs::write(place.path("dir/file"), "content").unwrap();
+    place.ok(&["cp", "dir", "-r", "box:/dir"]);
+    assert_eq!(place.ok(&["cat", "box:/dir/file"]), b"content");
+    place.ok(&["commit", "box", "box:1"]);
+    std::fs::write(place.path("out.tar"), "").unwrap();
+    place.ok(&["save", "box:1", "--force", "out.tar"]);
+    place.ok(&["save", "box:1", "--format", "oci", "out"]);
+    assert!(place.path("out/index.json").exists());
+}
+
 #[test]
 fn misuse_is_2() {
     let place = Place::with_fork();
@@ -54,12 +70,19 @@ fn misuse_is_2() {
         &["write", "base:1"],
         &["import", ".", "x", "--format", "raw"],
         &["show", "vm@x"],
+        &["stop", "--signal", "NIX", "vm"],
+        &["stop", "--signal", "65", "vm"],
+        &["save", "base:1"],
+        &["cp", "-r", "vm:/x"],
         // A file, which is told from a name by how it begins.
         &["dump", "vm.layer"],
     ];
     std::fs::write(place.path("vm.layer"), "").unwrap();
     let incomplete = place.run(&["fork", "base:1"]).stderr;
     assert!(incomplete.contains("Usage: sapwood fork <REF> <NAME>"), "{incomplete}");
+    let incomplete = place.run(&["cp", "file"]).stderr;
+    let usage = "Usage: sapwood cp [OPTIONS] <SOURCE>... <TARGET>";
+    assert!(incomplete.contains(usage), "{incomplete}");
     for words in misuses {
         let said = place.run(words);
         assert_eq!(said.code, 2, "{words:?}: {}", said.stderr);

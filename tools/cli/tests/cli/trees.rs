@@ -121,6 +121,46 @@ fn a_patch_makes_the_one_tree_into_the_other() {
     assert_eq!(link, std::path::Path::new("hosts"));
 }
 
+/// `patch -p1` made a file `with` of `with space "q"`, without a word.
+#[test]
+fn a_patch_quotes_names_as_git_does() {
+    let place = Place::with_store();
+    place.ok(&["create", "--tree", "box"]);
+    let names = ["with space", "with space \"q\"", "back\\slash", "\u{e9}", "plain"];
+    std::fs::create_dir_all(place.path("a/d")).unwrap();
+    place.ok(&["mkdir", "box:/d"]);
+    for name in names {
+        place.feed(&["cp", "-", &format!("box:/d/{name}")], b"before\n");
+        std::fs::write(place.path("a/d").join(name), "before\n").unwrap();
+    }
+    place.feed(&["cp", "-", "box:/d/from here"], b"same\n");
+    std::fs::write(place.path("a/d/from here"), "same\n").unwrap();
+    place.ok(&["snapshot", "box", "-t", "box:1"]);
+    for name in names {
+        place.feed(&["cp", "-", &format!("box:/d/{name}")], b"after\n");
+    }
+    let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
+    let files = Files::open(store.open_volume("box").unwrap(), Default::default()).unwrap();
+    Paths::new(&files).rename("d/from here", "d/to \"there\"").unwrap();
+    files.close().unwrap();
+    drop(store);
+    let Some(text) = apply_patch(&place, "*") else { return };
+    for line in [
+        "diff --git a/d/with space b/d/with space\n",
+        "--- a/d/with space\t\n",
+        "+++ \"b/d/with space \\\"q\\\"\"\t\n",
+        "--- \"a/d/back\\\\slash\"\n",
+        "--- \"a/d/\\303\\251\"\n",
+        "rename to \"d/to \\\"there\\\"\"\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    for name in names {
+        assert_eq!(std::fs::read(place.path("a/d").join(name)).unwrap(), b"after\n", "{name}");
+    }
+    assert!(place.path("a/d/to \"there\"").exists());
+}
+
 /// What was in a directory that had moved was told nowhere, and what was different in it could not be
 /// applied: it was not there yet.
 #[test]

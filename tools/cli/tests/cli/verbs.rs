@@ -235,6 +235,9 @@ fn the_manual_and_completions() {
     assert!(page.ends_with(examples), "{page}");
     let own = String::from_utf8(place.ok(&["man"])).unwrap();
     assert!(own.contains(".SH NOTES\n.nf\nReferences (REF):\n") && !own.contains("EXTRA"), "{own}");
+    let usage = ".SH SYNOPSIS\n\\fBsapwood fork\\fR [OPTIONS] <REF> <NAME>\n";
+    assert!(page.contains(usage), "{page}");
+    assert!(!own.contains("sapwood\\-help"), "a page that nobody writes: {own}");
     assert_eq!(place.run(&["man", "frobnicate"]).code, 2);
     place.ok(&["man", "--directory", "pages"]);
     assert_eq!(super::support::files_in(&place.path("pages"), ".1").len(), 56);

@@ -46,14 +46,14 @@ impl Report for Copied {
 
 pub fn run(args: &CpArgs, context: &Context<'_>) -> Result<Verdict> {
     let store = context.open_store()?;
-    let sources: Vec<Word> = args.sources.iter().map(|word| Word::parse(word)).collect();
+    let sources: Vec<Word> = args.words.sources.iter().map(|word| Word::parse(word)).collect();
     // Without either the content alone is copied, of what has one.
     let options = match (args.archive, args.recursive) {
         (true, _) => Some(TreeOptions::ALL),
         (false, true) => Some(TreeOptions::PLAIN),
         (false, false) => None,
     };
-    let copied = match Word::parse(&args.target) {
+    let copied = match Word::parse(&args.words.target) {
         Word::Tree(target) => into_tree(&store, &sources, &target, options)?,
         Word::Other(target) => out_of_trees(&store, &sources, &target, options)?,
     };

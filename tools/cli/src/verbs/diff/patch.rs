@@ -7,7 +7,6 @@ use std::time::Duration;
 use sapwood::files::{Attributes, ChangeKind, FileChange, FileKind, FilesView, Inode, ReadFiles};
 use similar::TextDiff;
 
-use super::shown_path;
 use crate::error::Result;
 
 /// Longer files are not compared line by line: each side is held in memory.
@@ -105,9 +104,9 @@ impl<'a> Patches<'a> {
                     FileKind::Directory if self.moved.contains_key(&path[..]) => {}
                     FileKind::Directory => below.push((path, inode)),
                     FileKind::Regular | FileKind::Symlink if !self.told.contains(&path[..]) => {
-                        let (from, to) = (shown_path(&self.path_before(&path)), shown_path(&path));
-                        bytes.extend(format!("diff --git a/{from} b/{to}\n").bytes());
-                        bytes.extend(format!("rename from {from}\nrename to {to}\n").bytes());
+                        let from = self.path_before(&path);
+                        bytes.extend(head_line(&from, &path).bytes());
+                        bytes.extend(rename_lines(&from, &path).bytes());
                     }
                     _ => {}
                 }
@@ -130,11 +129,10 @@ impl<'a> Patches<'a> {
             [Some(_), None] => (path_before, path_before),
             [Some(_), Some(_)] => (path_before, &change.path[..]),
         };
-        let (from, to) = (shown_path(path_before), shown_path(path));
-        let mut text = format!("diff --git a/{from} b/{to}\n");
+        let mut text = head_line(path_before, path);
         text += &mode_lines(&sides);
-        if from != to {
-            text += &format!("rename from {from}\nrename to {to}\n");
+        if path_before != path {
+            text += &rename_lines(path_before, path);
         }
         let is_same_content = match &change.kind {
             ChangeKind::Modified(difference) | ChangeKind::Renamed { difference, .. } => {
@@ -147,11 +145,11 @@ impl<'a> Patches<'a> {
         }
         let [before, after] = &sides;
         let (a, b) = (Content::read(before, self.a)?, Content::read(after, self.b)?);
-        let name = |content: &Content, side: &str, path: &str| match content {
+        let name = |content: &Content, side: &str, path: &[u8]| match content {
             Content::Absent => "/dev/null".to_owned(),
-            _ => format!("{side}/{path}"),
+            _ => quoted(side, path),
         };
-        let (from, to) = (name(&a, "a", &from), name(&b, "b", &to));
+        let (from, to) = (name(&a, "a/", path_before), name(&b, "b/", path));
         let (Some(a), Some(b)) = (a.bytes(), b.bytes()) else {
             text += &format!("Binary files {from} and {to} differ\n");
             return Ok(Patch { bytes: text.into_bytes(), is_binary: true });
@@ -161,11 +159,45 @@ impl<'a> Patches<'a> {
         let mut unified = difference.unified_diff();
         unified
             .context_radius(CONTEXT_LINES)
-            .header(&from, &to)
+            .header(&ended(from), &ended(to))
             .to_writer(&mut bytes)
             .expect("memory takes all bytes");
         Ok(Patch { bytes, is_binary: false })
     }
+}
+
+fn head_line(from: &[u8], to: &[u8]) -> String {
+    format!("diff --git {} {}\n", quoted("a/", from), quoted("b/", to))
+}
+
+fn rename_lines(from: &[u8], to: &[u8]) -> String {
+    format!("rename from {}\nrename to {}\n", quoted("", from), quoted("", to))
+}
+
+/// A path as `git` writes it into a patch: in quotes, as C has them, where a byte of it would end a line or a
+/// quoted path, or is no text.
+fn quoted(side: &str, path: &[u8]) -> String {
+    let is_plain = |&byte: &u8| !matches!(byte, 0..0x20 | b'"' | b'\\' | 0x7f..);
+    if path.iter().all(is_plain) {
+        return format!("{side}{}", String::from_utf8_lossy(path));
+    }
+    let mut text = format!("\"{side}");
+    for &byte in path {
+        match byte {
+            b'"' | b'\\' => text.extend(['\\', char::from(byte)]),
+            b'\n' => text += "\\n",
+            b'\t' => text += "\\t",
+            byte if is_plain(&byte) => text.push(char::from(byte)),
+            byte => text += &format!("\\{byte:03o}"),
+        }
+    }
+    text + "\""
+}
+
+/// A name of one side at the end of its line: one with a space ends in a tab, where what reads patches would
+/// end it at the space.
+fn ended(name: String) -> String {
+    if name.contains(' ') { name + "\t" } else { name }
 }
 
 /// What became of kind and permissions, as `git` says it.
