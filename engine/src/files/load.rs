@@ -47,14 +47,7 @@ pub(super) fn read_superblock(blocks: &dyn Blocks) -> Result<Option<Superblock>>
 pub(super) fn load(volume: &Volume, options: &FilesOptions, cache: &PageCache) -> Result<Tree> {
     let page_bytes = volume.block_size().bytes_usize();
     if let Some(superblock) = read_superblock(volume)? {
-        if superblock.read_only_compatible != 0 {
-            let found = format!("{:#x}", superblock.read_only_compatible);
-            return Err(Error::new(ErrorKind::Unsupported, "open a tree of files to write").about(
-                "read-only compatible features",
-                found,
-                "none",
-            ));
-        }
+        superblock.expect_writable()?;
         return Ok(Tree::new(superblock, page_bytes));
     }
     let mut name_key = [0; 32];

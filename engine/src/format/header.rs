@@ -8,7 +8,7 @@ use super::fields::{FieldReader, FieldWriter};
 use super::identity::{LAYER_REF_BYTES, LayerRef};
 use super::page::{self, CRC_OFFSET, PRELUDE_BYTES, PageKind, Prelude};
 use super::piece::{PIECE_REF_BYTES, PieceRef};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::units::{
     ADDRESS_END, BlockAddress, BlockSize, FileBlock, LayerId, PAGE_BYTES, VOLUME_BYTES_MAX,
 };
@@ -198,16 +198,16 @@ impl Header {
 
     /// That this version may write to the file, for `operation`.
     ///
-    /// Errors: [`ErrorKind::Unsupported`].
+    /// Errors: that it is of a [newer version](Error::is_newer), which can be read here, and not written.
     pub fn expect_writable(&self, operation: &str) -> Result<()> {
         let unknown = self.features.unknown_to_writers();
         match unknown {
             0 => Ok(()),
-            _ => Err(Error::new(ErrorKind::Unsupported, operation).about(
-                "read-only compatible features",
-                format!("{unknown:#x}"),
-                "known ones",
-            )),
+            _ => {
+                let (found, field) = (format!("{unknown:#x}"), "read-only compatible features");
+                Err(Error::newer(operation, field, found, "none of these")
+                    .at_offset(FEATURES_OFFSET as u64 + 8))
+            }
         }
     }
 

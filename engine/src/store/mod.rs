@@ -22,6 +22,7 @@ mod making;
 mod marks;
 mod name;
 mod names;
+mod newer;
 mod paths;
 mod ranges;
 mod reference;

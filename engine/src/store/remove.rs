@@ -11,6 +11,7 @@ use super::holders::{End, Held, who_holds};
 use super::home::top_is_locked;
 use super::locks::{NameLocks, StoreLock};
 use super::names::{self, FoundName, failed};
+use super::newer::expect_not_newer;
 use super::released::release;
 use super::resolve::{find_name, newest_known, resolve};
 use super::{Name, paths};
@@ -68,7 +69,8 @@ impl Store {
     /// [`ErrorKind::InvalidInput`] for a snapshot that has a tag, and for an open layer;
     /// [`ErrorKind::Unsupported`] where a snapshot that would go has features that only a later
     /// version may write with, and for a volume whose last writes only a [newer version](Error::is_newer) can
-    /// read. A name alone goes where another one, say a new tag, holds its snapshots; so does a tag of a layer
+    /// read: its layer, or the tree in it. A snapshot of such a tree goes as any: what its layer needs is
+    /// known. A name alone goes where another one, say a new tag, holds its snapshots; so does a tag of a layer
     /// of a newer version: that stays, without a name, and all below it.
     pub fn remove(&self, reference: &str) -> Result<RemoveReport> {
         let mut report = None;
@@ -341,15 +343,6 @@ fn expect_no_writer(inner: &Inner, top: LayerId) -> Result<()> {
     match medium.lock(LockMode::Shared, LockWait::Try).map_err(host_says)? {
         true => Ok(()),
         false => Err(top_is_locked(host, top)),
-    }
-}
-
-/// That what a volume has written last goes knowingly: of what a newer version wrote nobody here can tell
-/// whether it is a snapshot.
-fn expect_not_newer(inner: &Inner, top: LayerId) -> Result<()> {
-    match headers::read(inner.host(), top) {
-        Err(error) if error.is_newer() => Err(error),
-        _ => Ok(()),
     }
 }
 

@@ -7,6 +7,7 @@ use super::home::VolumeHome;
 use super::info::expect_free;
 use super::locks::NameLock;
 use super::names::{self, FoundName};
+use super::newer::expect_not_newer;
 use super::remove::unlink_top;
 use super::resolve::{find_name, resolve};
 use super::{Name, headers, paths};
@@ -95,6 +96,7 @@ impl Store {
         if !found.is_durable() {
             home.note_fresh(found.entry.top, found.entry.parent);
         }
+        expect_not_newer(inner, found.entry.top)?;
         // Opened first: what it stands on, and its size, are as recovery finds them.
         let old = Volume::open(Arc::clone(&home) as _, &found.entry, inner.options.volume)?;
         let base = match old.parent() {

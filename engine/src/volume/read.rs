@@ -89,8 +89,9 @@ impl Volume {
                 && match count > state.buffer.len() as u64 {
                     // Somebody may ask for more than there is.
                     true => state.buffer.addresses(address, end).is_empty(),
-                    false => (address.0..end.0)
-                        .all(|at| state.buffer.get(BlockAddress(at)).is_none()),
+                    false => {
+                        (address.0..end.0).all(|at| state.buffer.get(BlockAddress(at)).is_none())
+                    }
                 }
         };
         let view = Arc::clone(&state.view);

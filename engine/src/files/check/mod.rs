@@ -22,6 +22,8 @@ use items::Seen;
 pub enum TreeSeverity {
     /// Worth knowing, harms nothing: space that nothing names.
     Note,
+    /// A newer version of this software made it: it is read, and not written. Nothing is wrong with it.
+    Newer,
     /// Something does not fit together.
     Damage,
 }
@@ -95,6 +97,9 @@ impl TreeReport {
 /// Checks a whole tree. Errors are those of reading; what does not fit together is in the report.
 pub fn check(view: &FilesView) -> Result<TreeReport> {
     let mut check = Check { view, report: TreeReport::default(), files: HashMap::new() };
+    if let Err(newer) = view.reader().pages.superblock.expect_writable() {
+        check.report.add(TreeSeverity::Newer, None, Some(0), newer.to_string());
+    }
     if check.pages()? && check.items()? {
         check.files();
         check.ways_to_the_root();

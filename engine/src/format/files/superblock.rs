@@ -91,6 +91,19 @@ impl Superblock {
         }
     }
 
+    /// That this version may write to the tree.
+    ///
+    /// Errors: that it is of a [newer version](Error::is_newer), which can be read here, and not written.
+    pub fn expect_writable(&self) -> Result<()> {
+        match self.read_only_compatible {
+            0 => Ok(()),
+            unknown => {
+                let (found, field) = (format!("{unknown:#x}"), "read-only compatible features");
+                Err(Error::newer("open a tree of files to write", field, found, "none of these"))
+            }
+        }
+    }
+
     /// The page on disk.
     pub fn encode(&self, block_size: BlockSize) -> Vec<u8> {
         let mut page = vec![0; block_size.bytes_usize()];

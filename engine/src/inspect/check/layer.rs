@@ -141,6 +141,9 @@ impl<'a, 'p> Look<'a, 'p> {
         self.looked.report.counts.layers = 1;
         self.slots(&slots);
         let Some(header) = slots.header() else { return Ok(self.looked) };
+        if let Err(newer) = header.expect_writable("write to a layer") {
+            self.error(Severity::Newer, &newer);
+        }
         if let Some(id) = id.filter(|&id| id != header.layer) {
             let what = format!("the slots are of layer {}, the name of layer {id}", header.layer);
             self.push(Severity::Damage, Some(8), what);

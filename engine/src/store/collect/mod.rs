@@ -17,6 +17,7 @@ mod sweep;
 mod unnamed;
 
 pub(super) use census::{Census, was_never_durable, what_is_left};
+pub(super) use journal::sources_of_open;
 pub use left::LostLayer;
 pub(super) use left::{Ends, look_at_what_is_left};
 pub use obstacles::Obstacles;

@@ -1,13 +1,14 @@
 //! What a collection takes beside an open layer whose journal is damaged: nothing.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{BLOCK, DISK, byte_in, fill, freeze, memory, reopened};
 use crate::ErrorKind;
 use crate::extent::Target;
 use crate::format::{Header, PieceRef, Record};
+use crate::inspect::{Severity, check};
 use crate::medium::{Host, Medium, OpenMode};
 use crate::store::{GcOptions, Store, paths};
 use crate::units::{FileBlock, LayerId, SourceIndex};
@@ -227,4 +228,38 @@ fn an_open_file_that_is_too_short_stops_a_collection() {
         left.medium.write_at(0, &bytes).unwrap();
     }
     assert_eq!(left.verdict("whole again"), Ok(()));
+}
+
+/// A record of a newer version was the end of the journal for a collection, and for a writer a torn one,
+/// which it erased.
+#[test]
+fn a_record_of_a_newer_version_is_neither_damage_nor_the_end() {
+    let left = Left::new(1, 2);
+    for (number, (place, _)) in left.records.iter().enumerate() {
+        let offset = left.offset(*place);
+        let mut page = [0; 4096];
+        left.medium.read_at(offset, &mut page).unwrap();
+        let whole = page;
+        page[6] = 2;
+        let checksum = crc32fast::hash(&page[..4092]);
+        page[4092..].copy_from_slice(&checksum.to_le_bytes());
+        let what = format!("record {number}");
+        assert_eq!(left.bent(offset, &page, &what), Err(ErrorKind::Unsupported), "{what}");
+        left.medium.write_at(offset, &page).unwrap();
+        let store = reopened(&left.host);
+        let refused = [
+            store.remove("disk").map(drop),
+            store.reset("disk"),
+            store.open_volume("disk").map(drop),
+            store.give_up(&left.top.to_string()).map(drop),
+        ];
+        for (verb, refused) in refused.into_iter().enumerate() {
+            let error = refused.unwrap_err();
+            assert!(error.is_newer() || verb == 3, "{what}, {verb}: {error}");
+        }
+        let report = check(&left.host, Path::new(""), &Default::default(), &mut |_| ()).unwrap();
+        let is = |severity| report.findings.iter().any(|finding| finding.severity == severity);
+        assert!(is(Severity::Newer) && !is(Severity::Damage), "{what}: {:?}", report.findings);
+        left.medium.write_at(offset, &whole).unwrap();
+    }
 }

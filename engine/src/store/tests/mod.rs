@@ -12,6 +12,7 @@ mod journal;
 mod making;
 mod many_layers;
 mod names;
+mod newer;
 mod outside;
 mod removals;
 mod sharing;

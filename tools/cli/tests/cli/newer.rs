@@ -29,10 +29,15 @@ fn make_newer(path: &Path, pages: usize) {
 
 /// Gives a layer a feature that must be known, and that nobody here knows.
 fn add_feature(path: &Path) {
+    change_features(path, |features| features.incompatible = 1 << 40);
+}
+
+fn change_features(path: &Path, change: impl Fn(&mut Features)) {
     let mut bytes = fs::read(path).unwrap();
     for (slot, page) in (0..2).zip(bytes.chunks_mut(4096)) {
         let header = Header::decode((&*page).try_into().unwrap(), slot).unwrap();
-        let features = Features { incompatible: 1 << 40, ..header.features };
+        let mut features = header.features;
+        change(&mut features);
         page.copy_from_slice(&Header { features, ..header }.encode(slot));
     }
     fs::write(path, bytes).unwrap();
@@ -232,4 +237,66 @@ fn a_check_goes_on_beside_a_tree_of_a_newer_version() {
         assert!(text.contains("made by a newer version"), "{text}");
         place.ok(&["gc"]);
     }
+}
+
+/// A fork of `t:1` with one byte of the first page of its tree changed, as its last write.
+fn fork_with(place: &Place, offset: usize, value: u8) {
+    place.ok(&["fork", "t:1", "fork"]);
+    let store = Store::open(place.store(), &StoreOptions::default()).unwrap();
+    let volume = store.open_volume("fork").unwrap();
+    let mut page = vec![0; 4096];
+    volume.read_blocks(BlockAddress(0), 0, &mut page).unwrap();
+    page[offset] = value;
+    volume.write_blocks(BlockAddress(0), 0, &page).unwrap();
+    volume.close().unwrap();
+}
+
+/// Its layer is of a version that is known, so only the first page tells; `rm` once took it all.
+#[test]
+fn a_volume_whose_tree_a_newer_version_wrote_stays_with_its_name() {
+    for (offset, value) in [(6, 2), (8 + 5, 1)] {
+        let place = place();
+        fork_with(&place, offset, value);
+        for tagged in [false, true] {
+            if tagged {
+                place.ok(&["snapshot", "fork", "-t", "fork:1"]);
+            }
+            let before = files(&place);
+            for words in [["rm", "fork"], ["reset", "fork"]] {
+                let text = expect_newer(&place.run(&words), &words, "tree");
+                assert!(text.contains("made by a newer version"), "{text}");
+            }
+            assert!(files(&place) == before);
+            // What the layers need is known.
+            place.ok(&["gc"]);
+        }
+        place.ok(&["rm", "fork:1"]);
+        place.ok(&["gc"]);
+        let words = ["cat", "fork:/file"];
+        expect_newer(&place.run(&words), &words, "the volume holds the snapshot");
+        place.ok(&["cat", "t:1:/file"]);
+    }
+}
+
+/// It was another error of the host to write there, and a check did not tell.
+#[test]
+fn what_only_a_newer_version_may_write_is_read_and_told() {
+    let expect_told = |place: &Place, name: &str, verbs: &[&[&str]]| {
+        for words in verbs.iter().chain(&[&["check"][..]]) {
+            let text = expect_newer(&place.run(words), words, name);
+            assert!(text.contains("newer version: read-only compatible features"), "{text}");
+        }
+    };
+    let place = Place::with_store();
+    place.ok(&["create", "v", "1M"]);
+    place.feed(&["write", "v"], b"hello");
+    let path = place.layer_file(&place.layer("v"));
+    change_features(&path, |features| features.read_only_compatible = 1 << 40);
+    place.ok(&["read", "v", "--length", "5"]);
+    expect_told(&place, "layer", &[&["write", "v"], &["snapshot", "v"], &["reset", "v"]]);
+
+    let place = self::place();
+    fork_with(&place, 16, 1);
+    place.ok(&["cat", "fork:/file"]);
+    expect_told(&place, "tree", &[&["mkdir", "fork:/new"], &["rm", "fork:/file"]]);
 }

@@ -166,6 +166,7 @@ impl Found {
         };
         let severity = match finding.severity {
             TreeSeverity::Note => "note",
+            TreeSeverity::Newer => "newer",
             TreeSeverity::Damage => "damage",
         };
         Found { name: name.to_owned(), layer, severity, what }
