@@ -4,7 +4,7 @@ use super::level::Level;
 use super::top::Source;
 pub(super) use super::walk::Device;
 use super::walk::walk;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::extent::{BlockChecksums, Target};
 use crate::format::page::PageKind;
 use crate::format::{Header, Record, sources};
@@ -98,6 +98,7 @@ fn apply(
         for extent in run.extents() {
             let extent = extent?;
             if let Target::Data { source, block } = extent.target {
+                expect_inside(device, source, block, extent.length)?;
                 let checksums = run.checksums(extent.start, extent.length)?;
                 set_checksums(&mut replayed.checksums, source, block, checksums);
             }
@@ -108,6 +109,7 @@ fn apply(
     let mut checksums = &record.checksums[..];
     for &extent in &record.extents {
         if let Target::Data { source, block } = extent.target {
+            expect_inside(device, source, block, extent.length)?;
             let (own, rest) = checksums.split_at(extent.length as usize);
             set_checksums(&mut replayed.checksums, source, block, own);
             checksums = rest;
@@ -119,6 +121,22 @@ fn apply(
     replayed.piece_generation = replayed.piece_generation.max(record.piece_generation);
     replayed.records += 1;
     Ok(())
+}
+
+/// That blocks of the layer itself lie in its file. One that was cut off by a third party would be read in a
+/// map, which ends the process.
+fn expect_inside(
+    device: &Device<'_>,
+    source: SourceIndex,
+    block: FileBlock,
+    count: u64,
+) -> Result<()> {
+    let end = block.0.saturating_add(count).saturating_mul(device.block_size.bytes());
+    if source != SourceIndex::OWN || end <= device.length {
+        return Ok(());
+    }
+    let error = Error::corrupt("replay the journal", "file length", device.length, end);
+    Err(error.in_file(device.path).at_offset(device.length))
 }
 
 fn set_checksums(

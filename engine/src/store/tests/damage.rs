@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{byte_in, byte_of, files, fill, freeze, memory, reopened};
+use super::{DISK, byte_in, byte_of, files, fill, freeze, memory, reopened};
 use crate::ErrorKind;
 use crate::medium::{Host, OpenMode};
 use crate::store::paths::{self, NameFile};
@@ -467,4 +467,36 @@ fn a_history_that_comes_back_to_itself_ends_every_operation() {
         store.collect(&REAL).unwrap();
         assert!(sound.iter().all(|id| kept(&store).contains(id)));
     }
+}
+
+/// A copy that was broken off: the volume was opened, and the first read in the map of its file ended the
+/// process.
+#[test]
+fn a_volume_of_which_the_file_was_cut_off_is_opened_as_what_can_be_read_or_not_at_all() {
+    let (folder, host, store) = files();
+    let volume = store.create_volume("web", 4 * DISK).unwrap();
+    for step in 0..30 {
+        fill(&volume, step * 8 % 200, 25, step as u8 + 1);
+        volume.flush().unwrap();
+    }
+    let path = folder.path().join(paths::layer(volume.layer_id()));
+    drop(volume);
+    let whole = std::fs::read(&path).unwrap();
+    let mut refused = 0;
+    for cut in (1..60).map(|part| whole.len() * part / 60 / 512 * 512) {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        match reopened(&host).open_volume("web") {
+            Err(error) => {
+                assert!(error.is_damage(), "{cut}: {error}");
+                refused += 1;
+            }
+            Ok(volume) => {
+                let read = volume.read_at(0, &mut vec![0; 4 * DISK as usize]);
+                assert!(read.as_ref().err().is_none_or(crate::Error::is_damage), "{cut}: {read:?}");
+            }
+        }
+    }
+    assert!(refused > 0);
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(byte_in(&reopened(&host).open_volume("web").unwrap(), 29 * 8 % 200), 30);
 }

@@ -374,7 +374,7 @@ fn a_volume_that_met_a_full_host_is_frozen_as_long_as_its_file_is() {
         fill(&volume, 1000, 1000, 2);
         assert_eq!(volume.flush().unwrap_err().kind(), ErrorKind::NoSpace);
         let longer = host.facts(&path).unwrap().length;
-        assert!(longer > length && longer % BLOCK as u64 != 0, "{length}, {longer}");
+        assert!(longer > length && !longer.is_multiple_of(BLOCK as u64), "{length}, {longer}");
         volume.discard(1000 * BLOCK as u64, 1000 * BLOCK as u64).unwrap();
         capacity.set_capacity(1 << 30);
         volume.flush().unwrap();
