@@ -1,5 +1,6 @@
 //! Layers that were made before, found by what they stand on and what made them.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use sapwood::files::{Files, FilesView, attachment};
@@ -31,6 +32,15 @@ pub struct Inputs {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key(String);
 
+/// A name or path as an input: another one for each.
+pub fn shown_name(name: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(name) {
+        Ok(name) => name.into(),
+        // No name, and no path in a context, begins so.
+        Err(_) => format!("//{}", name.escape_ascii()).into(),
+    }
+}
+
 impl Inputs {
     /// Adds an input.
     pub fn add(&mut self, name: impl Into<String>, value: impl Into<String>) {
@@ -39,8 +49,10 @@ impl Inputs {
 
     /// Adds the digest of a file.
     pub fn add_file(&mut self, path: &[u8], digest: &[u8; 32]) {
-        let path = String::from_utf8_lossy(path);
-        self.add(format!("file {path}"), blake3::Hash::from_bytes(*digest).to_hex().to_string());
+        self.add(
+            format!("file {}", shown_name(path)),
+            blake3::Hash::from_bytes(*digest).to_hex().to_string(),
+        );
     }
 
     /// The digest of all of them.
@@ -177,7 +189,7 @@ impl Cache {
                 break;
             }
             if let Some(key) = key {
-                self.known.add_cache_key(layer.below, &key, layer.id);
+                self.known.add_cache_key_of_others(layer.below, &key, layer.id);
             }
         }
         Ok(())

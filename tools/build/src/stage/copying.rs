@@ -8,7 +8,7 @@ use sapwood_archive::is_archive;
 use sapwood_archive::tar::MemberKind;
 
 use super::{StageBuild, absolute, kind_at};
-use crate::cache::Inputs;
+use crate::cache::{Inputs, shown_name};
 use crate::containerfile::{CopyFiles, Instruction, Kind, Mode, Problem, Word, expand};
 use crate::copy::{Document, Looked, Owner, Permissions, Placing, Target};
 use crate::copy::{digest, unpack};
@@ -148,11 +148,11 @@ impl StageBuild<'_> {
         }
         for (group, is_archive) in groups.iter().zip(&archives) {
             let kind = if *is_archive { "archive" } else { "source" };
-            inputs.add(kind, String::from_utf8_lossy(&group.name));
+            inputs.add(kind, shown_name(&group.name));
             let kind = group.items.first().map(|top| top.file.member.kind.as_str());
             inputs.add("kind", kind.unwrap_or_default());
             if let Some(parents) = &group.parents {
-                let names = parents.iter().map(|item| String::from_utf8_lossy(&item.name));
+                let names = parents.iter().map(|item| shown_name(&item.name));
                 inputs.add("parents", names.collect::<Vec<_>>().join("/"));
             }
         }

@@ -108,6 +108,14 @@ impl StageBuild<'_> {
         let directory = &self.state.configuration.config.working_dir;
         let target = option("target")?.map(|target| absolute(directory, &target));
         let owner = (number("uid", 10)?, number("gid", 10)?);
+        // Who may read what is there is for a program to find out.
+        if matches!(kind, MountKind::Secret | MountKind::Cache) {
+            for name in ["mode", "uid", "gid"] {
+                if let Some(value) = option(name)? {
+                    inputs.add(format!("{name} of a mount"), value);
+                }
+            }
+        }
         let from = mount.from();
         let files = |source: &str| -> Result<Files, Stop> {
             let origin = self.origin(from)?;

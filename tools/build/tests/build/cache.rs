@@ -1,6 +1,8 @@
 //! What was made before is not made again.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 
 use sapwood::files::{Files, FilesOptions, Paths};
@@ -455,4 +457,51 @@ fn an_image_has_as_many_tags_as_are_asked_for() {
     let newer = build(&bench.store, &options, &silent).unwrap();
     let digest = |tag: &str| Image::open(&bench.store, tag).unwrap().configuration().digest();
     assert_eq!((digest("one:1"), digest("two")), (newer.image, report.image));
+}
+
+/// Two names that are no UTF-8 were taken for one.
+#[test]
+fn a_file_of_another_name_is_copied_whatever_its_name_is() {
+    let bench = Bench::new();
+    let name = |byte: u8| bench.context().join(OsStr::from_bytes(&[b'n', byte]));
+    fs::create_dir_all(name(0xff)).unwrap();
+    fs::write(name(0xff).join("file"), "1").unwrap();
+    for text in ["FROM scratch\nCOPY n* /e/\n", "FROM scratch\nCOPY --parents n*/file /d/\n"] {
+        fs::rename(name(0xff), name(0xfd)).unwrap();
+        let first = bench.build(text);
+        fs::rename(name(0xfd), name(0xff)).unwrap();
+        let renamed = bench.build(text);
+        assert_ne!(renamed.layer, first.layer, "{text}");
+        assert_eq!(bench.build(text).layer, renamed.layer, "{text}");
+    }
+    fs::remove_dir_all(name(0xff)).unwrap();
+    for byte in [0xfe, 0xff] {
+        fs::write(name(byte), "1").unwrap();
+        let built = bench.build("FROM scratch\nCOPY n* /f/\n");
+        assert_eq!(outcomes(&built)[0].1, Outcome::Made, "{byte:x}");
+        fs::remove_file(name(byte)).unwrap();
+    }
+}
+
+/// What was made anew had the same time as what it was made anew for, and the next build took either.
+#[test]
+fn what_was_made_anew_counts_where_the_time_is_given_and_before_what_others_made() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    let text = "FROM scratch\nCOPY a /\n";
+    let given = |cache| Options {
+        cache,
+        source_date_epoch: Some(1_700_000_000),
+        tags: vec!["made:1".to_owned()],
+        ..bench.options(text)
+    };
+    let build = |options: &Options| build(&bench.store, options, &silent).unwrap().layer;
+    let first = build(&Options { tags: vec!["first:1".to_owned()], ..given(CacheUse::Use) });
+    for _ in 0..6 {
+        let anew = build(&given(CacheUse::Ignore));
+        assert_ne!(anew, first);
+        assert_eq!(build(&given(CacheUse::Use)), anew);
+        let cache_from = vec!["first:1".to_owned()];
+        assert_eq!(build(&Options { cache_from, ..given(CacheUse::Use) }), anew);
+    }
 }

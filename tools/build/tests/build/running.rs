@@ -368,3 +368,21 @@ fn an_argument_behind_a_variable_counts_for_programs_and_not_for_the_image() {
     let tree = bench.tree(&report);
     assert!(tree.contains(&"0644 0:0 /out \"arg given\\n\"".to_owned()), "{tree:?}");
 }
+
+#[test]
+fn who_may_read_a_secret_is_an_input() {
+    let Some(bench) = bench("who_may_read_a_secret_is_an_input") else { return };
+    let secrets = vec![("s".to_owned(), Secret::Value(b"hidden".to_vec()))];
+    let read = |option: &str| {
+        let text = format!(
+            "FROM base:1\nUSER 1000\n\
+             RUN --mount=type=secret,id=s{option} cat /run/secrets/s > /tmp/out || echo no > /tmp/out\n"
+        );
+        let options = Options { secrets: secrets.clone(), ..bench.options(&text) };
+        let report = build(&bench.store, &options, &silent).unwrap();
+        bench.tree(&report).into_iter().find(|line| line.contains(" /tmp/out ")).unwrap()
+    };
+    assert!(read(",mode=0400").ends_with("\"no\\n\""));
+    assert!(read(",mode=0444").ends_with("\"hidden\""));
+    assert!(read(",mode=0400,uid=1000").ends_with("\"hidden\""));
+}

@@ -7,7 +7,7 @@ use sapwood::store::KeptSnapshot;
 use sapwood::{LayerId, LayerKind, Result, Store};
 
 use super::diff_ids::{DiffIds, Place};
-use super::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, IMAGE_LABEL};
+use super::{CACHE_KEY_LABEL, CHAIN_ID_LABEL, IMAGE_LABEL, made};
 use crate::Sha256;
 use crate::publish::are_as_noted;
 
@@ -26,7 +26,7 @@ impl KnownLayers {
         let mut known = KnownLayers::default();
         let mut snapshots = store.kept_snapshots()?;
         // What was made anew counts, and not what it was made anew for.
-        snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.annotations.created));
+        snapshots.sort_by_key(|snapshot| std::cmp::Reverse(made(&snapshot.annotations)));
         let mut chains = Chains::new(&snapshots, DiffIds::of(store)?);
         for snapshot in &snapshots {
             let labels = &snapshot.annotations.labels;
@@ -62,6 +62,11 @@ impl KnownLayers {
     /// The layer that a build step with this key made on `parent`; on nothing where there is none.
     pub fn by_cache_key(&self, parent: Option<LayerId>, key: &str) -> Option<LayerId> {
         self.by_step.get(&(parent, key.to_owned())).copied()
+    }
+
+    /// Adds what a build step made elsewhere, where nothing of this store is known that did the same.
+    pub fn add_cache_key_of_others(&mut self, parent: Option<LayerId>, key: &str, layer: LayerId) {
+        self.by_step.entry((parent, key.to_owned())).or_insert(layer);
     }
 
     /// Adds what a build step has just made.
