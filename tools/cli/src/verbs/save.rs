@@ -10,7 +10,7 @@ use sapwood::files::Inode;
 use sapwood::{Replace, Store};
 use sapwood_archive::{ExportOptions, SpecialFiles, export_tar};
 use sapwood_oci::{
-    Compression, Image, Save, SavedImage, save_docker_archive, save_layout, save_oci_archive,
+    Compression, Image, Save, SavedImage, by_id, save_docker_archive, save_layout, save_oci_archive,
 };
 use serde::Serialize;
 use tempfile::TempDir;
@@ -126,7 +126,7 @@ struct Named {
 
 impl Named {
     fn find(store: &Store, reference: &str) -> Result<Named> {
-        let resolved = store.resolve(reference)?;
+        let resolved = store.resolve(&by_id(store, reference)?)?;
         let name = resolved.name.filter(|_| resolved.index == 0);
         Ok(Named { image: Image::open(store, reference)?, name })
     }

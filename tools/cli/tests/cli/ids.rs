@@ -56,14 +56,14 @@ fn every_verb_that_makes_an_image_tells_the_id_that_it_has_elsewhere() {
     }
 }
 
-/// An image that was built without a tag was lost to its maker, though its id is all that was printed.
+/// What verbs print of an image was a reference nowhere.
 #[test]
 fn an_image_is_reached_by_its_id() {
     let place = Place::with_store();
     images(&place);
     fs::create_dir(place.path("context")).unwrap();
     fs::write(place.path("context/Containerfile"), "FROM base:1\nENV A=B\n").unwrap();
-    let id = said(&place, &["build", "-q", "context"]).trim().to_owned();
+    let id = said(&place, &["build", "-q", "-t", "built:1", "context"]).trim().to_owned();
     let digits = id.strip_prefix("sha256:").unwrap();
     for reference in [&id, digits, &digits[..12]] {
         assert_eq!(place.json(&["inspect", reference], 0)["id"], id.as_str());
@@ -81,7 +81,8 @@ fn an_image_is_reached_by_its_id() {
     // Too short, and of nobody.
     assert_eq!(place.run(&["inspect", &digits[..11]]).code, 8);
     assert_eq!(place.run(&["inspect", &"0".repeat(64)]).code, 8);
-    place.ok(&["rm", "mine:1"]);
-    place.ok(&["rm", &id]);
+    let refused = place.run(&["rm", &id]);
+    assert_eq!((refused.code, refused.stderr.contains("tagged")), (2, true), "{}", refused.stderr);
+    place.ok(&["rm", "mine:1", "built:1"]);
     assert_eq!(place.run(&["inspect", &id]).code, 8);
 }

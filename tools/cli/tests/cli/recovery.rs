@@ -82,13 +82,10 @@ fn what_a_lost_layer_of_another_name_holds_back_is_told_until_it_goes() {
 fn the_top_of_a_volume_is_given_up_by_one_command() {
     let place = Place::with_fork();
     let (top, below) = (place.layer("vm"), place.layer("vm:monday"));
-    for layer in [&top, &below] {
-        fs::File::options()
-            .write(true)
-            .open(place.layer_file(layer))
-            .unwrap()
-            .set_len(4096)
-            .unwrap();
+    // Of a snapshot the slots are whole: a file that is shorter than those was never durable.
+    for (layer, length) in [(&top, 4096), (&below, 8192)] {
+        let file = fs::File::options().write(true).open(place.layer_file(layer));
+        file.unwrap().set_len(length).unwrap();
     }
     let ways = place.json(&["check"], 1)["ways_out"].clone();
     let first = format!("`rm vm` gives up layer {top}");

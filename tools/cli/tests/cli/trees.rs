@@ -458,13 +458,13 @@ fn no_copy_puts_a_file_in_place_of_a_directory_or_the_other_way_round() {
         std::fs::create_dir_all(place.path(folder)).unwrap();
     }
     std::fs::write(place.path("target/conf/deep/keep"), "keep").unwrap();
-    std::os::unix::fs::symlink("conf", place.path("target/lnk")).unwrap();
     std::fs::write(place.path("file/conf"), "new").unwrap();
     std::os::unix::fs::symlink("/elsewhere", place.path("below/above/conf")).unwrap();
     place.ok(&["import", "target", "target:1"]);
     place.ok(&["import", "file", "file:1"]);
     place.ok(&["fork", "target:1", "v"]);
-    place.ok(&["mkdir", "v:/above"]);
+    place.ok(&["mkdir", "v:/above", "v:/directory"]);
+    place.ok(&["ln", "-s", "../conf", "v:/directory/lnk"]);
     place.ok(&["cp", "-r", "v:/conf", "v:/above"]);
     let before = place.ok(&["ls", "-R", "v:/"]);
     for words in [
@@ -472,7 +472,7 @@ fn no_copy_puts_a_file_in_place_of_a_directory_or_the_other_way_round() {
         ["file:1:/conf", "v:/"],
         ["file:1:/conf", "v:/above"],
         ["below/above", "v:/"],
-        ["directory/lnk", "v:/"],
+        ["directory", "v:/"],
     ] {
         for option in ["-r", "-a"] {
             let said = place.run(&[&["cp", option], &words[..]].concat());
