@@ -51,7 +51,8 @@ References (REF):
               then with `:latest`
   NAME@N      0 the current state, 1 the newest snapshot, and so on back;
               removed snapshots are not counted
-  ID, DIGEST  a layer id or digest, or a unique prefix of one (4 digits or more)
+  ID, DIGEST  a layer id or digest, or a unique prefix of one (4 digits or more);
+              where images are meant also the id of one (12 digits or more)
 
 Files in trees: REF:/path, split at the first `:/`, as in debian:12:/etc/passwd.
 

@@ -137,7 +137,12 @@ pub fn run(args: &RmArgs, context: &Context<'_>) -> Result<Verdict> {
     let mut gone = HashSet::new();
     // A volume goes by itself: what is remembered of the others is kept as long as they are.
     for words in meant.chunk_by(|one, next| !one.is_volume && !next.is_volume) {
-        remove(&store, words, args.force, &mut gone, &mut removed, &mut failed)?;
+        let done = remove(&store, words, args.force, &mut gone, &mut removed, &mut failed);
+        if let Err(error) = done {
+            // It is about the store, and would meet the others too; what went before is told all the same.
+            failed.push(error);
+            break;
+        }
     }
     context.print(&Removals { removed })?;
     let Some(last) = failed.pop() else { return Ok(Verdict::Done) };

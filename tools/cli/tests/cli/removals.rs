@@ -88,3 +88,20 @@ fn what_cannot_be_removed_keeps_none_of_the_others() {
     open.into_iter().for_each(|volume| volume.close().unwrap());
     place.ok(&["rm", "b", "d"]);
 }
+
+/// What had gone was told nowhere where the names of the store could not be read after that.
+#[test]
+fn what_went_before_an_error_of_the_whole_store_is_told() {
+    let (place, _) = with_five_snapshots();
+    place.ok(&["create", "empty", "1M"]);
+    place.ok(&["tag", "vm@2", "night:1"]);
+    place.ok(&["tag", "vm@3", "night:2"]);
+    let rotten = place.store().join("names/rotten.tag");
+    std::fs::write(&rotten, "rotten").unwrap();
+    // What no snapshot was taken of needs no look at other names; several names at once do.
+    let said = place.run(&["rm", "empty", "night:1", "night:2"]);
+    assert_eq!((said.code, &*said.stdout), (5, b"removed empty\n".as_slice()), "{}", said.stderr);
+    assert!(said.stderr.contains("rotten.tag"), "{}", said.stderr);
+    std::fs::remove_file(rotten).unwrap();
+    place.ok(&["rm", "night:1", "night:2"]);
+}
